@@ -1,0 +1,1 @@
+//! Programs that a newcomer runs and copies; see the files beside this one.

@@ -1,0 +1,1 @@
+//! Effectively-once message handlers on sqlx and tokio.

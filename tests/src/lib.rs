@@ -1,0 +1,1 @@
+//! Servers, proxies and helpers for the suites beside this file.
