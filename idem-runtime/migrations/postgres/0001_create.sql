@@ -1,0 +1,105 @@
+-- One row a delivery that was handled: written in the transaction of its effect.
+CREATE TABLE idem_keys (
+    scope          text COLLATE "C" NOT NULL,
+    key            bytea            NOT NULL,
+    fingerprint    bytea,
+    -- The transaction that claimed: who ends the claim must be in it.
+    xid            xid8             NOT NULL DEFAULT pg_current_xact_id(),
+    -- 0 claimed, 1 result, 2 permanent error, 3 done without a stored result
+    state          smallint         NOT NULL DEFAULT 0,
+    result_version integer          NOT NULL DEFAULT 1,
+    result         bytea,
+    created_at     timestamptz      NOT NULL DEFAULT clock_timestamp(),
+    expires_at     timestamptz,
+    PRIMARY KEY (scope, key)
+);
+
+CREATE INDEX idem_keys_expiry ON idem_keys (expires_at) WHERE expires_at IS NOT NULL;
+
+-- One row an event that a committed transaction emitted.
+CREATE TABLE idem_outbox (
+    seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    id           uuid        NOT NULL UNIQUE,
+    topic        text        NOT NULL,
+    key          text COLLATE "C",
+    type         text        NOT NULL,
+    payload      bytea       NOT NULL,
+    content_type text        NOT NULL,
+    headers      text        NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    attempts     integer     NOT NULL DEFAULT 0,
+    due_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    last_error   text,
+    published_at timestamptz
+);
+
+CREATE INDEX idem_outbox_pending ON idem_outbox (seq) WHERE published_at IS NULL;
+CREATE INDEX idem_outbox_published ON idem_outbox (published_at) WHERE published_at IS NOT NULL;
+
+-- Events that failed to be published too often; they can be replayed from here.
+CREATE TABLE idem_dead_letters (
+    seq          bigint      NOT NULL PRIMARY KEY,
+    id           uuid        NOT NULL UNIQUE,
+    topic        text        NOT NULL,
+    key          text COLLATE "C",
+    type         text        NOT NULL,
+    payload      bytea       NOT NULL,
+    content_type text        NOT NULL,
+    headers      text        NOT NULL,
+    created_at   timestamptz NOT NULL,
+    attempts     integer     NOT NULL,
+    reason       text        NOT NULL,
+    died_at      timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Which relay publishes; the others stand by. One row.
+CREATE TABLE idem_relay (
+    name       text        NOT NULL PRIMARY KEY,
+    owner      uuid        NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+
+-- Claims a key: true, or false if it is taken. A transaction that holds it is waited for, wait_ms at most.
+-- With raise_taken a taken key is an error: the one answer that a caller can see who sends BEGIN in the same
+-- round trip. The SET clauses end with the function, so the handler's own settings stay as they were.
+CREATE FUNCTION idem_claim(the_scope text, the_key bytea, the_fingerprint bytea, wait_ms integer, raise_taken boolean)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+SET lock_timeout = 0
+AS $$
+BEGIN
+    PERFORM set_config('lock_timeout', greatest(wait_ms, 1)::text, true);
+    INSERT INTO idem_keys (scope, key, fingerprint) VALUES (the_scope, the_key, the_fingerprint)
+    ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+        RETURN true;
+    ELSIF raise_taken THEN
+        RAISE EXCEPTION USING ERRCODE = 'IDM01', MESSAGE = 'idem: this delivery was handled before';
+    END IF;
+    RETURN false;
+END
+$$;
+
+-- Ends a claim, in the transaction that made it or not at all.
+CREATE FUNCTION idem_finish(the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer, keep_ms bigint)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    UPDATE idem_keys
+    SET state = the_state, result = the_result, result_version = the_version,
+        expires_at = clock_timestamp() + keep_ms * interval '1 millisecond'
+    WHERE scope = the_scope AND key = the_key AND state = 0 AND xid = pg_current_xact_id();
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'IDM02', MESSAGE = 'idem: this is not the transaction that claimed';
+    END IF;
+END
+$$;
+
+-- The version of this schema. One row.
+CREATE TABLE idem_schema (
+    one     boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    version integer NOT NULL
+);

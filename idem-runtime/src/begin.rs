@@ -1,0 +1,94 @@
+//! Where a handler's transaction comes from.
+
+use std::fmt::Debug;
+
+use sqlx::Pool;
+use sqlx::pool::PoolConnection;
+
+use crate::store::Store;
+
+/// What a generated handler takes in place of its transaction parameter.
+///
+/// | argument | transaction | law |
+/// |---|---|---|
+/// | `&pool` | opened, committed and retried by the call | all |
+/// | `&mut tx` | the caller's: the call joins it by a savepoint, and the caller's COMMIT decides. Ack nothing before it | all; a call dropped in its last round trip makes the caller's COMMIT fail |
+/// | `&mut pool_connection` | the call's own, or joined if one is open | all; a dropped call closes the connection |
+/// | `&mut connection` | the call's own, or joined if one is open | a call dropped while it begins leaves a transaction open on it: drop the connection then |
+///
+/// Sealed; implemented for each database whose feature is on.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't open or join a transaction on `{C}`",
+    label = "not a pool or transaction of the handler's database",
+    note = "pass `&pool`, `&mut transaction`, `&mut pool_connection` or `&mut connection` of the database that the handler's first parameter names",
+    note = "if it is of that database, turn on the feature `postgres`, `mysql` or `sqlite` of `idem-runtime`"
+)]
+pub trait Begin<C>: Send + Debug {
+    /// The database of `C`.
+    #[doc(hidden)]
+    type Database: Store<Connection = C>;
+
+    /// The pool, if this is one.
+    #[doc(hidden)]
+    fn pool(&self) -> Option<&Pool<Self::Database>> {
+        None
+    }
+
+    /// The connection, if there is one already.
+    #[doc(hidden)]
+    fn connection(&mut self) -> Option<&mut C> {
+        None
+    }
+
+    /// The connection's place in its pool, if it has one.
+    #[doc(hidden)]
+    fn pooled(&mut self) -> Option<&mut PoolConnection<Self::Database>> {
+        None
+    }
+}
+
+/// Implements [`Begin`] for one database. A blanket implementation would report the pool of another
+/// database as a bare type mismatch.
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+macro_rules! begin_on {
+    ($database:ty, $connection:ty) => {
+        impl $crate::Begin<$connection> for &sqlx::Pool<$database> {
+            type Database = $database;
+
+            fn pool(&self) -> Option<&sqlx::Pool<$database>> {
+                Some(self)
+            }
+        }
+
+        impl $crate::Begin<$connection> for &mut sqlx::Transaction<'_, $database> {
+            type Database = $database;
+
+            fn connection(&mut self) -> Option<&mut $connection> {
+                Some(self)
+            }
+        }
+
+        impl $crate::Begin<$connection> for &mut sqlx::pool::PoolConnection<$database> {
+            type Database = $database;
+
+            fn connection(&mut self) -> Option<&mut $connection> {
+                Some(self)
+            }
+
+            fn pooled(&mut self) -> Option<&mut sqlx::pool::PoolConnection<$database>> {
+                Some(self)
+            }
+        }
+
+        impl $crate::Begin<$connection> for &mut $connection {
+            type Database = $database;
+
+            fn connection(&mut self) -> Option<&mut $connection> {
+                Some(self)
+            }
+        }
+    };
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+pub(crate) use begin_on;

@@ -1,0 +1,155 @@
+//! How the end of a handler is stored, and read back for a duplicate.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Classify, Disposition};
+use crate::store::{End, Record, State};
+
+/// A result that can be stored and replayed: anything that serializes and deserializes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be stored for replay",
+    label = "does not implement `Serialize` and `Deserialize`",
+    note = "derive both for `{Self}`, or say `on_duplicate = \"skip\"`: then nothing is stored and a duplicate returns `Outcome::Replayed(())`"
+)]
+#[doc(hidden)]
+pub trait Stored: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> Stored for T {}
+
+/// An error that can be stored and replayed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be recorded",
+    label = "does not implement `Serialize`, `Deserialize` and `Classify`",
+    note = "derive the first two for `{Self}` and `impl idem_runtime::Classify` to say which errors are permanent, or leave out `on_error = \"record\"`"
+)]
+#[doc(hidden)]
+pub trait Recorded: Serialize + DeserializeOwned + Classify {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Serialize + DeserializeOwned + Classify> Recorded for E {}
+
+/// `on_duplicate`.
+#[derive(Debug)]
+pub struct OnDuplicate<T, R> {
+    encode: fn(&T) -> Result<Body, serde_json::Error>,
+    decode: fn(&Record, u32) -> Option<R>,
+}
+
+/// `on_error`.
+#[derive(Debug)]
+pub struct OnError<E> {
+    record: Option<Codec<E>>,
+}
+
+#[derive(Debug)]
+struct Codec<E> {
+    is_permanent: fn(&E) -> bool,
+    encode: fn(&E) -> Result<Body, serde_json::Error>,
+    decode: fn(Option<&[u8]>) -> Option<E>,
+}
+
+/// What is stored.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Nothing,
+    Null,
+    Json(Vec<u8>),
+}
+
+impl Body {
+    pub(crate) fn as_result(&self) -> End<'_> {
+        match self {
+            Self::Nothing => End::Nothing,
+            Self::Null => End::Result(None),
+            Self::Json(json) => End::Result(Some(json)),
+        }
+    }
+
+    pub(crate) fn as_error(&self) -> End<'_> {
+        match self {
+            Self::Json(json) => End::Error(Some(json)),
+            Self::Nothing | Self::Null => End::Error(None),
+        }
+    }
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Body, serde_json::Error> {
+    let json = serde_json::to_vec(value)?;
+    Ok(if json == b"null" {
+        Body::Null
+    } else {
+        Body::Json(json)
+    })
+}
+
+fn from_json<T: DeserializeOwned>(json: Option<&[u8]>) -> Option<T> {
+    serde_json::from_slice(json.unwrap_or(b"null")).ok()
+}
+
+/// `on_duplicate = "replay"`.
+pub fn replay<T: Stored>() -> OnDuplicate<T, T> {
+    OnDuplicate {
+        encode: to_json,
+        decode: |record, version| {
+            // `State::Done` was written under `skip`: an empty result would be a lie.
+            if record.state == State::Result && record.result_version == version {
+                from_json(record.body.as_deref())
+            } else {
+                None
+            }
+        },
+    }
+}
+
+/// `on_duplicate = "skip"`.
+pub fn skip<T>() -> OnDuplicate<T, ()> {
+    OnDuplicate {
+        encode: |_| Ok(Body::Nothing),
+        decode: |_, _| Some(()),
+    }
+}
+
+/// `on_error = "rollback"`.
+pub const fn rollback<E>() -> OnError<E> {
+    OnError { record: None }
+}
+
+/// `on_error = "record"`.
+pub fn record<E: Recorded>() -> OnError<E> {
+    OnError {
+        record: Some(Codec {
+            is_permanent: |error| error.disposition() != Disposition::Retry,
+            encode: to_json,
+            decode: from_json,
+        }),
+    }
+}
+
+impl<T, R> OnDuplicate<T, R> {
+    pub(crate) fn encode(&self, value: &T) -> Result<Body, sqlx::Error> {
+        (self.encode)(value).map_err(|error| sqlx::Error::Encode(error.into()))
+    }
+
+    pub(crate) fn decode(&self, record: &Record, version: u32) -> Option<R> {
+        (self.decode)(record, version)
+    }
+}
+
+impl<E> OnError<E> {
+    pub(crate) const fn records(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// What to store of `error`; `None` if it is not permanent, or nothing is recorded.
+    pub(crate) fn encode(&self, error: &E) -> Option<Result<Body, sqlx::Error>> {
+        let codec = self.record.as_ref()?;
+        (codec.is_permanent)(error)
+            .then(|| (codec.encode)(error).map_err(|error| sqlx::Error::Encode(error.into())))
+    }
+
+    pub(crate) fn decode(&self, body: Option<&[u8]>) -> Option<E> {
+        (self.record.as_ref()?.decode)(body)
+    }
+}

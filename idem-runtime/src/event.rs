@@ -1,0 +1,146 @@
+//! What a handler may publish.
+
+use std::fmt;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::key::{Key, StoredKey};
+
+/// A type of event: its topic and its ordering key are declared with it, where a reviewer sees them.
+///
+/// Derive it:
+///
+/// ```
+/// use idem_runtime::Event;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, Event)]
+/// #[event(topic = "orders.placed", key = "order_id")]
+/// struct OrderPlaced {
+///     order_id: uuid::Uuid,
+///     total_cents: i64,
+/// }
+///
+/// assert_eq!(OrderPlaced::TOPIC, "orders.placed");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "not an `Event`",
+    note = "add `#[derive(Serialize, Event)]` and `#[event(topic = \"...\")]` to `{Self}`"
+)]
+pub trait Event: Serialize {
+    /// Where it is published.
+    const TOPIC: &'static str;
+
+    /// Its `type` attribute in CloudEvents.
+    const TYPE: &'static str;
+
+    /// Events with the same ordering key are published in the order of their commits.
+    fn ordering_key(&self) -> Option<OrderingKey>;
+}
+
+/// The types that an [`Outbox`](crate::Outbox) takes: one [`Event`], or a tuple of up to six.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event, nor a tuple of events",
+    label = "not declared as an event",
+    note = "derive `Event` for each type that stands in `Outbox<...>`"
+)]
+pub trait EventSet {
+    /// The topics of its events, in order.
+    fn topics() -> Vec<&'static str>;
+}
+
+/// Says that `E` stands in an [`EventSet`].
+#[diagnostic::on_unimplemented(
+    message = "this handler does not declare that it emits `{E}`",
+    label = "`{E}` is not one of the outbox's events",
+    note = "name it in the handler's signature: `outbox: &mut Outbox<(..., {E})>`"
+)]
+pub trait Emits<E, Place> {}
+
+impl<E: Event> EventSet for E {
+    fn topics() -> Vec<&'static str> {
+        vec![E::TOPIC]
+    }
+}
+
+impl<E: Event> Emits<E, ()> for E {}
+
+macro_rules! event_sets {
+    ($(($($name:ident $place:literal)+))*) => {$(
+        impl<$($name: Event),+> EventSet for ($($name,)+) {
+            fn topics() -> Vec<&'static str> {
+                vec![$($name::TOPIC),+]
+            }
+        }
+
+        event_sets!(@each ($($name)+) $($name $place)+);
+    )*};
+    (@each $all:tt $($name:ident $place:literal)+) => {
+        $(event_sets!(@one $all $name $place);)+
+    };
+    (@one ($($all:ident)+) $name:ident $place:literal) => {
+        impl<$($all: Event),+> Emits<$name, Place<$place>> for ($($all,)+) {}
+    };
+}
+
+/// A place in a tuple; found by inference.
+#[derive(Debug)]
+pub enum Place<const N: usize> {}
+
+event_sets! {
+    (A 0)
+    (A 0 B 1)
+    (A 0 B 1 C 2)
+    (A 0 B 1 C 2 D 3)
+    (A 0 B 1 C 2 D 3 E 4)
+    (A 0 B 1 C 2 D 3 E 4 F 5)
+}
+
+/// The ID of an event: the same on every publication of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(Uuid);
+
+impl EventId {
+    pub(crate) const fn new(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    /// The ID as a UUID.
+    pub const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Key for EventId {
+    fn name() -> String {
+        "Uuid".into()
+    }
+
+    fn write(&self, out: &mut crate::KeyWriter) {
+        out.uuid(self.0);
+    }
+}
+
+/// What orders events: a text of at most 255 bytes, made of any [`Key`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OrderingKey(String);
+
+impl OrderingKey {
+    /// Text, integers and UUIDs as their canonical text, everything else in hexadecimal; what is longer than 255
+    /// bytes as its SHA-256, so that no key is truncated.
+    pub fn of<K: Key + ?Sized>(key: &K) -> Self {
+        Self(StoredKey::of(key).to_text())
+    }
+
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+}

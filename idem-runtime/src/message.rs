@@ -1,0 +1,74 @@
+//! What travels: a message on its way out, and on its way in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::SystemTime;
+
+use crate::event::EventId;
+
+/// The headers of a message, by name.
+pub type Headers = BTreeMap<String, String>;
+
+/// An event of the outbox on its way to a broker.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// The same on every publication.
+    pub id: EventId,
+    /// Where it goes.
+    pub topic: String,
+    /// Orders it among the messages of the same key.
+    pub key: Option<String>,
+    /// The type of event.
+    pub kind: String,
+    /// The event.
+    pub payload: Vec<u8>,
+    /// The media type of the payload.
+    pub content_type: String,
+    /// `causation`, `traceparent` and what the handler added.
+    pub headers: Headers,
+    /// When it was emitted, by the database's clock.
+    pub created_at: SystemTime,
+}
+
+/// Shows neither the payload nor the keys.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("topic", &self.topic)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A delivery as a handler takes it when it wants more than the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received<M> {
+    /// The ID that the producer minted.
+    pub id: String,
+    /// The ordering key.
+    pub key: Option<String>,
+    /// The message's headers.
+    pub headers: Headers,
+    /// The message itself.
+    pub data: M,
+}
+
+impl<M> Received<M> {
+    /// A delivery without ordering key and headers.
+    ///
+    /// ```
+    /// let received = idem_runtime::Received::new("evt_1", 7);
+    /// assert_eq!((received.id.as_str(), received.data), ("evt_1", 7));
+    /// ```
+    pub fn new(id: impl Into<String>, data: M) -> Self {
+        Self {
+            id: id.into(),
+            key: None,
+            headers: Headers::new(),
+            data,
+        }
+    }
+}

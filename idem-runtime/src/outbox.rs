@@ -1,0 +1,206 @@
+//! Events that exist if and only if the effect does.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::marker::PhantomData;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::event::{Emits, Event, EventId, OrderingKey};
+use crate::key::StoredKey;
+
+/// A row of `idem_outbox`.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) id: Uuid,
+    pub(crate) topic: &'static str,
+    pub(crate) key: Option<String>,
+    pub(crate) kind: &'static str,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) content_type: &'static str,
+    pub(crate) headers: String,
+}
+
+/// Never shows the payload.
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row")
+            .field("id", &self.id)
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Collects the events of one handler. `E` is one event type or a tuple of them; only these can be
+/// emitted.
+///
+/// The rows are written in one statement after the handler's body, in its transaction.
+pub struct Outbox<E> {
+    rows: Vec<Row>,
+    ids: Ids,
+    failed: Option<serde_json::Error>,
+    events: PhantomData<fn(E)>,
+}
+
+impl<E> fmt::Debug for Outbox<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox")
+            .field("events", &self.rows.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E> Outbox<E> {
+    pub(crate) fn new(ids: Ids) -> Self {
+        Self {
+            rows: Vec::new(),
+            ids,
+            failed: None,
+            events: PhantomData,
+        }
+    }
+
+    /// Adds an event; it is published after the commit, at least once, under the returned ID.
+    ///
+    /// Inside `#[idempotent]` the ID is derived from the handler's scope and key, the event's type and ordering
+    /// key, and its ordinal among those that equal it so far: a re-execution emits the same IDs. In
+    /// `#[outbox]` alone it is a UUID of version 7.
+    ///
+    /// An event that does not serialize fails the handler after its body, before COMMIT.
+    pub fn emit<Ev, Place>(&mut self, event: &Ev) -> EventId
+    where
+        Ev: Event,
+        E: Emits<Ev, Place>,
+    {
+        self.emit_with(event, &[])
+    }
+
+    /// Adds an event that carries `headers` beside the `causation` and `traceparent` that each event has.
+    pub fn emit_with<Ev, Place>(&mut self, event: &Ev, headers: &[(&str, &str)]) -> EventId
+    where
+        Ev: Event,
+        E: Emits<Ev, Place>,
+    {
+        self.add(Ev::TOPIC, Ev::TYPE, event.ordering_key(), event, headers)
+    }
+
+    pub(crate) fn add<T: serde::Serialize>(
+        &mut self,
+        topic: &'static str,
+        kind: &'static str,
+        key: Option<OrderingKey>,
+        value: &T,
+        headers: &[(&str, &str)],
+    ) -> EventId {
+        let key = key.map(OrderingKey::into_string);
+        let id = self.ids.next(kind, key.as_deref());
+        match serde_json::to_vec(value) {
+            Ok(payload) => self.rows.push(Row {
+                id,
+                topic,
+                key,
+                kind,
+                payload,
+                content_type: "application/json",
+                headers: self.ids.headers(headers),
+            }),
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
+        }
+        EventId::new(id)
+    }
+
+    pub(crate) fn into_rows(self) -> Result<Vec<Row>, sqlx::Error> {
+        match self.failed {
+            Some(error) => Err(sqlx::Error::Encode(error.into())),
+            None => Ok(self.rows),
+        }
+    }
+}
+
+/// Where event IDs come from.
+#[derive(Debug)]
+pub(crate) enum Ids {
+    /// Of the delivery that causes the events.
+    Derived {
+        seed: [u8; 32],
+        causation: String,
+        ordinals: HashMap<(&'static str, Option<String>), u32>,
+    },
+    /// Of the clock.
+    Minted,
+}
+
+impl Ids {
+    pub(crate) fn of(scope: &str, key: &StoredKey) -> Self {
+        let mut hash = Sha256::new();
+        hash_part(&mut hash, scope.as_bytes());
+        hash_part(&mut hash, key.as_bytes());
+        Self::Derived {
+            seed: hash.finalize().into(),
+            causation: key.to_text(),
+            ordinals: HashMap::new(),
+        }
+    }
+
+    fn next(&mut self, kind: &'static str, key: Option<&str>) -> Uuid {
+        let Self::Derived { seed, ordinals, .. } = self else {
+            return Uuid::now_v7();
+        };
+        let ordinal = ordinals.entry((kind, key.map(str::to_owned))).or_insert(0);
+        let mut hash = Sha256::new();
+        hash.update(seed);
+        hash_part(&mut hash, kind.as_bytes());
+        match key {
+            Some(key) => hash_part(&mut hash, key.as_bytes()),
+            None => hash.update(u64::MAX.to_be_bytes()),
+        }
+        hash.update(ordinal.to_be_bytes());
+        *ordinal += 1;
+        let digest: [u8; 32] = hash.finalize().into();
+        let (id, _) = digest.split_first_chunk().expect("32 bytes hold 16");
+        uuid::Builder::from_custom_bytes(*id).into_uuid()
+    }
+
+    fn headers(&self, user: &[(&str, &str)]) -> String {
+        let mut headers: BTreeMap<&str, &str> = user.iter().copied().collect();
+        let traceparent = crate::telemetry::traceparent();
+        if let Some(traceparent) = &traceparent {
+            headers.entry("traceparent").or_insert(traceparent);
+        }
+        if let Self::Derived { causation, .. } = self {
+            headers.entry("causation").or_insert(causation);
+        }
+        serde_json::to_string(&headers).expect("a map of strings serializes")
+    }
+}
+
+fn hash_part(hash: &mut Sha256, part: &[u8]) {
+    hash.update((part.len() as u64).to_be_bytes());
+    hash.update(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The derivation is published: a change gives a re-execution other IDs than the first run gave.
+    #[test]
+    fn derived_ids_have_not_changed() {
+        let mut ids = Ids::of("orders::place", &StoredKey::of("cmd-1"));
+        let first = ids.next("OrderPlaced", Some("o-1"));
+        let second = ids.next("OrderPlaced", Some("o-1"));
+        let other = ids.next("OrderPlaced", None);
+        assert_eq!(first.get_version_num(), 8);
+        assert_eq!(
+            [first, second, other].map(|id| id.to_string()),
+            [
+                "3733046e-089b-8de4-a207-96163cc9080d",
+                "87f89cbf-9431-8a00-b58d-de6ee218245c",
+                "0ca0c06b-a491-80ac-9e0d-4e2a1f927667"
+            ]
+        );
+    }
+}

@@ -1,0 +1,344 @@
+//! The order of events in one call, whatever its types: claim, effect, end.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rand::Rng as _;
+use tokio::time::Instant;
+
+use crate::begin::Begin;
+use crate::error::Error;
+use crate::in_flight::{Slot, Turn};
+use crate::key::StoredKey;
+use crate::outbox::Row;
+use crate::session::Session;
+use crate::spec::Spec;
+use crate::store::{Claim, Commit, End, Fault, Fence, Finish, Opening, Record, Store};
+
+/// How often a claim that meets a conflict is tried, whatever the deadline.
+const CLAIM_ATTEMPTS: u32 = 3;
+
+/// What the caller does next.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// Run the handler: its key is claimed.
+    Claimed,
+    /// Don't: this was stored by an earlier delivery.
+    Replay(Record),
+}
+
+/// How a transaction that could not be finished ended.
+#[derive(Debug)]
+pub(crate) enum Unended {
+    /// The database chose it to lose: nothing is stored, and another attempt may win.
+    Conflict(sqlx::Error),
+    /// Final.
+    Failed(Error),
+}
+
+/// One call: its session, its key, and its turn among the calls of this process.
+#[derive(Debug)]
+pub(crate) struct Run<DB: Store, B: Begin<DB::Connection, Database = DB>> {
+    // Dropped before the turn: whoever is woken next must find the transaction ended, or its end under way.
+    session: Session<DB, B>,
+    spec: &'static Spec,
+    keyed: Option<Keyed>,
+    turn: Option<Turn>,
+    fence: Fence,
+    attempts: u32,
+    pub(crate) events: Vec<Row>,
+}
+
+/// The identity of a delivery.
+#[derive(Debug)]
+pub(crate) struct Keyed {
+    pub(crate) key: StoredKey,
+    pub(crate) fingerprint: Option<StoredKey>,
+}
+
+impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
+    pub(crate) fn new(
+        origin: B,
+        spec: &'static Spec,
+        keyed: Option<Keyed>,
+        undoable: bool,
+    ) -> Self {
+        static FENCES: AtomicU64 = AtomicU64::new(0);
+        let number = FENCES.fetch_add(1, Ordering::Relaxed);
+        Self {
+            session: Session::new(origin),
+            spec,
+            keyed,
+            turn: None,
+            fence: Fence {
+                savepoint: format!("idem_fence_{number}"),
+                undoable,
+            },
+            attempts: 0,
+            events: Vec::new(),
+        }
+    }
+
+    pub(crate) const fn spec(&self) -> &'static Spec {
+        self.spec
+    }
+
+    pub(crate) fn key(&self) -> Option<&StoredKey> {
+        self.keyed.as_ref().map(|keyed| &keyed.key)
+    }
+
+    pub(crate) fn fingerprint(&self) -> Option<&StoredKey> {
+        self.keyed.as_ref()?.fingerprint.as_ref()
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut DB::Connection {
+        self.session.connection()
+    }
+
+    pub(crate) async fn begin(&mut self) -> Result<Begun, Error> {
+        self.events.clear();
+        if self.session.joins() {
+            self.begin_joined().await
+        } else {
+            self.begin_own().await
+        }
+    }
+
+    async fn begin_own(&mut self) -> Result<Begun, Error> {
+        let deadline = Instant::now() + self.spec.wait;
+        let mut ask_first = self.spec.recent.mostly_duplicates();
+        let mut attempt = 0;
+        loop {
+            if !self.take_turn(deadline, &mut ask_first).await? {
+                return Err(Error::InFlight);
+            }
+            self.session.acquire().await.map_err(Error::Store)?;
+            if ask_first && let Some(record) = self.ask().await? {
+                return Ok(Begun::Replay(record));
+            }
+            if self.keyed.is_some() && self.turn.is_none() && self.session.pool_identity().is_some()
+            {
+                // The call that was waited for left no row: one of those who waited is next.
+                ask_first = false;
+                continue;
+            }
+            attempt += 1;
+            let Some(error) = self.open(deadline).await.err() else {
+                return Ok(Begun::Claimed);
+            };
+            match DB::fault(&error) {
+                Fault::Duplicate | Fault::Conflict => {
+                    if let Some(record) = self.abandon_and_ask().await? {
+                        return Ok(Begun::Replay(record));
+                    }
+                    // The holder rolled back, or a purge took its row: the key is free again.
+                    if attempt >= CLAIM_ATTEMPTS && Instant::now() >= deadline {
+                        return Err(Error::Store(error));
+                    }
+                    back_off(attempt).await;
+                }
+                fault => {
+                    if fault != Fault::Unknown {
+                        self.session.roll_back().await.map_err(Error::Store)?;
+                    }
+                    return Err(refused(fault, error));
+                }
+            }
+        }
+    }
+
+    /// Waits for this process's other calls of the key, holding no connection. With a turn or without,
+    /// `true` says to go on: a call that waited asks before it competes for the turn.
+    async fn take_turn(&mut self, deadline: Instant, ask_first: &mut bool) -> Result<bool, Error> {
+        let (Some(pool), Some(keyed), None) =
+            (self.session.pool_identity(), &self.keyed, &self.turn)
+        else {
+            return Ok(true);
+        };
+        let slot = Slot {
+            pool,
+            scope: self.spec.scope,
+            key: keyed.key.clone(),
+        };
+        match Turn::take(&slot) {
+            Ok(turn) => self.turn = Some(turn),
+            Err(holder) => {
+                if self.spec.wait.is_zero() || !holder.ended(deadline).await {
+                    return Ok(false);
+                }
+                *ask_first = true;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn begin_joined(&mut self) -> Result<Begun, Error> {
+        for _ in 0..CLAIM_ATTEMPTS {
+            self.session.join().await.map_err(Error::Store)?;
+            let Self { session, keyed, .. } = self;
+            let claim = keyed.as_ref().map(|keyed| claim(self.spec, keyed));
+            let opening = Opening {
+                claim,
+                fence: self.fence.clone(),
+                wait: self.spec.wait,
+            };
+            let found = match DB::join(session.connection(), &opening).await {
+                Ok(true) => return Ok(Begun::Claimed),
+                Ok(false) => match &claim {
+                    Some(claim) => DB::lookup(session.connection(), claim, true).await,
+                    None => Ok(None),
+                },
+                Err(error) => Err(error),
+            };
+            let undone = session.roll_back().await;
+            match found {
+                Ok(Some(record)) => {
+                    undone.map_err(Error::Store)?;
+                    return Ok(Begun::Replay(record));
+                }
+                // A purge took the row between the two statements: the key is free again.
+                Ok(None) => undone.map_err(Error::Store)?,
+                Err(error) => return Err(refused(DB::fault(&error), error)),
+            }
+        }
+        Err(Error::InFlight)
+    }
+
+    async fn open(&mut self, deadline: Instant) -> Result<(), sqlx::Error> {
+        let opening = Opening {
+            claim: self.keyed.as_ref().map(|keyed| claim(self.spec, keyed)),
+            fence: self.fence.clone(),
+            wait: deadline.saturating_duration_since(Instant::now()),
+        };
+        DB::open(self.session.connection(), &opening).await
+    }
+
+    /// Asks for the row on an idle connection, and gives the connection back.
+    async fn ask(&mut self) -> Result<Option<Record>, Error> {
+        let Some(keyed) = &self.keyed else {
+            return Ok(None);
+        };
+        let claim = claim(self.spec, keyed);
+        let found = DB::lookup(self.session.connection(), &claim, false).await;
+        match found {
+            Ok(found) => {
+                if found.is_some() || self.turn.is_none() {
+                    self.session.rest();
+                }
+                Ok(found)
+            }
+            Err(error) => {
+                let fault = DB::fault(&error);
+                if fault != Fault::Unknown {
+                    self.session.rest();
+                }
+                Err(refused(fault, error))
+            }
+        }
+    }
+
+    async fn abandon_and_ask(&mut self) -> Result<Option<Record>, Error> {
+        let claim = self.keyed.as_ref().map(|keyed| claim(self.spec, keyed));
+        let found = DB::abandon(self.session.connection(), claim.as_ref())
+            .await
+            .map_err(|error| refused(DB::fault(&error), error))?;
+        self.session.rest();
+        Ok(found)
+    }
+
+    /// Ends the transaction without its effects. Never fails: what can't be rolled back is closed.
+    pub(crate) async fn roll_back(&mut self) {
+        if !self.session.is_whole() && self.session.commit() != Commit::Release {
+            return;
+        }
+        if let Err(error) = self.session.roll_back().await {
+            tracing::warn!(scope = self.spec.scope, %error, "rollback failed, the connection is closed");
+        }
+    }
+
+    /// Undoes the effects and keeps the claim. `false`: it can't be done, all is rolled back.
+    pub(crate) async fn undo_effects(&mut self) -> bool {
+        self.events.clear();
+        let undone = self.session.is_whole()
+            && DB::undo_effects(self.session.connection(), &self.fence)
+                .await
+                .is_ok();
+        if !undone {
+            self.roll_back().await;
+        }
+        undone
+    }
+
+    /// Stores the end and the events, and commits if the transaction is ours.
+    pub(crate) async fn finish(&mut self, end: End<'_>) -> Result<(), Unended> {
+        if !self.session.is_whole() {
+            // A nested transaction was leaked: a COMMIT would only release it.
+            let _closed_on_drop = self.roll_back().await;
+            return Err(Unended::Failed(Error::RolledBack));
+        }
+        let commit = self.session.commit();
+        let finish = Finish {
+            claim: self.keyed.as_ref().map(|keyed| claim(self.spec, keyed)),
+            fence: &self.fence,
+            end,
+            result_version: self.spec.result_version,
+            retention: self.spec.retention,
+            events: &self.events,
+        };
+        let mut finished = DB::finish(self.session.connection(), &finish, commit).await;
+        if finished.is_ok() && commit == Commit::Release {
+            finished = self.session.release().await;
+        }
+        let Err(error) = finished else {
+            self.session.rest();
+            return Ok(());
+        };
+        let fault = DB::fault(&error);
+        if fault == Fault::Unknown {
+            tracing::warn!(scope = self.spec.scope, %error, "the connection broke during COMMIT");
+            return Err(Unended::Failed(Error::CommitUnknown));
+        }
+        self.roll_back().await;
+        Err(match fault {
+            Fault::Lost => {
+                tracing::warn!(scope = self.spec.scope, %error, "the transaction was no longer whole");
+                Unended::Failed(Error::RolledBack)
+            }
+            Fault::Conflict => Unended::Conflict(error),
+            fault => Unended::Failed(refused(fault, error)),
+        })
+    }
+
+    /// Whether another attempt is allowed; waits before it.
+    pub(crate) async fn another_attempt(&mut self) -> bool {
+        if self.attempts >= self.spec.retry || self.session.joins() {
+            return false;
+        }
+        self.attempts += 1;
+        back_off(self.attempts).await;
+        true
+    }
+}
+
+const fn claim<'a>(spec: &'static Spec, keyed: &'a Keyed) -> Claim<'a> {
+    Claim {
+        scope: spec.scope,
+        key: &keyed.key,
+        fingerprint: keyed.fingerprint.as_ref(),
+    }
+}
+
+fn refused(fault: Fault, error: sqlx::Error) -> Error {
+    match fault {
+        Fault::TimedOut => Error::InFlight,
+        Fault::NotMigrated => Error::NotMigrated,
+        _ => Error::Store(error),
+    }
+}
+
+/// Full jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): 5 ms doubled each time, at most 1 s.
+async fn back_off(attempt: u32) {
+    let ceiling = 5_u64.saturating_mul(1 << attempt.min(8)).min(1_000);
+    let millis = rand::rng().random_range(0..=ceiling);
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}

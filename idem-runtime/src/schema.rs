@@ -1,0 +1,60 @@
+//! The tables: made, checked and kept small.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use sqlx::Pool;
+
+use crate::error::Error;
+use crate::store::{Fault, Store};
+
+/// How many rows one statement of [`purge`] deletes.
+const BATCH: u32 = 1_000;
+
+/// How long a published event is kept.
+const KEEP_PUBLISHED: Duration = Duration::from_hours(24);
+
+/// Creates the tables, or brings them to this release's version. Safe when many services start at once;
+/// never drops or rewrites anything.
+///
+/// # Errors
+/// [`Error::Store`] if the database refuses.
+pub async fn migrate<DB: Store>(pool: &Pool<DB>) -> Result<(), Error> {
+    DB::migrate(pool).await.map_err(Error::Store)
+}
+
+/// What a [`purge`] deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Purged {
+    /// Keys past their retention.
+    pub keys: u64,
+    /// Events that were published more than a day ago.
+    pub events: u64,
+}
+
+/// Deletes the keys whose retention has passed and the events that were published more than a day ago, in
+/// batches of a thousand rows, by the database's clock. Safe beside running handlers and other purges.
+///
+/// # Errors
+/// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses; what was deleted until then stays so.
+pub async fn purge<DB: Store>(pool: &Pool<DB>) -> Result<Purged, Error> {
+    let mut purged = Purged::default();
+    loop {
+        let (keys, events) = DB::purge(pool, BATCH, KEEP_PUBLISHED)
+            .await
+            .map_err(store_error::<DB>)?;
+        purged.keys += keys;
+        purged.events += events;
+        if keys < u64::from(BATCH) && events < u64::from(BATCH) {
+            return Ok(purged);
+        }
+    }
+}
+
+pub(crate) fn store_error<DB: Store>(error: sqlx::Error) -> Error<Infallible> {
+    match DB::fault(&error) {
+        Fault::NotMigrated => Error::NotMigrated,
+        _ => Error::Store(error),
+    }
+}

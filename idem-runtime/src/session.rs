@@ -1,0 +1,186 @@
+//! A call's connection and transaction, and what dropping the call does to them.
+
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use sqlx::Database;
+use sqlx::pool::PoolConnection;
+use sqlx_core::transaction::TransactionManager;
+
+use crate::begin::Begin;
+use crate::store::{Commit, Store};
+
+/// Where the connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// No transaction of ours, nothing in flight.
+    Idle,
+    /// Something of ours is in flight, or a transaction of ours is open.
+    Own,
+    /// Inside the caller's transaction of this depth; our savepoint is one deeper.
+    Joined(usize),
+}
+
+/// Holds the origin of a call's transaction and the connection it runs on.
+///
+/// Dropped anywhere but at rest, it gives nothing back that could hold an open transaction: a
+/// connection of a pool is closed, a savepoint's rollback is queued.
+#[derive(Debug)]
+pub(crate) struct Session<DB: Store, B: Begin<DB::Connection, Database = DB>> {
+    origin: B,
+    held: Option<PoolConnection<DB>>,
+    standing: Standing,
+}
+
+impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
+    pub(crate) const fn new(origin: B) -> Self {
+        Self {
+            origin,
+            held: None,
+            standing: Standing::Idle,
+        }
+    }
+
+    /// What tells this pool's database from another's in this process.
+    pub(crate) fn pool_identity(&self) -> Option<usize> {
+        let pool = self.origin.pool()?;
+        Some(std::sync::Arc::as_ptr(&pool.connect_options()).addr())
+    }
+
+    /// Whether the caller has a transaction open that this call joins.
+    pub(crate) fn joins(&mut self) -> bool {
+        self.origin
+            .connection()
+            .is_some_and(|conn| depth::<DB>(conn) > 0)
+    }
+
+    /// Whether this call commits, and on what.
+    pub(crate) const fn commit(&self) -> Commit {
+        match (self.standing, self.held.is_some()) {
+            (Standing::Joined(_), _) => Commit::Release,
+            (_, true) => Commit::Pooled,
+            (_, false) => Commit::Kept,
+        }
+    }
+
+    /// Takes a connection if the origin is a pool, and arms the guard: from here to
+    /// [`rest`](Self::rest) a drop closes it.
+    pub(crate) async fn acquire(&mut self) -> Result<(), sqlx::Error> {
+        if self.held.is_none()
+            && let Some(pool) = self.origin.pool()
+        {
+            let pool = pool.clone();
+            self.held = Some(pool.acquire().await?);
+        }
+        self.standing = Standing::Own;
+        Ok(())
+    }
+
+    /// Sets a savepoint in the caller's transaction.
+    pub(crate) async fn join(&mut self) -> Result<(), sqlx::Error> {
+        let conn = self.connection();
+        let base = depth::<DB>(conn);
+        Undropped::new(DB::TransactionManager::begin(conn, None)).await?;
+        self.standing = Standing::Joined(base);
+        Ok(())
+    }
+
+    pub(crate) fn connection(&mut self) -> &mut DB::Connection {
+        match &mut self.held {
+            Some(held) => held,
+            None => self
+                .origin
+                .connection()
+                .expect("a call on a pool has acquired its connection"),
+        }
+    }
+
+    /// Whether every transaction that the handler nested in ours has ended.
+    pub(crate) fn is_whole(&mut self) -> bool {
+        let expected = match self.standing {
+            Standing::Joined(base) => base + 1,
+            Standing::Idle | Standing::Own => 1,
+        };
+        depth::<DB>(self.connection()) == expected
+    }
+
+    /// Ends our transaction without its effects. After an error the guard stays armed.
+    pub(crate) async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
+        match self.standing {
+            Standing::Idle => return Ok(()),
+            Standing::Own => {
+                DB::abandon(self.connection(), None).await?;
+            }
+            Standing::Joined(base) => {
+                let conn = self.connection();
+                while depth::<DB>(conn) > base {
+                    DB::TransactionManager::rollback(conn).await?;
+                }
+            }
+        }
+        self.rest();
+        Ok(())
+    }
+
+    /// Keeps the effects of a joined call for the caller's COMMIT.
+    pub(crate) async fn release(&mut self) -> Result<(), sqlx::Error> {
+        DB::TransactionManager::commit(self.connection()).await
+    }
+
+    /// Disarms the guard: no transaction of ours is open, and the connection may serve others.
+    pub(crate) fn rest(&mut self) {
+        self.standing = Standing::Idle;
+        self.held = None;
+    }
+}
+
+impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B> {
+    fn drop(&mut self) {
+        let base = match self.standing {
+            Standing::Idle => return,
+            Standing::Own => 0,
+            Standing::Joined(base) => base,
+        };
+        if base == 0
+            && let Some(pooled) = self.held.as_mut().or_else(|| self.origin.pooled())
+        {
+            // What is in flight may still begin or commit: only a closed connection is surely clean.
+            pooled.close_on_drop();
+        }
+        if self.held.is_none()
+            && let Some(conn) = self.origin.connection()
+        {
+            while depth::<DB>(conn) > base {
+                DB::TransactionManager::start_rollback(conn);
+            }
+        }
+    }
+}
+
+fn depth<DB: Database>(conn: &DB::Connection) -> usize {
+    DB::TransactionManager::get_transaction_depth(conn)
+}
+
+/// A future whose destructor does not run if it is dropped before its end.
+///
+/// sqlx's nested `begin`, dropped half way, queues a ROLLBACK of the *outer* transaction and counts it
+/// as ended, so the caller's `commit()` answers `Ok` and nothing is stored. Left alone, it leaves at most a
+/// savepoint that nobody names. The price is a few hundred bytes for each joined call that is
+/// cancelled in its first round trip.
+struct Undropped<F>(ManuallyDrop<Pin<Box<F>>>);
+
+impl<F: Future> Undropped<F> {
+    fn new(future: F) -> Self {
+        Self(ManuallyDrop::new(Box::pin(future)))
+    }
+}
+
+impl<F: Future> Future for Undropped<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.0.as_mut().poll(context)
+    }
+}

@@ -1,0 +1,221 @@
+//! What a database must do for us; one file beside this one for each that can.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use sqlx::{Database, Pool};
+
+use crate::key::StoredKey;
+use crate::outbox::Row;
+
+#[cfg(feature = "postgres")]
+mod postgres;
+
+/// A database that keeps the claims and the outbox: PostgreSQL, MySQL/MariaDB, SQLite.
+///
+/// Sealed: the laws rest on how each implementation arranges its statements.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a database that this crate supports, or its feature is off",
+    note = "turn on the feature `postgres`, `mysql` or `sqlite` of `idem-runtime`"
+)]
+#[doc(hidden)]
+pub trait Store: Database + fmt::Debug {
+    /// `db.system.name` of OpenTelemetry.
+    const SYSTEM: &'static str;
+
+    /// The schema's DDL, one script a version, oldest first.
+    const MIGRATIONS: &'static [&'static str];
+
+    /// Opens a transaction on an idle connection, claims in it, and sets the fence.
+    ///
+    /// After an error the connection may be inside a transaction: [`abandon`](Self::abandon) it.
+    fn open(
+        conn: &mut Self::Connection,
+        opening: &Opening<'_>,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// The same inside a transaction that the caller opened: a savepoint, and the claim in it.
+    /// `false`: the key is already there.
+    fn join(
+        conn: &mut Self::Connection,
+        opening: &Opening<'_>,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
+    /// Rolls back what [`open`](Self::open) began, whole or half, leaves the connection as a pool hands it out,
+    /// and looks the key up in the same breath.
+    fn abandon(
+        conn: &mut Self::Connection,
+        claim: Option<&Claim<'_>>,
+    ) -> impl Future<Output = Result<Option<Record>, sqlx::Error>> + Send;
+
+    /// The row of a key. Inside a transaction it sees what the conflict was told by, whatever the isolation.
+    fn lookup(
+        conn: &mut Self::Connection,
+        claim: &Claim<'_>,
+        in_transaction: bool,
+    ) -> impl Future<Output = Result<Option<Record>, sqlx::Error>> + Send;
+
+    /// Undoes the effects since the claim and keeps the claim (`on_error = "record"`).
+    fn undo_effects(
+        conn: &mut Self::Connection,
+        fence: &Fence,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Writes the events and the stored result and checks the fence.
+    ///
+    /// With `commit`, also commits: `conn` was opened by [`open`](Self::open).
+    fn finish(
+        conn: &mut Self::Connection,
+        finish: &Finish<'_>,
+        commit: Commit,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// What an error of one of our own statements means.
+    fn fault(error: &sqlx::Error) -> Fault;
+
+    /// Whether an error of ours means that the tables are missing; may ask the database.
+    fn schema_version(
+        pool: &Pool<Self>,
+    ) -> impl Future<Output = Result<Option<u32>, sqlx::Error>> + Send;
+
+    /// Applies the migrations past the version that is there, one migrator at a time.
+    fn migrate(pool: &Pool<Self>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Deletes at most `limit` expired keys and at most `limit` published events that are older than `keep`.
+    fn purge(
+        pool: &Pool<Self>,
+        limit: u32,
+        keep: Duration,
+    ) -> impl Future<Output = Result<(u64, u64), sqlx::Error>> + Send;
+}
+
+/// Who is claimed.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    pub(crate) scope: &'static str,
+    pub(crate) key: &'a StoredKey,
+    pub(crate) fingerprint: Option<&'a StoredKey>,
+}
+
+/// How a transaction is opened.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    /// None for `#[outbox]` alone.
+    pub(crate) claim: Option<Claim<'a>>,
+    pub(crate) fence: Fence,
+    /// How long to wait in the database for another transaction that holds the key.
+    pub(crate) wait: Duration,
+}
+
+/// How a later statement knows that it is in the transaction that claimed.
+#[derive(Clone, Debug)]
+pub struct Fence {
+    /// The savepoint that stands right after the claim, unique in this process.
+    pub(crate) savepoint: String,
+    /// Whether the effects must be undoable while the claim stays.
+    pub(crate) undoable: bool,
+}
+
+/// How a transaction ends.
+#[derive(Debug)]
+pub struct Finish<'a> {
+    pub(crate) claim: Option<Claim<'a>>,
+    pub(crate) fence: &'a Fence,
+    pub(crate) end: End<'a>,
+    pub(crate) result_version: u32,
+    pub(crate) retention: Option<Duration>,
+    pub(crate) events: &'a [Row],
+}
+
+/// What is stored for the next delivery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End<'a> {
+    /// `on_duplicate = "skip"`.
+    Nothing,
+    /// A result as JSON; `None` is JSON's `null`.
+    Result(Option<&'a [u8]>),
+    /// A permanent error as JSON.
+    Error(Option<&'a [u8]>),
+}
+
+impl<'a> End<'a> {
+    pub(crate) const fn state(self) -> State {
+        match self {
+            Self::Nothing => State::Done,
+            Self::Result(_) => State::Result,
+            Self::Error(_) => State::Error,
+        }
+    }
+
+    pub(crate) const fn body(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Nothing => None,
+            Self::Result(body) | Self::Error(body) => body,
+        }
+    }
+}
+
+/// Who commits, and on what connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// Nobody: the savepoint of a joined call is released, the caller's COMMIT decides.
+    Release,
+    /// We do, on a connection that goes back to its pool at once.
+    Pooled,
+    /// We do, on a connection that the caller keeps.
+    Kept,
+}
+
+/// `idem_keys.state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// Claimed; committed so only when something else committed in our transaction.
+    Claimed = 0,
+    /// Done, with a result.
+    Result = 1,
+    /// Done, with a permanent error.
+    Error = 2,
+    /// Done; nothing was stored.
+    Done = 3,
+}
+
+impl State {
+    pub(crate) const fn from_code(code: i16) -> Self {
+        match code {
+            1 => Self::Result,
+            2 => Self::Error,
+            3 => Self::Done,
+            _ => Self::Claimed,
+        }
+    }
+}
+
+/// A row of `idem_keys`.
+#[derive(Debug)]
+pub struct Record {
+    pub(crate) state: State,
+    pub(crate) fingerprint: Option<Vec<u8>>,
+    pub(crate) result_version: u32,
+    pub(crate) body: Option<Vec<u8>>,
+}
+
+/// What an error of one of our own statements means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Our claim found the key taken.
+    Duplicate,
+    /// The database chose this transaction to lose: run it again on a fresh one.
+    Conflict,
+    /// A wait in the database ended without an answer.
+    TimedOut,
+    /// The fence did not hold: this is not the transaction that claimed, or it is aborted.
+    Lost,
+    /// A table, column or function of ours is missing.
+    NotMigrated,
+    /// The server answered and refused.
+    Refused,
+    /// No answer: the statement ran or did not.
+    Unknown,
+}

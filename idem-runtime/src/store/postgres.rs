@@ -1,0 +1,276 @@
+//! PostgreSQL, also behind PgBouncer in transaction pooling: no statement here is prepared, and no
+//! setting outlives its transaction.
+//!
+//! A call of its own makes two round trips beside the handler's: BEGIN with the claim, and the end with COMMIT.
+//! The arguments travel as literals, since only the simple protocol takes several statements at once.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool, Postgres, Row as _, raw_sql};
+use sqlx_core::sql_str::SqlSafeStr as _;
+use sqlx_core::transaction::TransactionManager as _;
+
+use super::{Claim, Commit, Fault, Fence, Finish, Opening, Record, State, Store};
+use crate::begin::begin_on;
+use crate::outbox::Row;
+
+type Transactions = <Postgres as sqlx::Database>::TransactionManager;
+
+begin_on!(Postgres, PgConnection);
+
+impl Store for Postgres {
+    const SYSTEM: &'static str = "postgresql";
+
+    const MIGRATIONS: &'static [&'static str] =
+        &[include_str!("../../migrations/postgres/0001_create.sql")];
+
+    async fn open(conn: &mut PgConnection, opening: &Opening<'_>) -> Result<(), sqlx::Error> {
+        let sql = format!("BEGIN; {}", opening_sql(opening, true));
+        Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await
+    }
+
+    async fn join(conn: &mut PgConnection, opening: &Opening<'_>) -> Result<bool, sqlx::Error> {
+        let row = fetch_last(conn, opening_sql(opening, false)).await?;
+        row.map_or(Ok(true), |row| row.try_get(0))
+    }
+
+    async fn abandon(
+        conn: &mut PgConnection,
+        claim: Option<&Claim<'_>>,
+    ) -> Result<Option<Record>, sqlx::Error> {
+        if Transactions::get_transaction_depth(conn) > 0 {
+            Transactions::rollback(conn).await?;
+            return Ok(None);
+        }
+        let mut sql = String::from("ROLLBACK");
+        if let Some(claim) = claim {
+            sql.push_str("; ");
+            sql.push_str(&lookup_sql(claim));
+        }
+        let row = fetch_last(conn, sql).await?;
+        row.as_ref().map(record).transpose()
+    }
+
+    async fn lookup(
+        conn: &mut PgConnection,
+        claim: &Claim<'_>,
+        _in_transaction: bool,
+    ) -> Result<Option<Record>, sqlx::Error> {
+        let row = fetch_last(conn, lookup_sql(claim)).await?;
+        row.as_ref().map(record).transpose()
+    }
+
+    async fn undo_effects(conn: &mut PgConnection, fence: &Fence) -> Result<(), sqlx::Error> {
+        let sql = format!("ROLLBACK TO SAVEPOINT {}", fence.savepoint);
+        raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)
+    }
+
+    async fn finish(
+        conn: &mut PgConnection,
+        finish: &Finish<'_>,
+        commit: Commit,
+    ) -> Result<(), sqlx::Error> {
+        let mut sql = String::new();
+        if finish.claim.is_none() {
+            // The fence of a call without a key: it fails outside of the transaction that set it.
+            let _ = write!(sql, "RELEASE SAVEPOINT {}; ", finish.fence.savepoint);
+        }
+        if !finish.events.is_empty() {
+            insert_events_sql(&mut sql, finish.events);
+            sql.push_str("; ");
+        }
+        if let Some(claim) = &finish.claim {
+            let _ = write!(
+                sql,
+                "SELECT idem_finish('{}', {}, {}, {}, {}, {}); ",
+                claim.scope,
+                bytes(claim.key.as_bytes()),
+                finish.end.state() as u8,
+                optional(finish.end.body()),
+                finish.result_version,
+                finish
+                    .retention
+                    .map_or_else(|| "NULL".into(), |keep| keep.as_millis().to_string()),
+            );
+        }
+        if commit == Commit::Pooled {
+            // The chained transaction is empty. Its ROLLBACK is queued below and goes out when the pool takes the
+            // connection back, which saves the round trip that would tell sqlx of a COMMIT it did not send.
+            sql.push_str("COMMIT AND CHAIN");
+        }
+        if !sql.is_empty() {
+            raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
+        }
+        match commit {
+            Commit::Release => {}
+            Commit::Pooled => Transactions::start_rollback(conn),
+            Commit::Kept => Transactions::commit(conn).await?,
+        }
+        Ok(())
+    }
+
+    fn fault(error: &sqlx::Error) -> Fault {
+        let Some(code) = error.as_database_error().and_then(DatabaseError::code) else {
+            return match error {
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+                    Fault::Unknown
+                }
+                _ => Fault::Refused,
+            };
+        };
+        match &*code {
+            "IDM01" => Fault::Duplicate,
+            "40001" | "40P01" => Fault::Conflict,
+            "55P03" => Fault::TimedOut,
+            // Our own verdict, an aborted transaction, no transaction, a savepoint that is gone.
+            "IDM02" | "25P02" | "25P01" | "3B001" => Fault::Lost,
+            // A missing table, function, column or schema.
+            "42P01" | "42883" | "42703" | "3F000" => Fault::NotMigrated,
+            // The server goes away, or reports an internal fault, perhaps after it has committed.
+            code if ["57P", "08", "58", "XX", "F0"]
+                .iter()
+                .any(|class| code.starts_with(class)) =>
+            {
+                Fault::Unknown
+            }
+            _ => Fault::Refused,
+        }
+    }
+
+    async fn schema_version(pool: &PgPool) -> Result<Option<u32>, sqlx::Error> {
+        let mut conn = pool.acquire().await?;
+        schema_version(&mut conn).await
+    }
+
+    async fn migrate(pool: &PgPool) -> Result<(), sqlx::Error> {
+        let mut tx = pool.begin().await?;
+        // "idem", so that services which start together migrate one after the other.
+        tx.execute("SELECT pg_advisory_xact_lock(1768187245)")
+            .await?;
+        let version = schema_version(&mut tx).await?.unwrap_or(0);
+        for script in Self::MIGRATIONS.iter().skip(version as usize) {
+            raw_sql(*script).execute(&mut *tx).await?;
+        }
+        let sql = format!(
+            "INSERT INTO idem_schema (version) VALUES ({latest}) \
+             ON CONFLICT (one) DO UPDATE SET version = greatest(idem_schema.version, {latest})",
+            latest = Self::MIGRATIONS.len(),
+        );
+        raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
+        tx.commit().await
+    }
+
+    async fn purge(pool: &PgPool, limit: u32, keep: Duration) -> Result<(u64, u64), sqlx::Error> {
+        let keys = format!(
+            "DELETE FROM idem_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM idem_keys \
+             WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT {limit} FOR UPDATE SKIP LOCKED))"
+        );
+        let events = format!(
+            "DELETE FROM idem_outbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM idem_outbox \
+             WHERE published_at <= clock_timestamp() - {} * interval '1 millisecond' \
+             ORDER BY published_at LIMIT {limit} FOR UPDATE SKIP LOCKED))",
+            keep.as_millis(),
+        );
+        let mut conn = pool.acquire().await?;
+        let keys = raw_sql(AssertSqlSafe(keys)).execute(&mut *conn).await?;
+        let events = raw_sql(AssertSqlSafe(events)).execute(&mut *conn).await?;
+        Ok((keys.rows_affected(), events.rows_affected()))
+    }
+}
+
+fn opening_sql(opening: &Opening<'_>, raise_taken: bool) -> String {
+    let mut sql = String::new();
+    if let Some(claim) = &opening.claim {
+        let _ = write!(
+            sql,
+            "SELECT idem_claim('{}', {}, {}, {}, {raise_taken})",
+            claim.scope,
+            bytes(claim.key.as_bytes()),
+            optional(claim.fingerprint.map(crate::key::StoredKey::as_bytes)),
+            opening.wait.as_millis().min(i32::MAX as u128),
+        );
+    }
+    if opening.claim.is_none() || opening.fence.undoable {
+        if !sql.is_empty() {
+            sql.push_str("; ");
+        }
+        let _ = write!(sql, "SAVEPOINT {}", opening.fence.savepoint);
+    }
+    sql
+}
+
+fn lookup_sql(claim: &Claim<'_>) -> String {
+    format!(
+        "SELECT state, encode(fingerprint, 'hex'), result_version, encode(result, 'hex') \
+         FROM idem_keys WHERE scope = '{}' AND key = {}",
+        claim.scope,
+        bytes(claim.key.as_bytes()),
+    )
+}
+
+fn insert_events_sql(sql: &mut String, events: &[Row]) {
+    sql.push_str(
+        "INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers) VALUES ",
+    );
+    for (index, event) in events.iter().enumerate() {
+        let _ = write!(
+            sql,
+            "{}('{}', {}, {}, {}, {}, {}, {})",
+            if index == 0 { "" } else { ", " },
+            event.id,
+            text(event.topic),
+            event.key.as_deref().map_or_else(|| "NULL".into(), text),
+            text(event.kind),
+            bytes(&event.payload),
+            text(event.content_type),
+            text(&event.headers),
+        );
+    }
+}
+
+/// A bytea literal that no setting of the session can misread.
+fn bytes(bytes: &[u8]) -> String {
+    format!("decode('{}', 'hex')", hex::encode(bytes))
+}
+
+fn optional(value: Option<&[u8]>) -> String {
+    value.map_or_else(|| "NULL".into(), bytes)
+}
+
+/// A text literal, whatever `standard_conforming_strings` says: E'' strings always read backslashes.
+fn text(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Runs one batch in one round trip; the last row of it.
+async fn fetch_last(conn: &mut PgConnection, sql: String) -> Result<Option<PgRow>, sqlx::Error> {
+    Ok(raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await?.pop())
+}
+
+fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
+    let unhex = |hexed: Option<String>| {
+        hexed
+            .map(hex::decode)
+            .transpose()
+            .map_err(|error| sqlx::Error::Decode(error.into()))
+    };
+    Ok(Record {
+        state: State::from_code(row.try_get(0)?),
+        fingerprint: unhex(row.try_get(1)?)?,
+        result_version: u32::try_from(row.try_get::<i32, _>(2)?).unwrap_or(0),
+        body: unhex(row.try_get(3)?)?,
+    })
+}
+
+async fn schema_version(conn: &mut PgConnection) -> Result<Option<u32>, sqlx::Error> {
+    let there = fetch_last(conn, "SELECT to_regclass('idem_schema') IS NOT NULL".into()).await?;
+    if !there.map_or(Ok(false), |row| row.try_get(0))? {
+        return Ok(None);
+    }
+    let row = fetch_last(conn, "SELECT version FROM idem_schema".into()).await?;
+    row.map(|row| row.try_get::<i32, _>(0).map(i32::unsigned_abs))
+        .transpose()
+}
