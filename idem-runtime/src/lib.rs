@@ -22,6 +22,7 @@ mod session;
 mod spec;
 mod store;
 mod telemetry;
+mod unlogged;
 
 pub use begin::Begin;
 pub use error::{Classify, Disposition, Error};

@@ -14,6 +14,7 @@ use crate::outbox::Row;
 use crate::session::Session;
 use crate::spec::Spec;
 use crate::store::{Claim, Commit, End, Fault, Fence, Finish, Opening, Record, Store};
+use crate::unlogged::unlogged;
 
 /// How often a claim that meets a conflict is tried, whatever the deadline.
 const CLAIM_ATTEMPTS: u32 = 3;
@@ -182,10 +183,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
                 fence: self.fence.clone(),
                 wait: self.spec.wait,
             };
-            let found = match DB::join(session.connection(), &opening).await {
+            let found = match unlogged(DB::join(session.connection(), &opening)).await {
                 Ok(true) => return Ok(Begun::Claimed),
                 Ok(false) => match &claim {
-                    Some(claim) => DB::lookup(session.connection(), claim, true).await,
+                    Some(claim) => unlogged(DB::lookup(session.connection(), claim, true)).await,
                     None => Ok(None),
                 },
                 Err(error) => Err(error),
@@ -210,7 +211,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
             fence: self.fence.clone(),
             wait: deadline.saturating_duration_since(Instant::now()),
         };
-        DB::open(self.session.connection(), &opening).await
+        unlogged(DB::open(self.session.connection(), &opening)).await
     }
 
     /// Asks for the row on an idle connection, and gives the connection back.
@@ -219,7 +220,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
             return Ok(None);
         };
         let claim = claim(self.spec, keyed);
-        let found = DB::lookup(self.session.connection(), &claim, false).await;
+        let found = unlogged(DB::lookup(self.session.connection(), &claim, false)).await;
         match found {
             Ok(found) => {
                 if found.is_some() || self.turn.is_none() {
@@ -239,7 +240,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
 
     async fn abandon_and_ask(&mut self) -> Result<Option<Record>, Error> {
         let claim = self.keyed.as_ref().map(|keyed| claim(self.spec, keyed));
-        let found = DB::abandon(self.session.connection(), claim.as_ref())
+        let found = unlogged(DB::abandon(self.session.connection(), claim.as_ref()))
             .await
             .map_err(|error| refused(DB::fault(&error), error))?;
         self.session.rest();
@@ -248,7 +249,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
 
     /// Ends the transaction without its effects. Never fails: what can't be rolled back is closed.
     pub(crate) async fn roll_back(&mut self) {
+        if self.session.is_at_rest() {
+            return;
+        }
         if !self.session.is_whole() && self.session.commit() != Commit::Release {
+            // A transaction that the handler leaked stands above ours: the connection is closed.
             return;
         }
         if let Err(error) = self.session.roll_back().await {
@@ -272,8 +277,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
     /// Stores the end and the events, and commits if the transaction is ours.
     pub(crate) async fn finish(&mut self, end: End<'_>) -> Result<(), Unended> {
         if !self.session.is_whole() {
-            // A nested transaction was leaked: a COMMIT would only release it.
-            let _closed_on_drop = self.roll_back().await;
+            // sqlx's COMMIT would only release what was leaked, and ours would commit it.
+            self.roll_back().await;
             return Err(Unended::Failed(Error::RolledBack));
         }
         let commit = self.session.commit();
@@ -285,7 +290,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
             retention: self.spec.retention,
             events: &self.events,
         };
-        let mut finished = DB::finish(self.session.connection(), &finish, commit).await;
+        let mut finished = unlogged(DB::finish(self.session.connection(), &finish, commit)).await;
         if finished.is_ok() && commit == Commit::Release {
             finished = self.session.release().await;
         }
@@ -294,6 +299,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
             return Ok(());
         };
         let fault = DB::fault(&error);
+        if fault == Fault::Unknown && commit == Commit::Release {
+            // The caller's COMMIT can't succeed on a connection that broke.
+            return Err(Unended::Failed(Error::Store(error)));
+        }
         if fault == Fault::Unknown {
             tracing::warn!(scope = self.spec.scope, %error, "the connection broke during COMMIT");
             return Err(Unended::Failed(Error::CommitUnknown));

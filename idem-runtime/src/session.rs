@@ -97,6 +97,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
         }
     }
 
+    /// Whether nothing of ours is open or in flight.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.standing == Standing::Idle
+    }
+
     /// Whether every transaction that the handler nested in ours has ended.
     pub(crate) fn is_whole(&mut self) -> bool {
         let expected = match self.standing {

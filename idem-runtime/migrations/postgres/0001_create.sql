@@ -103,3 +103,5 @@ CREATE TABLE idem_schema (
     one     boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
     version integer NOT NULL
 );
+
+INSERT INTO idem_schema (version) VALUES (1);

@@ -154,12 +154,6 @@ impl Store for Postgres {
         for script in Self::MIGRATIONS.iter().skip(version as usize) {
             raw_sql(*script).execute(&mut *tx).await?;
         }
-        let sql = format!(
-            "INSERT INTO idem_schema (version) VALUES ({latest}) \
-             ON CONFLICT (one) DO UPDATE SET version = greatest(idem_schema.version, {latest})",
-            latest = Self::MIGRATIONS.len(),
-        );
-        raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await?;
         tx.commit().await
     }
 
