@@ -13,7 +13,7 @@ use crate::outbox::{Ids, Outbox};
 use crate::outcome::Outcome;
 use crate::run::{Begun, Keyed, Run, Unended};
 use crate::spec::Spec;
-use crate::store::{Record, State, Store};
+use crate::store::{Fault, Record, State, Store};
 use crate::telemetry;
 
 /// A key in its stored form, and the type it came from.
@@ -48,6 +48,8 @@ pub fn ordering_key<K: Key + ?Sized>(key: &K) -> OrderingKey {
     OrderingKey::of(key)
 }
 
+type FindDatabaseError<E> = for<'a> fn(&'a E) -> Option<&'a sqlx::Error>;
+
 /// One call of a handler with a key.
 #[derive(Debug)]
 pub struct Call<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> {
@@ -55,7 +57,7 @@ pub struct Call<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> {
     on_duplicate: OnDuplicate<T, R>,
     on_error: OnError<E>,
     unencoded: Option<sqlx::Error>,
-    conflict: Option<fn(&E) -> bool>,
+    conflict: Option<FindDatabaseError<E>>,
 }
 
 /// Starts a call of a handler with a key.
@@ -82,10 +84,10 @@ pub fn call<C: Connection, B: Begin<C>, K: ?Sized, T, R, E>(
 }
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T, R, E> {
-    /// Tells how a handler's error is known for a conflict (`retry`).
+    /// Tells how the database's error is found in the handler's (`retry`).
     #[must_use]
-    pub fn conflict(mut self, conflict: fn(&E) -> bool) -> Self {
-        self.conflict = Some(conflict);
+    pub fn conflict(mut self, find: FindDatabaseError<E>) -> Self {
+        self.conflict = Some(find);
         self
     }
 
@@ -240,7 +242,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
 
     async fn settle_error(&mut self, error: E) -> Result<Error<E>, Retryable<E>> {
         self.unencoded = None;
-        if self.conflict.is_some_and(|conflict| conflict(&error)) {
+        let cause = self.conflict.and_then(|find| find(&error));
+        if cause.is_some_and(|cause| DB::fault(cause) == Fault::Conflict) {
             return Err(Retryable(Error::Handler(error)));
         }
         match self.on_error.encode(&error) {

@@ -7,6 +7,7 @@ extern crate self as idem_runtime;
 mod begin;
 mod call;
 mod codec;
+mod conflict;
 mod contract;
 mod error;
 mod event;
@@ -44,6 +45,7 @@ pub mod __private {
         Call, Encoded, Transaction, call, key, key_type, ordering_key, transaction,
     };
     pub use crate::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
+    pub use crate::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
     pub use crate::contract::Contract;
     pub use crate::spec::Spec;
 }
