@@ -1,1 +1,40 @@
-//! Attribute macros of `idem-runtime`, which re-exports them: depend on that crate, not on this one.
+//! Attribute macros of `idem-runtime`, which re-exports and documents them: depend on that crate, not on this one.
+//!
+//! Tokens in, tokens out: `attr` reads arguments, `handler` the function, `check` holds every rule and every message, `model`
+//! what passed, `expand` writes it out. Nothing in here knows SQL, a database or a broker.
+
+mod attr;
+mod check;
+mod errors;
+mod event;
+mod expand;
+mod handler;
+mod key;
+mod model;
+mod tokens;
+
+use proc_macro::TokenStream;
+
+/// Makes an async function effectively-once: see `idem_runtime::idempotent`.
+#[proc_macro_attribute]
+pub fn idempotent(args: TokenStream, item: TokenStream) -> TokenStream {
+    handler::transform(attr::Macro::Idempotent, args.into(), item.into()).into()
+}
+
+/// Lets an async function emit events in its transaction: see `idem_runtime::outbox`.
+#[proc_macro_attribute]
+pub fn outbox(args: TokenStream, item: TokenStream) -> TokenStream {
+    handler::transform(attr::Macro::Outbox, args.into(), item.into()).into()
+}
+
+/// Declares a type as an event with a topic: see `idem_runtime::Event`.
+#[proc_macro_derive(Event, attributes(event))]
+pub fn derive_event(item: TokenStream) -> TokenStream {
+    event::derive(item.into()).into()
+}
+
+/// Lets a newtype stand as a key: see `idem_runtime::Key`.
+#[proc_macro_derive(Key, attributes(key))]
+pub fn derive_key(item: TokenStream) -> TokenStream {
+    key::derive(item.into()).into()
+}

@@ -17,6 +17,7 @@ mod key;
 mod message;
 mod outbox;
 mod outcome;
+mod returned;
 mod run;
 mod schema;
 mod session;
@@ -29,6 +30,8 @@ pub use begin::Begin;
 pub use error::{Classify, Disposition, Error};
 pub use event::{Emits, Event, EventId, EventSet, OrderingKey};
 pub use handler::Handler;
+#[cfg(feature = "macros")]
+pub use idem_macros::{Event, Key, idempotent, outbox};
 pub use key::{ContentHash, Key, KeyWriter};
 pub use message::{Headers, Message, Received};
 pub use outbox::Outbox;
@@ -39,6 +42,7 @@ pub use schema::{Purged, migrate, purge};
 #[doc(hidden)]
 pub mod __private {
     pub use inventory;
+    pub use serde::Serialize;
     pub use sqlx::Connection;
 
     pub use crate::call::{
@@ -47,5 +51,7 @@ pub mod __private {
     pub use crate::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
     pub use crate::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
     pub use crate::contract::Contract;
+    pub use crate::event::EventSet;
+    pub use crate::returned::Returned;
     pub use crate::spec::Spec;
 }

@@ -1,0 +1,86 @@
+/// Applies a payment.
+pub(crate) async fn apply(
+    tx: impl ::idem::Begin<PgConnection>,
+    event: &Received<Payment>,
+    prices: &Prices,
+) -> ::core::result::Result<
+    ::idem::Outcome<Receipt, ()>,
+    ::idem::Error<<anyhow::Result<Receipt> as ::idem::__private::Returned>::Err>,
+> {
+    const __SCOPE: &::core::primitive::str = "payments.apply";
+    static __SPEC: ::idem::__private::Spec = ::idem::__private::Spec::new(__SCOPE)
+        .hash_key()
+        .wait_ms(5000u64)
+        .retention_ms(2592000000u64)
+        .retry(3u32)
+        .result_version(2u32);
+    ::idem::__private::inventory::submit! {
+        ::idem::__private::Contract { package : ::core::env!("CARGO_PKG_NAME"), file :
+        ::core::file!(), line : ::core::line!(), scope : __SCOPE, key :
+        ::core::option::Option::Some("(event.tenant,event.id)"), key_type : ||
+        ::idem::__private::key_type:: < (& Received < Payment >,), _, _ > (| (event,) |
+        ::idem::__private::key(& (& (event.tenant), & (event.id),))), fingerprint :
+        ::core::option::Option::Some("event.amount"), duplicate : "skip", error :
+        "record", retention : "30d", emits : ::std::vec::Vec::new, }
+    }
+    let mut __call = ::idem::__private::call(
+            tx,
+            &__SPEC,
+            ::idem::__private::key(&(&(event.tenant), &(event.id))),
+            ::core::option::Option::Some(
+                ::idem::__private::key(&(event.amount)).erase(),
+            ),
+            ::idem::__private::skip::<Receipt>(),
+            ::idem::__private::record::<
+                <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
+            >(),
+        )
+        .conflict(|__error| {
+            #[allow(unused_imports)]
+            use ::idem::__private::{
+                ViaError as _, ViaLocal as _, ViaNothing as _, ViaShared as _,
+            };
+            (&&&&::idem::__private::Probe(__error)).database_error()
+        });
+    loop {
+        if let ::core::option::Option::Some(__done) = __call.begin().await {
+            return __done;
+        }
+        let mut tx: &mut PgConnection = __call.connection();
+        let __result = async move {
+            if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+                anyhow::Result<Receipt>,
+            > {
+                return __ret;
+            }
+            let __ret: anyhow::Result<Receipt> = { body(tx, event).await };
+            __ret
+        }
+            .await;
+        if let ::core::option::Option::Some(__done) = __call.end_or_retry(__result).await
+        {
+            return __done;
+        }
+    }
+}
+///[`apply`] as a [`Handler`](::idem::Handler).
+pub(crate) struct Apply;
+impl ::idem::Handler for Apply {
+    type Database = <PgConnection as ::idem::__private::Connection>::Database;
+    type Message = Payment;
+    type Context = Prices;
+    type Output = Receipt;
+    type Replay = ();
+    type Error = <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err;
+    const SCOPE: &'static ::core::primitive::str = "payments.apply";
+    async fn call<B: ::idem::Begin<PgConnection>>(
+        begin: B,
+        message: &::idem::Received<Self::Message>,
+        context: &Self::Context,
+    ) -> ::core::result::Result<
+        ::idem::Outcome<Self::Output, Self::Replay>,
+        ::idem::Error<Self::Error>,
+    > {
+        apply(begin, message, context).await
+    }
+}

@@ -1,0 +1,60 @@
+async fn place_order(
+    tx: impl ::idem_runtime::Begin<PgConnection>,
+    command: &PlaceOrder,
+) -> ::core::result::Result<
+    ::idem_runtime::Outcome<Receipt>,
+    ::idem_runtime::Error<AppError>,
+> {
+    #[allow(unused_imports)]
+    use outbox as _;
+    const __SCOPE: &::core::primitive::str = ::core::concat!(
+        ::core::module_path!(), "::place_order"
+    );
+    static __SPEC: ::idem_runtime::__private::Spec = ::idem_runtime::__private::Spec::new(
+        __SCOPE,
+    );
+    ::idem_runtime::__private::inventory::submit! {
+        ::idem_runtime::__private::Contract { package : ::core::env!("CARGO_PKG_NAME"),
+        file : ::core::file!(), line : ::core::line!(), scope : __SCOPE, key :
+        ::core::option::Option::Some("command.id"), key_type : ||
+        ::idem_runtime::__private::key_type:: < (& PlaceOrder,), _, _ > (| (command,) |
+        ::idem_runtime::__private::key(& (command.id))), fingerprint :
+        ::core::option::Option::None, duplicate : "replay:Receipt@1", error : "rollback",
+        retention : "forever", emits : < OrderPlaced as
+        ::idem_runtime::__private::EventSet > ::topics, }
+    }
+    let mut __call = ::idem_runtime::__private::call(
+        tx,
+        &__SPEC,
+        ::idem_runtime::__private::key(&(command.id)),
+        ::core::option::Option::None,
+        ::idem_runtime::__private::replay::<Receipt>(),
+        ::idem_runtime::__private::rollback::<AppError>(),
+    );
+    if let ::core::option::Option::Some(__done) = __call.begin().await {
+        return __done;
+    }
+    let mut __outbox = __call.outbox::<OrderPlaced>();
+    let tx: &mut PgConnection = __call.connection();
+    let outbox: &mut Outbox<OrderPlaced> = &mut __outbox;
+    let __result = async move {
+        if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+            Result<Receipt, AppError>,
+        > {
+            return __ret;
+        }
+        let __ret: Result<Receipt, AppError> = {
+            outbox
+                .emit(
+                    &OrderPlaced {
+                        order_id: command.id,
+                    },
+                );
+            Ok(Receipt)
+        };
+        __ret
+    }
+        .await;
+    __call.emit(__outbox);
+    __call.end(__result).await
+}

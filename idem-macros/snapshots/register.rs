@@ -1,0 +1,38 @@
+async fn register(
+    tx: impl ::idem_runtime::Begin<PgConnection>,
+    user: &NewUser,
+) -> ::core::result::Result<UserRegistered, ::idem_runtime::Error<AppError>> {
+    const __SCOPE: &::core::primitive::str = ::core::concat!(
+        ::core::module_path!(), "::register"
+    );
+    static __SPEC: ::idem_runtime::__private::Spec = ::idem_runtime::__private::Spec::new(
+        __SCOPE,
+    );
+    ::idem_runtime::__private::inventory::submit! {
+        ::idem_runtime::__private::Contract { package : ::core::env!("CARGO_PKG_NAME"),
+        file : ::core::file!(), line : ::core::line!(), scope : __SCOPE, key :
+        ::core::option::Option::None, key_type : ::std::string::String::new, fingerprint
+        : ::core::option::Option::None, duplicate : "-", error : "rollback", retention :
+        "-", emits : || ::std::vec!["users.registered"], }
+    }
+    let mut __call = ::idem_runtime::__private::transaction(tx, &__SPEC);
+    let __ordering_key = ::core::option::Option::Some(
+        ::idem_runtime::__private::ordering_key(&(user.id)),
+    );
+    if let ::core::result::Result::Err(__done) = __call.begin().await {
+        return ::core::result::Result::Err(__done);
+    }
+    let tx: &mut PgConnection = __call.connection();
+    let __result = async move {
+        if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+            Result<UserRegistered, AppError>,
+        > {
+            return __ret;
+        }
+        let __ret: Result<UserRegistered, AppError> = { insert(tx, user).await };
+        __ret
+    }
+        .await;
+    __call.emit_value("users.registered", "UserRegistered", __ordering_key, &__result);
+    __call.end(__result).await
+}

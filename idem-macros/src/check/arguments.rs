@@ -1,0 +1,226 @@
+//! The arguments of `#[idempotent]` and `#[outbox]`, against the signature.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::ToTokens;
+use syn::spanned::Spanned;
+use syn::{FnArg, GenericParam, Path, ReceiverKind, parse_quote};
+
+use super::expression::{Scopes, example, expression};
+use super::{handler_type, publish, value};
+use crate::attr::Args;
+use crate::errors::Errors;
+use crate::handler::{Attributes, Function};
+use crate::model::{Claim, InFlight, Outline, Retry, Scope, Shape, Side, Terms};
+use crate::tokens;
+
+/// Checks all arguments. The outline is right even where another argument is wrong.
+pub(super) fn check(
+    function: &Function,
+    attributes: Attributes,
+    names: &Scopes,
+    shape: Option<&Shape>,
+    errors: &mut Errors,
+) -> (Outline, Terms) {
+    let Attributes {
+        mut idempotent,
+        mut outbox,
+    } = attributes;
+    let keyed = idempotent.is_some();
+    let runtime = runtime(idempotent.as_mut(), outbox.as_mut(), errors);
+    if keyed && let Some(arg) = outbox.as_mut().and_then(|args| args.take("scope")) {
+        errors.on(
+            &arg.name,
+            "beside `#[idempotent]` the scope is an argument of that attribute; move it there",
+        );
+    }
+    let scope = scope(
+        function,
+        idempotent.as_mut().or(outbox.as_mut()),
+        shape,
+        errors,
+    );
+    let publish = publish::check(outbox, names, shape, errors);
+    let mut outline = Outline {
+        runtime,
+        scope,
+        keyed,
+        replay: keyed,
+        handler: None,
+    };
+    let claim =
+        idempotent.and_then(|args| claim(function, args, names, shape, &mut outline, errors));
+    (outline, Terms { claim, publish })
+}
+
+fn runtime(idempotent: Option<&mut Args>, outbox: Option<&mut Args>, errors: &mut Errors) -> Path {
+    let mut written = [idempotent, outbox]
+        .into_iter()
+        .flatten()
+        .filter_map(|args| args.take("crate"))
+        .collect::<Vec<_>>();
+    if let [_, second] = written.as_slice()
+        && tokens::text(&written[0].value) != tokens::text(&second.value)
+    {
+        errors.on(
+            &second.name,
+            "the two attributes name different crates; write `crate` once",
+        );
+    }
+    written
+        .drain(..)
+        .next()
+        .and_then(|arg| value::crate_path(&arg, errors))
+        .unwrap_or_else(|| parse_quote!(::idem_runtime))
+}
+
+/// The scope as written, or the function's path where no other function can share it.
+fn scope(
+    function: &Function,
+    args: Option<&mut Args>,
+    shape: Option<&Shape>,
+    errors: &mut Errors,
+) -> Scope {
+    let name = function.sig.ident.to_string();
+    let name = name.trim_start_matches("r#");
+    let Some(args) = args else {
+        return Scope::Default(name.to_owned());
+    };
+    if let Some(arg) = args.take("scope") {
+        return value::scope(&arg, errors)
+            .map_or_else(|| Scope::Default(name.to_owned()), Scope::Literal);
+    }
+    if !args.broken && shape.is_some() {
+        let add = format!("add `scope = \"service.{name}\"`");
+        match shared_path(function) {
+            Some((tokens, what)) => {
+                errors.on(
+                    tokens,
+                    format!(
+                        "{what} needs an explicit scope, since another can share its path; {add}"
+                    ),
+                );
+            }
+            None if !name.is_ascii() => errors.on(
+                &function.sig.ident,
+                format!("a scope is ASCII, and this name is not; {add}"),
+            ),
+            None => {}
+        }
+    }
+    Scope::Default(name.to_owned())
+}
+
+/// Why the function's path may not be its own.
+pub(super) fn shared_path(function: &Function) -> Option<(TokenStream, &'static str)> {
+    let sig = &function.sig;
+    if let Some(FnArg::Receiver(receiver)) = sig.inputs.first() {
+        return Some((receiver.to_token_stream(), "a method"));
+    }
+    if let Some(param) = sig
+        .generics
+        .params
+        .iter()
+        .find(|param| !matches!(param, GenericParam::Lifetime(_)))
+    {
+        return Some((param.to_token_stream(), "a generic handler"));
+    }
+    let typed = sig.inputs.iter().find_map(|input| match input {
+        FnArg::Typed(typed) if tokens::contains_word(&typed.ty, "impl") => {
+            Some((&typed.ty, "a generic handler"))
+        }
+        FnArg::Typed(typed) if tokens::contains_word(&typed.ty, "Self") => {
+            Some((&typed.ty, "an associated function"))
+        }
+        _ => None,
+    });
+    if let Some((ty, what)) = typed {
+        return Some((ty.to_token_stream(), what));
+    }
+    let output = sig.output.to_token_stream();
+    tokens::contains_word(&output, "Self").then_some((output, "an associated function"))
+}
+
+fn claim(
+    function: &Function,
+    mut args: Args,
+    names: &Scopes,
+    shape: Option<&Shape>,
+    outline: &mut Outline,
+    errors: &mut Errors,
+) -> Option<Claim> {
+    let key = args.take("key");
+    if key.is_none() && !args.broken {
+        let example = example(&Ident::new("key", args.span), names);
+        errors.at(
+            args.span,
+            format!(
+                "missing argument `key`: the ID that makes two deliveries one message, {example}"
+            ),
+        );
+    }
+    let key = key.and_then(|arg| expression(&arg, names, errors));
+    let fingerprint = args
+        .take("fingerprint")
+        .and_then(|arg| expression(&arg, names, errors));
+    let on_duplicate = args.take("on_duplicate");
+    outline.replay = on_duplicate
+        .as_ref()
+        .and_then(|arg| value::choice(arg, ["replay", "skip"], errors))
+        .unwrap_or(true);
+    if let Some(shape) = shape
+        && shape.output.opaque
+        && outline.replay
+    {
+        let (Side::Written(ok) | Side::Alias(ok)) = &shape.output.ok;
+        errors.on(ok, "a result without a name cannot be stored for a replay; name its type, or add `on_duplicate = \"skip\"`");
+    }
+    let record = args
+        .take("on_error")
+        .and_then(|arg| value::choice(&arg, ["rollback", "record"], errors))
+        == Some(false);
+    let in_flight = args
+        .take("in_flight")
+        .and_then(|arg| value::in_flight(&arg, errors))
+        .unwrap_or(InFlight::Default);
+    let retention = args
+        .take("retention")
+        .and_then(|arg| value::retention(&arg, errors));
+    let result_version = args
+        .take("result_version")
+        .and_then(|arg| value::integer(&arg, 1, errors))
+        .unwrap_or(1);
+    let hash_key = args.take("hash_key");
+    if let Some(value) = hash_key.as_ref().and_then(|arg| arg.value.as_ref()) {
+        errors.on(
+            value,
+            "`hash_key` is a flag; write it alone, or leave it out",
+        );
+    }
+    let retry = args.take("retry").and_then(|arg| {
+        let times = value::integer(&arg, 0, errors).filter(|times| *times > 0)?;
+        let span = arg.value.as_ref().map_or(arg.name.span(), Spanned::span);
+        Some(Retry { times, span })
+    });
+    if let Some(FnArg::Receiver(receiver)) = function.sig.inputs.first()
+        && !matches!(receiver.kind, ReceiverKind::Reference(..))
+        && retry.is_some()
+    {
+        errors.on(
+            receiver,
+            "a retry runs the body again, which a `self` by value would not survive; take `&self`",
+        );
+    }
+    outline.handler = args
+        .take("handler")
+        .and_then(|arg| handler_type::check(&arg, function, shape?, errors));
+    Some(Claim {
+        key: key?,
+        fingerprint,
+        record,
+        in_flight,
+        retention,
+        retry,
+        result_version,
+        hash_key: hash_key.is_some(),
+    })
+}

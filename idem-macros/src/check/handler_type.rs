@@ -1,0 +1,103 @@
+//! `handler = ApplyPayment`: a function that a consumer can call by a type's name.
+
+use quote::ToTokens;
+use syn::Type;
+
+use super::arguments::shared_path;
+use super::signature::{is_path_to, last_segment, type_arguments, ungrouped};
+use super::value;
+use crate::attr::Arg;
+use crate::errors::Errors;
+use crate::handler::Function;
+use crate::model::{HandlerType, Shape};
+use crate::tokens;
+
+pub(super) fn check(
+    arg: &Arg,
+    function: &Function,
+    shape: &Shape,
+    errors: &mut Errors,
+) -> Option<HandlerType> {
+    let name = value::type_name(arg, errors)?;
+    let sig = &shape.sig;
+    let fits = "`handler` fits a free function of `(tx, &message)` or `(tx, &message, &context)`";
+    if let Some((tokens, _)) = shared_path(function) {
+        errors.on(
+            tokens,
+            format!("{fits}, without generics; take `run_with` of the consumer for this one"),
+        );
+        return None;
+    }
+    let (message, context) = match shape.params.as_slice() {
+        [message] => (message, None),
+        [message, context] => (message, Some(context)),
+        [] => {
+            errors.on(&sig.ident, format!("{fits}; this one takes no message"));
+            return None;
+        }
+        [_, _, third, ..] => {
+            errors.on(
+                third,
+                format!("{fits}; put what else it needs into the context"),
+            );
+            return None;
+        }
+    };
+    let message_type = shared(&message.ty);
+    let context_type = context.map(|context| shared(&context.ty));
+    if message_type.is_none() {
+        errors.on(
+            &message.ty,
+            format!("{fits}; take the message by shared reference"),
+        );
+    }
+    if let (Some(context), Some(None)) = (context, &context_type) {
+        errors.on(
+            &context.ty,
+            format!("{fits}; take the context by shared reference"),
+        );
+    }
+    if shape.output.opaque {
+        errors.on(
+            &sig.output,
+            "a `Handler` names its output; write a type in place of `impl Trait`",
+        );
+    }
+    let (message, context) = (
+        message_type?,
+        match context_type {
+            Some(context) => Some(context?),
+            None => None,
+        },
+    );
+    for ty in std::iter::once(&message).chain(&context) {
+        if tokens::any(&ty.to_token_stream(), &mut |near| {
+            near.is_punct(-1, '\'') && near.ident().is_some_and(|name| name != "static")
+        }) {
+            errors.on(ty, "a `Handler` owns the data of its message and context; use a type without a lifetime");
+        }
+    }
+    let received = is_path_to(&message, &["Received"])
+        .then(|| last_segment(&message).and_then(type_arguments))
+        .flatten();
+    let (message, envelope) = match received.as_deref() {
+        Some([data]) => ((*data).clone(), true),
+        _ => (message, false),
+    };
+    Some(HandlerType {
+        name,
+        message,
+        envelope,
+        context,
+    })
+}
+
+/// `T` of `&T`.
+fn shared(ty: &Type) -> Option<Type> {
+    match ungrouped(ty) {
+        Type::Reference(reference) if reference.mutability.is_none() => {
+            Some((*reference.elem).clone())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,67 @@
+//! `#[outbox]`: what a function publishes, and how.
+
+use super::expression::{Scopes, expression};
+use super::signature::last_segment;
+use super::value;
+use crate::attr::Args;
+use crate::errors::Errors;
+use crate::model::{Publish, Shape, Side};
+use crate::tokens;
+
+/// What `#[outbox]` publishes of its own.
+pub(super) fn check(
+    outbox: Option<Args>,
+    names: &Scopes,
+    shape: Option<&Shape>,
+    errors: &mut Errors,
+) -> Option<Publish> {
+    let param = shape.and_then(|shape| shape.outbox.as_ref());
+    let Some(mut args) = outbox else {
+        if let Some(param) = param {
+            errors.on(&param.ty, "an `Outbox` parameter needs `#[outbox]` on the function; add it beside `#[idempotent]`");
+        }
+        return None;
+    };
+    let (topic, key) = (args.take("topic"), args.take("key"));
+    if let Some(param) = param {
+        let events = tokens::text(&param.events);
+        for arg in [&topic, &key].into_iter().flatten() {
+            let name = &arg.name;
+            errors.on(
+                name,
+                format!("with an `Outbox` parameter `{name}` is declared by the event: `#[event({name} = ..)]` on `{events}`"),
+            );
+        }
+        return None;
+    }
+    let Some(topic) = topic else {
+        if let Some(key) = &key {
+            errors.on(&key.name, "an ordering key without a topic publishes nothing; add `topic = \"orders.placed\"`");
+        } else if shape.is_some() && !args.broken && names.outbox.is_none() {
+            errors.at(
+                args.span,
+                "`#[outbox]` publishes nothing here: take `outbox: &mut Outbox<E>` after the transaction, \
+                 or name the topic of the returned event: `#[outbox(topic = \"orders.placed\")]`",
+            );
+        }
+        return None;
+    };
+    let key = key.and_then(|arg| expression(&arg, names, errors));
+    let topic = value::topic(&topic, "orders.placed", errors)?;
+    let event = event_name(shape?, errors)?;
+    Some(Publish { topic, key, event })
+}
+
+/// The name of the `Ok` type, which is the event.
+fn event_name(shape: &Shape, errors: &mut Errors) -> Option<String> {
+    let (Side::Written(ty) | Side::Alias(ty)) = &shape.output.ok;
+    match (&shape.output.ok, last_segment(ty)) {
+        (Side::Written(_), Some(segment)) if !shape.output.opaque => {
+            Some(segment.ident.to_string())
+        }
+        _ => {
+            errors.on(ty, "with a `topic` the `Ok` value is the event; return a named type: `Result<OrderPlaced, E>`");
+            None
+        }
+    }
+}

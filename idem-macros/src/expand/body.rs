@@ -1,0 +1,276 @@
+//! The body of a generated function: begin, the user's body, end.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::{Pat, PatType, Path, Type};
+
+use super::{contract, err, ok, scope};
+use crate::handler::bound_by;
+use crate::model::{Claim, InFlight, Outline, Publish, Retry, Shape, Terms};
+
+/// Names of our own, which no name of the user's can meet.
+struct Names {
+    call: Ident,
+    spec: Ident,
+    scope: Ident,
+    done: Ident,
+    ret: Ident,
+    result: Ident,
+    outbox: Ident,
+    ordering_key: Ident,
+}
+
+impl Names {
+    fn new() -> Self {
+        let ident = |name| Ident::new(name, Span::mixed_site());
+        Self {
+            call: ident("__call"),
+            spec: ident("__SPEC"),
+            scope: ident("__SCOPE"),
+            done: ident("__done"),
+            ret: ident("__ret"),
+            result: ident("__result"),
+            outbox: ident("__outbox"),
+            ordering_key: ident("__ordering_key"),
+        }
+    }
+}
+
+pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenStream {
+    let names = Names::new();
+    let runtime = &outline.runtime;
+    let Names {
+        call,
+        spec,
+        scope: scope_name,
+        done,
+        ..
+    } = &names;
+    let scope = scope(outline);
+    let settings = terms.claim.as_ref().map(settings);
+    let contract = contract::of(shape, outline, terms, scope_name);
+    let open = open(shape, outline, terms, &names);
+    let ordering_key = ordering_key(outline, terms, &names);
+    let run = run(shape, terms, &names);
+    let begin = if outline.keyed {
+        quote!(if let ::core::option::Option::Some(#done) = #call.begin().await { return #done; })
+    } else {
+        quote! {
+            if let ::core::result::Result::Err(#done) = #call.begin().await {
+                return ::core::result::Result::Err(#done);
+            }
+        }
+    };
+    let result = &names.result;
+    let end = match &terms.claim {
+        Some(claim) if claim.retry.is_some() => quote! {
+            loop {
+                #begin
+                #run
+                if let ::core::option::Option::Some(#done) = #call.end_or_retry(#result).await { return #done; }
+            }
+        },
+        _ => quote!(#begin #run #call.end(#result).await),
+    };
+    let imported = imported(shape.absorbed.as_ref());
+    quote! {{
+        #imported
+        const #scope_name: &::core::primitive::str = #scope;
+        static #spec: #runtime::__private::Spec = #runtime::__private::Spec::new(#scope_name) #settings;
+        #contract
+        let mut #call = #open;
+        #ordering_key
+        #end
+    }}
+}
+
+/// An import that served only the attribute which was taken off would be reported as unused.
+pub(super) fn imported(absorbed: Option<&Path>) -> Option<TokenStream> {
+    let path = absorbed?;
+    Some(quote!(#[allow(unused_imports)] use #path as _;))
+}
+
+/// What differs from the defaults of `Spec::new`.
+fn settings(claim: &Claim) -> TokenStream {
+    let mut settings = TokenStream::new();
+    if claim.hash_key {
+        settings.extend(quote!(.hash_key()));
+    }
+    match claim.in_flight {
+        InFlight::Default => {}
+        InFlight::WaitMillis(millis) => settings.extend(quote!(.wait_ms(#millis))),
+        InFlight::Fail => settings.extend(quote!(.fail_in_flight())),
+    }
+    if let Some(retention) = &claim.retention {
+        let millis = retention.millis;
+        settings.extend(quote!(.retention_ms(#millis)));
+    }
+    if let Some(retry) = &claim.retry {
+        let times = retry.times;
+        settings.extend(quote!(.retry(#times)));
+    }
+    if claim.result_version != 1 {
+        let version = claim.result_version;
+        settings.extend(quote!(.result_version(#version)));
+    }
+    settings
+}
+
+fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> TokenStream {
+    let runtime = &outline.runtime;
+    let (tx, spec) = (&shape.tx.name, &names.spec);
+    let (ok, err) = (ok(shape, runtime), err(shape, runtime));
+    let Some(claim) = &terms.claim else {
+        return quote!(#runtime::__private::transaction(#tx, &#spec));
+    };
+    let key = &claim.key.borrowed;
+    let fingerprint = match &claim.fingerprint {
+        None => quote!(::core::option::Option::None),
+        Some(expression) => {
+            let fingerprint = &expression.borrowed;
+            quote!(::core::option::Option::Some(#runtime::__private::key(#fingerprint).erase()))
+        }
+    };
+    let duplicate = match (outline.replay, shape.output.opaque) {
+        (true, _) => quote!(replay::<#ok>()),
+        (false, false) => quote!(skip::<#ok>()),
+        (false, true) => quote!(skip()),
+    };
+    let error = if claim.record {
+        quote!(record::<#err>())
+    } else {
+        quote!(rollback::<#err>())
+    };
+    let conflict = claim.retry.as_ref().map(|retry| conflict(retry, runtime));
+    quote! {
+        #runtime::__private::call(
+            #tx,
+            &#spec,
+            #runtime::__private::key(#key),
+            #fingerprint,
+            #runtime::__private::#duplicate,
+            #runtime::__private::#error,
+        )
+        #conflict
+    }
+}
+
+/// How the database's error is found in the handler's. Method resolution decides, so the error's type is needed here.
+fn conflict(retry: &Retry, runtime: &Path) -> TokenStream {
+    let error = Ident::new("__error", Span::mixed_site());
+    let find = quote_spanned!(Span::mixed_site().located_at(retry.span)=> database_error);
+    quote! {
+        .conflict(|#error| {
+            #[allow(unused_imports)]
+            use #runtime::__private::{ViaError as _, ViaLocal as _, ViaNothing as _, ViaShared as _};
+            (&&&&#runtime::__private::Probe(#error)).#find()
+        })
+    }
+}
+
+/// Computed before the body, which may move the parameters.
+fn ordering_key(outline: &Outline, terms: &Terms, names: &Names) -> Option<TokenStream> {
+    let runtime = &outline.runtime;
+    let name = &names.ordering_key;
+    let publish = terms.publish.as_ref()?;
+    Some(match &publish.key {
+        None => quote!(let #name = ::core::option::Option::None;),
+        Some(expression) => {
+            let key = &expression.borrowed;
+            quote!(let #name = ::core::option::Option::Some(#runtime::__private::ordering_key(#key));)
+        }
+    })
+}
+
+// The block checks the body against the result's type on the user's own tokens, `?` and the tail alike, without a warning; it
+// moves what the parameters own, as the body of the function as written would.
+fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
+    let Names {
+        call,
+        ret,
+        result,
+        outbox,
+        ..
+    } = names;
+    let (tx, mutability, connection) = (&shape.tx.name, shape.tx.mutability, &shape.tx.connection);
+    let (output, body) = (&shape.output.result, &shape.body);
+    let retried = terms
+        .claim
+        .as_ref()
+        .is_some_and(|claim| claim.retry.is_some());
+    let clones = retried.then(|| clones(&shape.params));
+    let (open_outbox, bind_outbox, emit) = match (&shape.outbox, &terms.publish) {
+        (Some(param), _) => {
+            let (pat, ty, events) = (&param.pat, &param.ty, &param.events);
+            (
+                Some(quote!(let mut #outbox = #call.outbox::<#events>();)),
+                Some(quote!(let #pat: #ty = &mut #outbox;)),
+                Some(quote!(#call.emit(#outbox);)),
+            )
+        }
+        (None, Some(Publish { topic, key, event })) => {
+            let key_name = &names.ordering_key;
+            let key = if retried && key.is_some() {
+                quote!(#key_name.clone())
+            } else {
+                key_name.to_token_stream()
+            };
+            (
+                None,
+                None,
+                Some(quote!(#call.emit_value(#topic, #event, #key, &#result);)),
+            )
+        }
+        (None, None) => (None, None, None),
+    };
+    quote! {
+        #open_outbox
+        #clones
+        let #mutability #tx: &mut #connection = #call.connection();
+        #bind_outbox
+        let #result = async move {
+            if let ::core::option::Option::Some(#ret) = ::core::option::Option::None::<#output> { return #ret; }
+            let #ret: #output = #body;
+            #ret
+        }
+        .await;
+        #emit
+    }
+}
+
+/// A body that runs again must find what it moved the last time.
+fn clones(params: &[PatType]) -> TokenStream {
+    let owned = params.iter().filter(|param| !is_reference(&param.ty));
+    owned
+        .flat_map(|param| {
+            bound_by([param]).into_iter().map(|name| {
+                let mutability = match &*param.pat {
+                    Pat::Ident(pat) => pat.mutability,
+                    _ => None,
+                };
+                let clone = quote_spanned!(Span::mixed_site().located_at(name.span())=> ::core::clone::Clone::clone(&#name));
+                quote!(let #mutability #name = #clone;)
+            })
+        })
+        .collect()
+}
+
+/// The body's own copy is what it may change.
+pub(super) fn without_mut(param: &PatType) -> PatType {
+    let mut param = param.clone();
+    if let Pat::Ident(pat) = &mut *param.pat
+        && !is_reference(&param.ty)
+    {
+        pat.mutability = None;
+    }
+    param
+}
+
+fn is_reference(ty: &Type) -> bool {
+    match ty {
+        Type::Reference(_) => true,
+        Type::Group(group) => is_reference(&group.elem),
+        Type::Paren(paren) => is_reference(&paren.elem),
+        _ => false,
+    }
+}
