@@ -1,3 +1,38 @@
 //! Servers, proxies and helpers for the suites beside this file.
+//!
+//! A test gets a database of its own on a server that it shares with the other tests of its
+//! process:
+//!
+//! ```no_run
+//! use idem_tests::server;
+//!
+//! # async fn example() -> Result<(), sqlx::Error> {
+//! let database = server::postgres().database().await;
+//! let pool = sqlx::PgPool::connect(database.url()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Keep `database` until the end of the test: dropping it drops the database.
+//! [`server::mariadb`] and [`server::sqlite`] give the others; a database from
+//! [`server::pgbouncer`] is reached through PgBouncer in transaction pooling, and for what must not
+//! go through it (advisory locks, `LISTEN`) by [`server::Database::direct_url`].
+//!
+//! A test that needs other settings, or that crashes its server, starts one of its own:
+//!
+//! ```no_run
+//! # use idem_tests::server::{self, Options, Postgres};
+//! # async fn example() -> Result<(), server::Error> {
+//! let mut server = Postgres::start(Options::default().messages("de_DE").durable()).await?;
+//! let database = server.database().await;
+//! server.crash()?;
+//! server.restart().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`poll::drop_at_pending`] cancels a future at each of its await points.
 
+pub mod poll;
+pub mod server;
 pub mod ui;
