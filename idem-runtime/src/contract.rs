@@ -1,5 +1,16 @@
 //! What the attributes of a crate promise, as a file that is reviewed.
 
+mod diff;
+mod key_type;
+mod line;
+mod lock;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use self::lock::{Handler, Mode};
+
 /// One use of an attribute, registered by its expansion.
 #[derive(Debug)]
 pub struct Contract {
@@ -28,3 +39,126 @@ pub struct Contract {
 }
 
 inventory::collect!(Contract);
+
+/// Expands to a test that compares this crate's handlers with `idem.lock`, the file beside its `Cargo.toml` in which each
+/// handler's contract is one line. Commit the file: a change of a contract is then a line in the diff.
+///
+/// ```text
+/// payments.apply key=event.id:Uuid fingerprint=- duplicate=replay:Receipt@1 error=rollback retention=90d emits=ledger.posted
+/// ```
+///
+/// A missing file is written; where the environment variable `CI` is set, the test fails instead. A difference fails, with what
+/// it would do to messages in production. To accept it, run `IDEM_LOCK=accept cargo test`, and commit the file.
+/// Two handlers with one scope always fail.
+///
+/// A blank in an expression, a type or a topic stands as `␣`, so that each line splits at its blanks.
+///
+/// # Where to put it
+/// A test sees the handlers that are linked into its binary and whose `CARGO_PKG_NAME` is this crate's: a handler in `tests/x.rs`
+/// or `src/bin/x.rs` is in that binary alone, one under `#[cfg(test)]` in the library's unit tests alone. So use the macro once in a
+/// package, in the target that links every handler:
+///
+/// * Handlers in the library: an integration test, which sees the library as it is shipped.
+///   ```
+///   // tests/contracts.rs
+///   # mod hidden {
+///   # extern crate idem_runtime as payments;
+///   use payments as _; // links the library, which nothing else here names
+///
+///   idem_runtime::contracts!();
+///   # }
+///   ```
+/// * Handlers in one binary: its `main.rs`.
+/// * Handlers in several binaries of one package: each `main.rs`, with a file of its own.
+///   ```
+///   idem_runtime::contracts!("idem.worker.lock");
+///   ```
+///
+/// # What a line does not tell
+/// A change of shape inside a type that keeps its name: bump `result_version` with it.
+#[macro_export]
+macro_rules! contracts {
+    () => {
+        $crate::contracts!("idem.lock");
+    };
+    ($file:literal) => {
+        #[test]
+        fn contracts() {
+            $crate::__private::check_contracts(
+                ::core::env!("CARGO_PKG_NAME"),
+                ::core::env!("CARGO_MANIFEST_DIR"),
+                $file,
+            );
+        }
+    };
+}
+
+/// The body of the test of [`contracts!`](crate::contracts).
+#[track_caller]
+pub fn check_contracts(package: &str, directory: &str, file: &str) {
+    let contracts = || inventory::iter::<Contract>().filter(|contract| contract.package == package);
+    let checked = Mode::of(
+        std::env::var_os("CI").as_deref(),
+        std::env::var_os("IDEM_LOCK").as_deref(),
+    )
+    .and_then(|mode| {
+        let doubled = doubled(contracts());
+        if !doubled.is_empty() {
+            return Err(Doubled(&doubled).to_string());
+        }
+        let handlers: Vec<Handler> = contracts().map(Handler::of).collect();
+        lock::check(package, &Path::new(directory).join(file), handlers, mode)
+    });
+    if let Err(message) = checked {
+        panic!("\n\n{}\n", message.trim_end());
+    }
+}
+
+/// The scopes that more than one handler of this program has, each with where they stand.
+pub(crate) fn doubled_scopes() -> Vec<DoubledScope> {
+    doubled(inventory::iter::<Contract>())
+}
+
+/// A scope that more than one handler has: a key that one of them handled would be a duplicate for the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoubledScope {
+    pub(crate) scope: &'static str,
+    pub(crate) places: Vec<String>,
+}
+
+fn doubled<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Vec<DoubledScope> {
+    let mut places: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    for contract in contracts {
+        places
+            .entry(contract.scope)
+            .or_default()
+            .push(format!("{}:{}", contract.file, contract.line));
+    }
+    places
+        .into_iter()
+        .filter(|(_, places)| places.len() > 1)
+        .map(|(scope, mut places)| {
+            places.sort();
+            DoubledScope { scope, places }
+        })
+        .collect()
+}
+
+/// Says which handlers share a scope.
+pub(crate) struct Doubled<'a>(pub(crate) &'a [DoubledScope]);
+
+impl fmt::Display for Doubled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "two handlers have one scope, so that a message which one of them handled is a duplicate for the other, and is \
+             lost there; give each a scope of its own with `scope = \"...\"`:",
+        )?;
+        for DoubledScope { scope, places } in self.0 {
+            write!(f, "\n  {scope}: {}", places.join(" and "))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

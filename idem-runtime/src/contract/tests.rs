@@ -1,0 +1,107 @@
+use super::line::Line;
+use super::*;
+
+fn contract() -> Contract {
+    Contract {
+        package: "payments",
+        file: "src/lib.rs",
+        line: 12,
+        scope: "payments.apply",
+        key: Some("event.id"),
+        key_type: || "Uuid".into(),
+        fingerprint: None,
+        duplicate: "replay:Receipt@1",
+        error: "rollback",
+        retention: "90d",
+        emits: || vec!["ledger.posted"],
+    }
+}
+
+/// The published format of the file.
+#[test]
+fn a_contract_is_one_line() {
+    assert_eq!(
+        Line::of(&contract()).to_string(),
+        "payments.apply key=event.id:Uuid fingerprint=- duplicate=replay:Receipt@1 error=rollback retention=90d emits=ledger.posted"
+    );
+    let keyless = Contract {
+        key: None,
+        duplicate: "-",
+        retention: "-",
+        emits: || vec!["b", "a", "b"],
+        ..contract()
+    };
+    assert_eq!(
+        Line::of(&keyless).to_string(),
+        "payments.apply key=- fingerprint=- duplicate=- error=rollback retention=- emits=a,b"
+    );
+}
+
+#[test]
+fn a_line_splits_at_its_blanks_whatever_the_code_says() {
+    let spaced = Contract {
+        key: Some("(event.tenant,event.id as u64,format!(\"{} {}\",a,b))"),
+        key_type: || "(String, u64, String)".into(),
+        fingerprint: Some("event.total as i64"),
+        duplicate: "replay:Box<dyn Any>@2",
+        emits: Vec::new,
+        ..contract()
+    };
+    let line = Line::of(&spaced);
+    assert_eq!(
+        line.to_string(),
+        "payments.apply key=(event.tenant,event.id␣as␣u64,format!(\"{}␣{}\",a,b)):(String,␣u64,␣String) \
+         fingerprint=event.total␣as␣i64 duplicate=replay:Box<dyn␣Any>@2 error=rollback retention=90d emits=-"
+    );
+    assert_eq!(Line::parse(&line.to_string()), Ok(line));
+}
+
+#[test]
+fn the_key_and_its_type_part_at_the_last_single_colon() {
+    let key = |key: &str| {
+        let line = format!(
+            "s key={key} fingerprint=- duplicate=skip error=rollback retention=forever emits=-"
+        );
+        Line::parse(&line)
+            .unwrap()
+            .key()
+            .map(|(key, ty)| (key.to_owned(), ty.to_owned()))
+    };
+    let parts = |key: &str, ty: &str| Some((key.to_owned(), ty.to_owned()));
+    assert_eq!(key("event.id:Uuid"), parts("event.id", "Uuid"));
+    assert_eq!(
+        key("ids::of(event):my::Id"),
+        parts("ids::of(event)", "my::Id")
+    );
+    assert_eq!(key("-"), None);
+}
+
+#[test]
+fn one_scope_for_two_handlers_names_both_places() {
+    let contracts = [
+        contract(),
+        Contract {
+            scope: "payments.refund",
+            line: 30,
+            ..contract()
+        },
+        Contract {
+            file: "src/other.rs",
+            line: 7,
+            ..contract()
+        },
+    ];
+    let doubled = doubled(contracts.iter());
+    assert_eq!(
+        doubled,
+        [DoubledScope {
+            scope: "payments.apply",
+            places: vec!["src/lib.rs:12".into(), "src/other.rs:7".into()],
+        }]
+    );
+    let message = Doubled(&doubled).to_string();
+    assert!(
+        message.ends_with("\n  payments.apply: src/lib.rs:12 and src/other.rs:7"),
+        "{message}"
+    );
+}
