@@ -121,9 +121,12 @@ pub(crate) fn doubled_scopes() -> Vec<DoubledScope> {
 
 /// A scope that more than one handler has: a key that one of them handled would be a duplicate for the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DoubledScope {
-    pub(crate) scope: &'static str,
-    pub(crate) places: Vec<String>,
+    /// The scope.
+    pub scope: &'static str,
+    /// Where its handlers stand: `src/payments.rs:12`.
+    pub places: Vec<String>,
 }
 
 fn doubled<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Vec<DoubledScope> {

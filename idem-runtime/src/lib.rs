@@ -25,8 +25,10 @@ mod spec;
 mod store;
 mod telemetry;
 mod unlogged;
+mod verify;
 
 pub use begin::Begin;
+pub use contract::DoubledScope;
 pub use error::{Classify, Disposition, Error};
 pub use event::{Emits, Event, EventId, EventSet, OrderingKey};
 pub use handler::Handler;
@@ -37,6 +39,7 @@ pub use message::{Headers, Message, Received};
 pub use outbox::Outbox;
 pub use outcome::Outcome;
 pub use schema::{Purged, migrate, purge};
+pub use verify::{VerifyError, verify};
 
 /// What expansions call. Not for people: no promise is made about it.
 #[doc(hidden)]

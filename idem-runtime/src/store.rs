@@ -79,6 +79,12 @@ pub trait Store: Database + fmt::Debug {
         pool: &Pool<Self>,
     ) -> impl Future<Output = Result<Option<u32>, sqlx::Error>> + Send;
 
+    /// What handlers need of the tables that are there and this role can't have: one sentence each, with its fix.
+    fn lacks(pool: &Pool<Self>) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send {
+        let _ = pool;
+        async { Ok(Vec::new()) }
+    }
+
     /// Applies the migrations past the version that is there, one migrator at a time.
     fn migrate(pool: &Pool<Self>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 

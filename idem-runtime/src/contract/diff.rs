@@ -288,9 +288,9 @@ fn emits(old: &Line, new: &Line) -> Vec<Change> {
     }
 }
 
-fn without<'a>(these: &[&'a str], those: &[&str]) -> Vec<&'a str> {
-    let mut left = these.to_vec();
-    left.retain(|topic| !those.contains(topic));
+fn without<'a>(topics: &[&'a str], known: &[&str]) -> Vec<&'a str> {
+    let mut left = topics.to_vec();
+    left.retain(|topic| !known.contains(topic));
     left
 }
 

@@ -17,6 +17,30 @@ use super::{Claim, Commit, Fault, Fence, Finish, Opening, Record, State, Store};
 use crate::begin::begin_on;
 use crate::outbox::Row;
 
+/// What a handler's role can't find or may not do, in sentences.
+const LACKS: &str = "
+SELECT format('`%s` is not granted: GRANT %s ON %s TO %I', privilege, privilege, to_regclass(name), current_user)
+FROM (VALUES ('idem_keys', 'SELECT'), ('idem_keys', 'INSERT'), ('idem_keys', 'UPDATE'), ('idem_outbox', 'INSERT'),
+             ('idem_schema', 'SELECT')) AS needed (name, privilege)
+WHERE NOT has_table_privilege(to_regclass(name), privilege)
+UNION ALL
+SELECT CASE
+    WHEN function IS NULL THEN format('the function `%s` is not on the search path: apply the migrations again, or set search_path to \
+        the schema of `idem_keys`', name)
+    WHEN pronamespace <> relnamespace THEN format('the function `%s` is found in the schema %s and `idem_keys` in %s: set search_path \
+        so that both are of one', name, pronamespace::regnamespace, relnamespace::regnamespace)
+    ELSE format('`EXECUTE` is not granted: GRANT EXECUTE ON FUNCTION %s TO %I', function, current_user)
+END
+FROM (VALUES ('idem_claim(text,bytea,bytea,integer,boolean)'), ('idem_finish(text,bytea,integer,bytea,integer,bigint)'))
+    AS needed (name)
+CROSS JOIN to_regprocedure(name) AS function
+LEFT JOIN pg_proc ON pg_proc.oid = function
+JOIN pg_class ON pg_class.oid = to_regclass('idem_keys')
+WHERE function IS NULL OR pronamespace <> relnamespace OR NOT has_function_privilege(function, 'EXECUTE')
+UNION ALL
+SELECT 'the server or the role is read-only (transaction_read_only is on): connect to the primary'
+WHERE current_setting('transaction_read_only')::boolean";
+
 type Transactions = <Postgres as sqlx::Database>::TransactionManager;
 
 begin_on!(Postgres, PgConnection);
@@ -143,6 +167,12 @@ impl Store for Postgres {
     async fn schema_version(pool: &PgPool) -> Result<Option<u32>, sqlx::Error> {
         let mut conn = pool.acquire().await?;
         schema_version(&mut conn).await
+    }
+
+    async fn lacks(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+        let mut conn = pool.acquire().await?;
+        let rows = raw_sql(LACKS).fetch_all(&mut *conn).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 
     async fn migrate(pool: &PgPool) -> Result<(), sqlx::Error> {

@@ -1,0 +1,99 @@
+//! Is this program fit to handle messages? Asked once, before it takes the first.
+
+use std::fmt;
+
+use sqlx::Pool;
+
+use crate::contract::{Doubled, DoubledScope, doubled_scopes};
+use crate::store::Store;
+
+/// Checks at start-up what would otherwise fail with the first message. Changes nothing, so that a role without the right to
+/// run [`migrate`](crate::migrate) can call it.
+///
+/// * No two handlers of this program have one scope.
+/// * The tables are there, of this release's version or a later one, and this role may read and write them. On PostgreSQL also: the
+///   functions are found in the tables' schema and may be called, and the server takes writes.
+///
+/// ```no_run
+/// # #[cfg(feature = "postgres")]
+/// # async fn start(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = sqlx::PgPool::connect(url).await?;
+/// idem_runtime::verify(&pool).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// See [`VerifyError`]: each names its fix.
+pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
+    let doubled = doubled_scopes();
+    if !doubled.is_empty() {
+        return Err(VerifyError::DoubledScopes(doubled));
+    }
+    let lacks = DB::lacks(pool).await.map_err(VerifyError::Store)?;
+    if !lacks.is_empty() {
+        return Err(VerifyError::Unfit(lacks));
+    }
+    let found = DB::schema_version(pool).await.map_err(VerifyError::Store)?;
+    let needed = u32::try_from(DB::MIGRATIONS.len()).expect("a handful of migrations");
+    if found.is_none_or(|found| found < needed) {
+        return Err(VerifyError::NotMigrated { found, needed });
+    }
+    Ok(())
+}
+
+/// Why a program should not start to handle messages.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// More than one handler has the same scope: what one of them handled would be a duplicate for the other.
+    DoubledScopes(Vec<DoubledScope>),
+    /// The tables are missing, or older than this release.
+    NotMigrated {
+        /// The version that is there.
+        found: Option<u32>,
+        /// The version that this release needs.
+        needed: u32,
+    },
+    /// The tables are there, but handlers can't use them: one sentence each, with its fix.
+    Unfit(Vec<String>),
+    /// The database refused, or could not be reached.
+    Store(sqlx::Error),
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DoubledScopes(scopes) => Doubled(scopes).fmt(f),
+            Self::NotMigrated { found, needed } => {
+                match found {
+                    Some(found) => write!(
+                        f,
+                        "the tables are of version {found} and this release needs version {needed}"
+                    )?,
+                    None => f.write_str(
+                        "the tables `idem_keys`, `idem_outbox` and `idem_dead_letters` are not in the database, or not in the \
+                         schema that this connection looks in",
+                    )?,
+                }
+                f.write_str(
+                    "; call `idem_runtime::migrate(&pool).await` with a role that may create tables, or apply the SQL in `migrations/`",
+                )
+            }
+            Self::Unfit(lacks) => {
+                f.write_str("handlers can't use the tables as this role:")?;
+                lacks.iter().try_for_each(|lack| write!(f, "\n  {lack}"))
+            }
+            Self::Store(error) => write!(f, "the tables can't be checked: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for VerifyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
