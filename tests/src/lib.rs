@@ -31,8 +31,10 @@
 //! # }
 //! ```
 //!
+//! [`proxy::Proxy`] stands between a client and a server, to delay, count and lose what passes;
 //! [`poll::drop_at_pending`] cancels a future at each of its await points.
 
 pub mod poll;
+pub mod proxy;
 pub mod server;
 pub mod ui;

@@ -67,7 +67,7 @@ impl Database {
         }
     }
 
-    /// [`Database::url`] with another host and port: those of a proxy.
+    /// [`Database::url`] with another host and port: those of a [`Proxy`](crate::proxy::Proxy).
     pub fn url_through(&self, address: SocketAddr) -> String {
         match self.address() {
             Some(own) => self.url.replacen(&own.to_string(), &address.to_string(), 1),
