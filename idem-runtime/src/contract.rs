@@ -6,6 +6,7 @@ mod line;
 mod lock;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 
@@ -83,35 +84,48 @@ macro_rules! contracts {
     };
     ($file:literal) => {
         #[test]
-        fn contracts() {
+        fn contracts() -> ::core::result::Result<(), $crate::__private::Refused> {
             $crate::__private::check_contracts(
                 ::core::env!("CARGO_PKG_NAME"),
                 ::core::env!("CARGO_MANIFEST_DIR"),
                 $file,
-            );
+                ::std::env::var_os("CI").as_deref(),
+                ::std::env::var_os("IDEM_LOCK").as_deref(),
+            )
         }
     };
 }
 
-/// The body of the test of [`contracts!`](crate::contracts).
-#[track_caller]
-pub fn check_contracts(package: &str, directory: &str, file: &str) {
-    let contracts = || inventory::iter::<Contract>().filter(|contract| contract.package == package);
-    let checked = Mode::of(
-        std::env::var_os("CI").as_deref(),
-        std::env::var_os("IDEM_LOCK").as_deref(),
-    )
-    .and_then(|mode| {
-        let doubled = doubled(contracts());
-        if !doubled.is_empty() {
-            return Err(Doubled(&doubled).to_string());
-        }
-        let handlers: Vec<Handler> = contracts().map(Handler::of).collect();
-        lock::check(package, &Path::new(directory).join(file), handlers, mode)
-    });
-    if let Err(message) = checked {
-        panic!("\n\n{}\n", message.trim_end());
+/// Why the test fails. A test prints what it returns by `Debug`; unlike a panic's, its message comes alone, without a backtrace.
+#[derive(PartialEq, Eq)]
+pub struct Refused(String);
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
+}
+
+/// The body of the test of [`contracts!`](crate::contracts).
+///
+/// # Errors
+/// The message for a person.
+pub fn check_contracts(
+    package: &str,
+    directory: &str,
+    file: &str,
+    ci: Option<&OsStr>,
+    lock: Option<&OsStr>,
+) -> Result<(), Refused> {
+    let contracts = || inventory::iter::<Contract>().filter(|contract| contract.package == package);
+    let doubled = doubled(contracts());
+    if !doubled.is_empty() {
+        return Err(Refused(Doubled(&doubled).to_string()));
+    }
+    let handlers: Vec<Handler> = contracts().map(Handler::of).collect();
+    Mode::of(ci, lock)
+        .and_then(|mode| lock::check(package, &Path::new(directory).join(file), handlers, mode))
+        .map_err(Refused)
 }
 
 /// The scopes that more than one handler of this program has, each with where they stand.
@@ -130,18 +144,22 @@ pub struct DoubledScope {
 }
 
 fn doubled<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Vec<DoubledScope> {
-    let mut places: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    let mut places: BTreeMap<&'static str, Vec<(&'static str, u32)>> = BTreeMap::new();
     for contract in contracts {
         places
             .entry(contract.scope)
             .or_default()
-            .push(format!("{}:{}", contract.file, contract.line));
+            .push((contract.file, contract.line));
     }
     places
         .into_iter()
         .filter(|(_, places)| places.len() > 1)
         .map(|(scope, mut places)| {
-            places.sort();
+            places.sort_unstable();
+            let places = places
+                .iter()
+                .map(|(file, line)| format!("{file}:{line}"))
+                .collect();
             DoubledScope { scope, places }
         })
         .collect()

@@ -53,7 +53,7 @@ pub mod __private {
     };
     pub use crate::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
     pub use crate::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
-    pub use crate::contract::{Contract, check_contracts};
+    pub use crate::contract::{Contract, Refused, check_contracts};
     pub use crate::event::EventSet;
     pub use crate::returned::Returned;
     pub use crate::spec::Spec;

@@ -1,0 +1,195 @@
+//! `verify` tells what is wrong before the first message, and its fix is the right one.
+
+use idem_runtime::{VerifyError, migrate, verify};
+use idem_tests::server::{self, Database};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+
+async fn migrated() -> (Database, PgPool) {
+    let database = server::postgres().database().await;
+    let pool = PgPool::connect(database.url()).await.unwrap();
+    migrate(&pool).await.unwrap();
+    (database, pool)
+}
+
+/// A pool whose connections have taken a role, or any other setting, before they are used.
+async fn pool_after(database: &Database, setup: impl Into<String>) -> PgPool {
+    let setup = setup.into();
+    PgPoolOptions::new()
+        .after_connect(move |conn, _| {
+            let setup = setup.clone();
+            Box::pin(async move { conn.execute(AssertSqlSafe(setup)).await.map(drop) })
+        })
+        .connect(database.url())
+        .await
+        .unwrap()
+}
+
+async fn unfit(pool: &PgPool) -> Vec<String> {
+    match verify(pool).await {
+        Err(VerifyError::Unfit(lacks)) => lacks,
+        other => panic!("not unfit: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_empty_database_is_not_migrated() {
+    let database = server::postgres().database().await;
+    let pool = PgPool::connect(database.url()).await.unwrap();
+    let error = verify(&pool).await.unwrap_err();
+    let VerifyError::NotMigrated {
+        found: None,
+        needed,
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert!(needed > 0);
+    assert!(
+        error
+            .to_string()
+            .contains("idem_runtime::migrate(&pool).await"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn tables_of_this_release_are_fit_also_through_a_pooler() {
+    let (_database, pool) = migrated().await;
+    verify(&pool).await.unwrap();
+
+    let database = server::pgbouncer().database().await;
+    let direct = PgPool::connect(database.direct_url()).await.unwrap();
+    migrate(&direct).await.unwrap();
+    let pool = PgPool::connect(database.url()).await.unwrap();
+    verify(&pool).await.unwrap();
+}
+
+/// The service that is deployed second must not refuse the tables of the first, nor work on older ones.
+#[tokio::test]
+async fn later_tables_are_fit_and_older_ones_are_not() {
+    let (_database, pool) = migrated().await;
+    pool.execute("UPDATE idem_schema SET version = version + 1")
+        .await
+        .unwrap();
+    verify(&pool).await.unwrap();
+    pool.execute("UPDATE idem_schema SET version = 0")
+        .await
+        .unwrap();
+    let error = verify(&pool).await.unwrap_err();
+    assert!(
+        matches!(error, VerifyError::NotMigrated { found: Some(0), .. }),
+        "{error}"
+    );
+    assert!(
+        error
+            .to_string()
+            .starts_with("the tables are of version 0 and this release needs version"),
+        "{error}"
+    );
+}
+
+/// Each sentence ends with the statement that helps: run them all, and the role is fit.
+#[tokio::test]
+async fn a_role_without_grants_is_told_each_one() {
+    let (database, admin) = migrated().await;
+    let role = format!("service_{}", database.name());
+    for statement in [
+        format!("CREATE ROLE {role}"),
+        "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC".to_owned(),
+    ] {
+        admin.execute(AssertSqlSafe(statement)).await.unwrap();
+    }
+    let pool = pool_after(&database, format!("SET ROLE {role}")).await;
+    let lacks = unfit(&pool).await;
+    let expected = [
+        format!("`SELECT` is not granted: GRANT SELECT ON idem_keys TO {role}"),
+        format!("`INSERT` is not granted: GRANT INSERT ON idem_keys TO {role}"),
+        format!("`UPDATE` is not granted: GRANT UPDATE ON idem_keys TO {role}"),
+        format!("`INSERT` is not granted: GRANT INSERT ON idem_outbox TO {role}"),
+        format!("`SELECT` is not granted: GRANT SELECT ON idem_schema TO {role}"),
+        format!(
+            "`EXECUTE` is not granted: GRANT EXECUTE ON FUNCTION idem_claim(text,bytea,bytea,integer,boolean) TO {role}"
+        ),
+        format!(
+            "`EXECUTE` is not granted: GRANT EXECUTE ON FUNCTION idem_finish(text,bytea,integer,bytea,integer,bigint) TO {role}"
+        ),
+    ];
+    assert_eq!(lacks, expected);
+    for lack in &lacks {
+        let (_, grant) = lack.split_once(": ").unwrap();
+        admin
+            .execute(AssertSqlSafe(grant.to_owned()))
+            .await
+            .unwrap();
+    }
+    verify(&pool).await.unwrap();
+    pool.close().await;
+    let drop = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    admin
+        .execute(sqlx::raw_sql(AssertSqlSafe(drop)))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_function_that_is_gone_is_named() {
+    let (_database, pool) = migrated().await;
+    pool.execute("DROP FUNCTION idem_finish").await.unwrap();
+    assert_eq!(
+        unfit(&pool).await,
+        [
+            "the function `idem_finish(text,bytea,integer,bytea,integer,bigint)` is not on the search path: apply the migrations again, \
+             or set search_path to the schema of `idem_keys`"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn functions_that_are_found_in_another_schema_than_the_tables_are_named() {
+    let (database, pool) = migrated().await;
+    pool.execute("CREATE SCHEMA other").await.unwrap();
+    pool.execute("ALTER FUNCTION idem_claim SET SCHEMA other")
+        .await
+        .unwrap();
+    let pool = pool_after(&database, "SET search_path TO other, public").await;
+    assert_eq!(
+        unfit(&pool).await,
+        [
+            "the function `idem_claim(text,bytea,bytea,integer,boolean)` is found in the schema other and `idem_keys` in public: set \
+             search_path so that both are of one"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn tables_outside_of_the_search_path_are_not_migrated() {
+    let (database, _pool) = migrated().await;
+    let pool = pool_after(&database, "SET search_path TO pg_catalog").await;
+    let error = verify(&pool).await.unwrap_err();
+    assert!(
+        matches!(error, VerifyError::NotMigrated { found: None, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_is_unfit() {
+    let (database, _pool) = migrated().await;
+    let pool = pool_after(&database, "SET default_transaction_read_only TO on").await;
+    assert_eq!(
+        unfit(&pool).await,
+        [
+            "the server or the role is read-only (transaction_read_only is on): connect to the primary"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_reported_as_it_is() {
+    let database = server::postgres().database().await;
+    let options: PgConnectOptions = database.url().parse().unwrap();
+    let pool = PgPool::connect_lazy_with(options.database("no such database"));
+    let error = verify(&pool).await.unwrap_err();
+    assert!(matches!(error, VerifyError::Store(_)), "{error}");
+}
