@@ -110,16 +110,17 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
         let mut ask_first = self.spec.recent.mostly_duplicates();
         let mut attempt = 0;
         loop {
-            if !self.take_turn(deadline, &mut ask_first).await? {
+            if !self.take_turn(deadline, &mut ask_first).await {
                 return Err(Error::InFlight);
             }
             self.session.acquire().await.map_err(Error::Store)?;
             if ask_first && let Some(record) = self.ask().await? {
+                self.session.rest();
                 return Ok(Begun::Replay(record));
             }
-            if self.keyed.is_some() && self.turn.is_none() && self.session.pool_identity().is_some()
-            {
+            if self.turn.is_none() && self.slot().is_some() {
                 // The call that was waited for left no row: one of those who waited is next.
+                self.session.rest();
                 ask_first = false;
                 continue;
             }
@@ -150,27 +151,30 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
 
     /// Waits for this process's other calls of the key, holding no connection. With a turn or without,
     /// `true` says to go on: a call that waited asks before it competes for the turn.
-    async fn take_turn(&mut self, deadline: Instant, ask_first: &mut bool) -> Result<bool, Error> {
-        let (Some(pool), Some(keyed), None) =
-            (self.session.pool_identity(), &self.keyed, &self.turn)
-        else {
-            return Ok(true);
-        };
-        let slot = Slot {
-            pool,
-            scope: self.spec.scope,
-            key: keyed.key.clone(),
+    async fn take_turn(&mut self, deadline: Instant, ask_first: &mut bool) -> bool {
+        let (Some(slot), None) = (self.slot(), &self.turn) else {
+            return true;
         };
         match Turn::take(&slot) {
             Ok(turn) => self.turn = Some(turn),
             Err(holder) => {
                 if self.spec.wait.is_zero() || !holder.ended(deadline).await {
-                    return Ok(false);
+                    return false;
                 }
                 *ask_first = true;
             }
         }
-        Ok(true)
+        true
+    }
+
+    /// What this process's calls of the key take turns for. A call on a connection takes none: it would wait
+    /// holding it, so it waits in the database, bounded.
+    fn slot(&self) -> Option<Slot> {
+        Some(Slot {
+            pool: self.session.pool_identity()?,
+            scope: self.spec.scope,
+            key: self.key()?.clone(),
+        })
     }
 
     async fn begin_joined(&mut self) -> Result<Begun, Error> {
@@ -214,28 +218,20 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
         unlogged(DB::open(self.session.connection(), &opening)).await
     }
 
-    /// Asks for the row on an idle connection, and gives the connection back.
+    /// Asks for the row outside of a transaction.
     async fn ask(&mut self) -> Result<Option<Record>, Error> {
         let Some(keyed) = &self.keyed else {
             return Ok(None);
         };
         let claim = claim(self.spec, keyed);
         let found = unlogged(DB::lookup(self.session.connection(), &claim, false)).await;
-        match found {
-            Ok(found) => {
-                if found.is_some() || self.turn.is_none() {
-                    self.session.rest();
-                }
-                Ok(found)
+        found.map_err(|error| {
+            let fault = DB::fault(&error);
+            if fault != Fault::Unknown {
+                self.session.rest();
             }
-            Err(error) => {
-                let fault = DB::fault(&error);
-                if fault != Fault::Unknown {
-                    self.session.rest();
-                }
-                Err(refused(fault, error))
-            }
-        }
+            refused(fault, error)
+        })
     }
 
     async fn abandon_and_ask(&mut self) -> Result<Option<Record>, Error> {

@@ -1,0 +1,7 @@
+//! The laws of a call, each proven by the fault that breaks it.
+//!
+//! `suite.rs` is compiled once for each database, against the module that includes it: the same assertions
+//! for all. Where a database can't keep a law, its module says which and why. The doc of each test names the cure
+//! without which it fails.
+
+mod postgres;

@@ -1,0 +1,184 @@
+//! MariaDB, and MySQL by the same SQL.
+//!
+//! * A statement that fails for anything but a deadlock is undone alone and does not abort the transaction.
+//! * DDL commits: it can't be part of a transaction, so a handler with DDL surfaces.
+//! * In a *joined* call a swallowed deadlock surfaces, but what the handler did after it is already committed: autocommit can't be
+//!   turned off inside the caller's transaction and on again before its COMMIT.
+
+use std::time::Duration;
+
+use idem_tests::server::{self, Database};
+use sqlx::mysql::MySqlPoolOptions;
+use sqlx::{Executor as _, MySqlConnection, MySqlPool};
+
+#[path = "suite.rs"]
+mod suite;
+
+pub(crate) type Conn = MySqlConnection;
+pub(crate) type Pool = MySqlPool;
+
+pub(crate) struct Bed {
+    pub(crate) pool: Pool,
+    pub(crate) url: String,
+    _database: Database,
+}
+
+impl Bed {
+    pub(crate) const SWALLOWED_ERRORS_ABORT: bool = false;
+    pub(crate) const DDL_COMMITS: bool = true;
+    pub(crate) const LOCKS_ROWS: bool = true;
+    pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([
+        ["UPDATE uniques SET n = n + 1 WHERE id = 11", "UPDATE uniques SET n = n + 1 WHERE id = 12"],
+        ["UPDATE uniques SET n = n + 1 WHERE id = 12", "UPDATE uniques SET n = n + 1 WHERE id = 11"],
+    ]);
+
+    pub(crate) async fn start(connections: u32) -> Self {
+        let database = server::mariadb().database().await;
+        let url = database.url().to_owned();
+        let pool = Self::connect(&url, connections).await;
+        idem_runtime::migrate(&pool).await.unwrap();
+        for table in [
+            "CREATE TABLE effects (id VARCHAR(64) NOT NULL)",
+            "CREATE TABLE uniques (id INTEGER PRIMARY KEY, n INTEGER NOT NULL DEFAULT 0)",
+            "INSERT INTO uniques (id) VALUES (11), (12)",
+        ] {
+            pool.execute(table).await.unwrap();
+        }
+        Self { pool, url, _database: database }
+    }
+
+    pub(crate) async fn connect(url: &str, connections: u32) -> Pool {
+        MySqlPoolOptions::new()
+            .max_connections(connections)
+            .connect(url)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn another_pool(&self) -> Pool {
+        Self::connect(&self.url, 4).await
+    }
+
+    pub(crate) fn text_as_bytes(literal: &str) -> String {
+        literal.into()
+    }
+
+    pub(crate) async fn assert_no_open_transaction(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            let (open,): (i64,) = sqlx::query_as(
+                "SELECT count(*) FROM information_schema.innodb_trx t \
+                 JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE p.db = DATABASE()",
+            )
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+            if open == 0 {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{open} open transactions");
+        }
+    }
+}
+
+mod only_here {
+    use std::sync::Arc;
+
+    use idem_runtime::{Error, idempotent};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[idempotent(key = "id", scope = "laws.swallows_deadlock")]
+    async fn swallows_deadlock(
+        tx: &mut MySqlConnection,
+        id: &str,
+        here: &Semaphore,
+        go_on: &Semaphore,
+    ) -> Result<(), sqlx::Error> {
+        tx.execute("INSERT INTO effects (id) VALUES ('before')").await?;
+        tx.execute("UPDATE uniques SET n = n + 1 WHERE id = 11").await?;
+        here.add_permits(1);
+        go_on.acquire().await.expect("never closed").forget();
+        let deadlock = tx.execute("UPDATE uniques SET n = n + 1 WHERE id = 12").await;
+        assert!(deadlock.is_err(), "the heavier transaction wins");
+        tx.execute("INSERT INTO effects (id) VALUES ('after')").await?;
+        Ok(())
+    }
+
+    /// Runs the handler on `begin` so that its second UPDATE is a deadlock that it loses.
+    async fn deadlocked(bed: &Bed, joined: bool) -> (Result<(), Error<sqlx::Error>>, i64, i64) {
+        for id in 100..400 {
+            let insert = format!("INSERT INTO uniques (id) VALUES ({id})");
+            bed.pool.execute(sqlx::AssertSqlSafe(insert)).await.unwrap();
+        }
+        let (here, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let call = tokio::spawn({
+            let (pool, here, go_on) = (bed.pool.clone(), here.clone(), go_on.clone());
+            async move {
+                if joined {
+                    let mut tx = pool.begin().await.unwrap();
+                    let result = swallows_deadlock(&mut tx, "o", &here, &go_on).await;
+                    tx.commit().await.unwrap();
+                    result.map(drop)
+                } else {
+                    swallows_deadlock(&pool, "o", &here, &go_on).await.map(drop)
+                }
+            }
+        });
+        here.acquire().await.unwrap().forget();
+        let mut heavier = bed.pool.begin().await.unwrap();
+        heavier.execute("UPDATE uniques SET n = n + 1 WHERE id >= 12").await.unwrap();
+        let ((), waited) = tokio::join!(
+            async {
+                // The heavier one must wait for row 11 before the handler asks for row 12.
+                loop {
+                    let (waits,): (i64,) = sqlx::query_as(
+                        "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+                    )
+                    .fetch_one(&bed.pool)
+                    .await
+                    .unwrap();
+                    if waits > 0 {
+                        break;
+                    }
+                }
+                go_on.add_permits(1);
+            },
+            heavier.execute("UPDATE uniques SET n = n + 1 WHERE id = 11")
+        );
+        waited.unwrap();
+        heavier.commit().await.unwrap();
+        let result = call.await.unwrap();
+        let mut found = Vec::new();
+        for id in ["before", "after"] {
+            let (n,): (i64,) = sqlx::query_as("SELECT count(*) FROM effects WHERE id = ?")
+                .bind(id)
+                .fetch_one(&bed.pool)
+                .await
+                .unwrap();
+            found.push(n);
+        }
+        (result, found[0], found[1])
+    }
+
+    /// Cure: `autocommit=0` on our own transactions, and the fence. After a deadlock the server has rolled back, sqlx still
+    /// counts a transaction, and the next statement would commit by itself.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_swallowed_deadlock_is_no_success_and_commits_nothing() {
+        let bed = Bed::start(6).await;
+        let (result, before, after) = deadlocked(&bed, false).await;
+        assert!(matches!(result, Err(Error::RolledBack)), "{result:?}");
+        assert_eq!((before, after), (0, 0));
+        bed.assert_no_open_transaction().await;
+    }
+
+    /// The limit that the head of this file names: it surfaces, but `after` is there.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_swallowed_deadlock_in_a_joined_call_surfaces() {
+        let bed = Bed::start(6).await;
+        let (result, before, after) = deadlocked(&bed, true).await;
+        assert!(matches!(result, Err(Error::RolledBack)), "{result:?}");
+        assert_eq!((before, after), (0, 1));
+    }
+}

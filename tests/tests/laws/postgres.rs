@@ -1,0 +1,314 @@
+//! PostgreSQL keeps every law.
+
+use std::time::Duration;
+
+use idem_tests::server::{self, Database, Options, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, raw_sql};
+
+#[path = "suite.rs"]
+mod suite;
+
+pub(crate) type Conn = PgConnection;
+pub(crate) type Pool = PgPool;
+
+pub(crate) struct Bed {
+    pub(crate) pool: Pool,
+    pub(crate) url: String,
+    options: PgConnectOptions,
+    _database: Database,
+}
+
+impl Bed {
+    pub(crate) const SWALLOWED_ERRORS_ABORT: bool = true;
+    pub(crate) const DDL_COMMITS: bool = false;
+    pub(crate) const LOCKS_ROWS: bool = true;
+    pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([
+        [
+            "UPDATE uniques SET id = id WHERE id = 11",
+            "UPDATE uniques SET id = id WHERE id = 12",
+        ],
+        [
+            "UPDATE uniques SET id = id WHERE id = 12",
+            "UPDATE uniques SET id = id WHERE id = 11",
+        ],
+    ]);
+
+    pub(crate) async fn start(connections: u32) -> Self {
+        Self::on(server::postgres(), connections, &[]).await
+    }
+
+    pub(crate) async fn on(server: &Postgres, connections: u32, settings: &[(&str, &str)]) -> Self {
+        let database = server.database().await;
+        let url = database.url().to_owned();
+        let options = url
+            .parse::<PgConnectOptions>()
+            .unwrap()
+            .options(settings.iter().copied());
+        let pool = connect(&options, connections).await;
+        idem_runtime::migrate(&pool).await.unwrap();
+        pool.execute(
+            "CREATE TABLE effects (id text NOT NULL);
+             CREATE TABLE uniques (id integer PRIMARY KEY);
+             INSERT INTO uniques VALUES (11), (12);
+             CREATE TABLE parents (id integer PRIMARY KEY);
+             CREATE TABLE children (parent integer REFERENCES parents DEFERRABLE INITIALLY DEFERRED)",
+        )
+        .await
+        .unwrap();
+        Self {
+            pool,
+            url,
+            options,
+            _database: database,
+        }
+    }
+
+    pub(crate) async fn connect(url: &str, connections: u32) -> Pool {
+        connect(&url.parse().unwrap(), connections).await
+    }
+
+    pub(crate) async fn another_pool(&self) -> Pool {
+        connect(&self.options, 4).await
+    }
+
+    pub(crate) fn text_as_bytes(literal: &str) -> String {
+        format!("convert_to({literal}, 'UTF8')")
+    }
+
+    /// Waits until no session of this database has a transaction open: rollbacks and closes go out behind the call.
+    pub(crate) async fn assert_no_open_transaction(&self) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            let open: Vec<(i32, String)> = sqlx::query_as(
+                "SELECT pid, state || ': ' || query FROM pg_stat_activity \
+                 WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()",
+            )
+            .fetch_all(&self.pool)
+            .await
+            .unwrap();
+            if open.is_empty() {
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "open transactions: {open:?}"
+            );
+        }
+    }
+}
+
+async fn connect(options: &PgConnectOptions, connections: u32) -> Pool {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .connect_with(options.clone())
+        .await
+        .unwrap()
+}
+
+mod only_here {
+    use std::sync::{Arc, Mutex};
+
+    use idem_runtime::{Error, Outcome, idempotent};
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    #[idempotent(key = "id", scope = "laws.runs", in_flight = "wait 20s")]
+    async fn runs(tx: &mut PgConnection, id: &str, sql: &str) -> Result<String, sqlx::Error> {
+        tx.execute(AssertSqlSafe(format!(
+            "INSERT INTO effects VALUES ('{id}')"
+        )))
+        .await?;
+        raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut *tx)
+            .await?;
+        Ok("the-stored-result".into())
+    }
+
+    #[idempotent(key = "id", scope = "laws.swallows")]
+    async fn swallows(tx: &mut PgConnection, id: &str, sql: &str) -> Result<(), sqlx::Error> {
+        let _ignored = raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&mut *tx)
+            .await;
+        tx.execute("SELECT 1").await.map(drop).or(Ok(()))
+    }
+
+    async fn effects(pool: &PgPool) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM effects")
+            .fetch_one(pool)
+            .await
+            .unwrap()
+    }
+
+    /// Cure: the end and COMMIT are one request, and an error of either is an error of the call.
+    #[tokio::test]
+    async fn a_deferred_constraint_that_fails_at_commit_is_no_success() {
+        let bed = Bed::start(4).await;
+        let failed = runs(&bed.pool, "o", "INSERT INTO children VALUES (1)").await;
+        let Err(Error::Store(error)) = failed else {
+            panic!("{failed:?}");
+        };
+        assert!(
+            error
+                .as_database_error()
+                .unwrap()
+                .is_foreign_key_violation()
+        );
+        assert_eq!(effects(&bed.pool).await, 0);
+        let next = runs(&bed.pool, "o", "SELECT 1").await.unwrap();
+        assert!(next.is_executed());
+        bed.assert_no_open_transaction().await;
+    }
+
+    /// Cure: codes decide, never the text of a message.
+    #[tokio::test]
+    async fn a_server_that_answers_in_german_changes_nothing() {
+        let server = Postgres::start(Options::default().messages("de_DE"))
+            .await
+            .unwrap();
+        let bed = Bed::on(&server, 4, &[]).await;
+        assert!(
+            runs(&bed.pool, "o", "SELECT 1")
+                .await
+                .unwrap()
+                .is_executed()
+        );
+        assert!(
+            runs(&bed.pool, "o", "SELECT 1")
+                .await
+                .unwrap()
+                .is_replayed()
+        );
+        let lost = swallows(&bed.pool, "s", "SELECT kein_feld FROM effects").await;
+        assert!(matches!(lost, Err(Error::RolledBack)), "{lost:?}");
+        let violation = runs(&bed.pool, "u", "INSERT INTO uniques VALUES (11)").await;
+        let Err(Error::Handler(error)) = violation else {
+            panic!("{violation:?}");
+        };
+        assert!(
+            error.to_string().contains("doppelter Schlüsselwert"),
+            "{error}"
+        );
+        bed.pool.execute("DROP TABLE idem_keys").await.unwrap();
+        let missing = runs(&bed.pool, "n", "SELECT 1").await;
+        assert!(matches!(missing, Err(Error::NotMigrated)), "{missing:?}");
+    }
+
+    /// Cure: a claim that the database sacrifices is looked up again in a fresh transaction.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn duplicates_at_every_isolation_level_make_one_effect() {
+        for level in ["read committed", "repeatable read", "serializable"] {
+            let bed = Bed::on(
+                server::postgres(),
+                4,
+                &[("default_transaction_isolation", level)],
+            )
+            .await;
+            for round in 0..10 {
+                let mut calls = JoinSet::new();
+                for _ in 0..4 {
+                    // Pools of their own: these duplicates meet in the database, not in the process.
+                    let pool = bed.another_pool().await;
+                    let id = format!("{round}");
+                    calls.spawn(async move { runs(&pool, &id, "SELECT 1").await.unwrap() });
+                }
+                let outcomes = calls.join_all().await;
+                let executed = outcomes
+                    .iter()
+                    .filter(|outcome| outcome.is_executed())
+                    .count();
+                assert_eq!(executed, 1, "{level}");
+            }
+            assert_eq!(effects(&bed.pool).await, 10, "{level}");
+        }
+    }
+
+    /// Cure: our statements run unseen by the subscriber. sqlx logs the text of one that takes longer than a
+    /// second, and ours carry keys and results.
+    #[tokio::test]
+    async fn a_slow_disk_puts_no_result_into_the_log() {
+        #[derive(Clone, Default)]
+        struct Log(Arc<Mutex<Vec<u8>>>);
+
+        impl std::io::Write for Log {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let bed = Bed::start(2).await;
+        bed.pool
+            .execute(
+                "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$BEGIN PERFORM pg_sleep(1.1); RETURN new; END$$; \
+                 CREATE TRIGGER slow BEFORE UPDATE ON idem_keys FOR EACH ROW EXECUTE FUNCTION slow()",
+            )
+            .await
+            .unwrap();
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_writer(move || writer.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        let outcome = runs(&bed.pool, "the-key", "SELECT pg_sleep(1.1)")
+            .await
+            .unwrap();
+        drop(guard);
+        assert_eq!(outcome, Outcome::Executed("the-stored-result".into()));
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            log.contains("slow statement"),
+            "the handler's own slow statement is logged: {log}"
+        );
+        for secret in ["the-key", "the-stored-result"] {
+            let hexed = hex::encode(secret);
+            assert!(
+                !log.contains(secret) && !log.contains(&hexed),
+                "{secret} in: {log}"
+            );
+        }
+    }
+
+    /// Cure: the wait for a holder elsewhere is bounded, and so is what a dropped call leaves on the server.
+    #[tokio::test]
+    async fn calls_dropped_while_they_wait_leave_no_session_behind() {
+        let bed = Bed::start(3).await;
+        let other = bed.another_pool().await;
+        let mut holder = other.begin().await.unwrap();
+        let _held = waits_briefly(&mut holder, "o").await.unwrap();
+        for _ in 0..12 {
+            let waiting = waits_briefly(&bed.pool, "o");
+            let _dropped = tokio::time::timeout(Duration::from_millis(50), waiting).await;
+        }
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        loop {
+            let (waiting,): (i64,) = sqlx::query_as(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            .fetch_one(&other)
+            .await
+            .unwrap();
+            if waiting == 0 {
+                break;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{waiting} sessions wait on"
+            );
+        }
+        drop(holder);
+    }
+
+    #[idempotent(key = "id", scope = "laws.waits_briefly", in_flight = "wait 1s")]
+    async fn waits_briefly(tx: &mut PgConnection, id: &str) -> Result<(), sqlx::Error> {
+        tx.execute("SELECT 1").await.map(drop)
+    }
+}
