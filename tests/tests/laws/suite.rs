@@ -742,9 +742,19 @@ async fn an_outbox_without_a_key_is_fenced_too() {
         (effects(&bed.pool, "ok").await, events(&bed.pool).await),
         (1, 1)
     );
-    for deed in [Deed::Sql("ROLLBACK"), Deed::LeakNested, Deed::Sql("COMMIT")] {
-        let lost = keyless(&bed.pool, &Order::new("lost", [deed.clone()])).await;
-        assert!(matches!(lost, Err(Error::RolledBack)), "{deed:?}: {lost:?}");
+    for deeds in [
+        vec![Deed::Sql("ROLLBACK")],
+        vec![Deed::Sql("ROLLBACK"), Deed::Sql("BEGIN")],
+        vec![Deed::Sql("COMMIT")],
+        vec![Deed::Sql("COMMIT"), Deed::Sql("BEGIN")],
+        vec![Deed::LeakNested],
+    ] {
+        let lost = keyless(&bed.pool, &Order::new("lost", deeds.clone())).await;
+        assert!(
+            matches!(lost, Err(Error::RolledBack)),
+            "{deeds:?}: {lost:?}"
+        );
+        assert_eq!(events(&bed.pool).await, 1, "{deeds:?}");
     }
     let failed = keyless(&bed.pool, &Order::new("failed", [Deed::Fail])).await;
     assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
