@@ -134,8 +134,8 @@ impl Key for EventId {
 pub struct OrderingKey(String);
 
 impl OrderingKey {
-    /// Text, integers and UUIDs as their canonical text, everything else in hexadecimal; what is longer than 255
-    /// bytes as its SHA-256, so that no key is truncated.
+    /// Text without NUL, integers and UUIDs as their canonical text, everything else in hexadecimal; what is longer
+    /// than 63 bytes as its SHA-256, so that no key is truncated.
     pub fn of<K: Key + ?Sized>(key: &K) -> Self {
         Self(StoredKey::of(key).to_text())
     }

@@ -156,13 +156,14 @@ impl StoredKey {
         &self.0
     }
 
-    /// The key as text: what was text, an integer or a UUID as it was, everything else in hexadecimal.
+    /// The key as text: what was text, an integer or a UUID as it was, everything else in hexadecimal. Text with
+    /// a NUL is hexadecimal too, since PostgreSQL takes none.
     pub(crate) fn to_text(&self) -> String {
         match self.0.split_first() {
             Some((&UUID, body)) => {
                 Uuid::from_slice(body).map_or_else(|_| hex::encode(body), |uuid| uuid.to_string())
             }
-            Some((&TEXT, body)) => String::from_utf8_lossy(body).into_owned(),
+            Some((&TEXT, body)) if !body.contains(&0) => String::from_utf8_lossy(body).into_owned(),
             Some((_, body)) => hex::encode(body),
             None => String::new(),
         }
