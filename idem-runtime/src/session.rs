@@ -1,10 +1,5 @@
 //! A call's connection and transaction, and what dropping the call does to them.
 
-use std::future::Future;
-use std::mem::ManuallyDrop;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use sqlx::Database;
 use sqlx::pool::PoolConnection;
 use sqlx_core::transaction::TransactionManager;
@@ -82,7 +77,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     pub(crate) async fn join(&mut self) -> Result<(), sqlx::Error> {
         let conn = self.connection();
         let base = depth::<DB>(conn);
-        Undropped::new(DB::TransactionManager::begin(conn, None)).await?;
+        DB::nest(conn).await?;
         self.standing = Standing::Joined(base);
         Ok(())
     }
@@ -121,7 +116,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
             Standing::Joined(base) => {
                 let conn = self.connection();
                 while depth::<DB>(conn) > base {
-                    DB::TransactionManager::rollback(conn).await?;
+                    DB::unnest(conn).await?;
                 }
             }
         }
@@ -157,7 +152,9 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B>
         if self.held.is_none()
             && let Some(conn) = self.origin.connection()
         {
-            while depth::<DB>(conn) > base {
+            // Counted once, since SQLite's worker counts down later than it is told to; and told at least once, since
+            // it may have ended what this call did not learn of, and expects to be told.
+            for _ in 0..depth::<DB>(conn).saturating_sub(base).max(1) {
                 DB::TransactionManager::start_rollback(conn);
             }
         }
@@ -166,26 +163,4 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B>
 
 fn depth<DB: Database>(conn: &DB::Connection) -> usize {
     DB::TransactionManager::get_transaction_depth(conn)
-}
-
-/// A future whose destructor does not run if it is dropped before its end.
-///
-/// sqlx's nested `begin`, dropped half way, queues a ROLLBACK of the *outer* transaction and counts it
-/// as ended, so the caller's `commit()` answers `Ok` and nothing is stored. Left alone, it leaves at most a
-/// savepoint that nobody names. The price is a few hundred bytes for each joined call that is
-/// cancelled in its first round trip.
-struct Undropped<F>(ManuallyDrop<Pin<Box<F>>>);
-
-impl<F: Future> Undropped<F> {
-    fn new(future: F) -> Self {
-        Self(ManuallyDrop::new(Box::pin(future)))
-    }
-}
-
-impl<F: Future> Future for Undropped<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        self.0.as_mut().poll(context)
-    }
 }

@@ -5,12 +5,17 @@ use std::future::Future;
 use std::time::Duration;
 
 use sqlx::{Database, Pool};
+use sqlx_core::transaction::TransactionManager as _;
 
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 /// A database that keeps the claims and the outbox: PostgreSQL, MySQL/MariaDB, SQLite.
 ///
@@ -35,7 +40,18 @@ pub trait Store: Database + fmt::Debug {
         opening: &Opening<'_>,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// The same inside a transaction that the caller opened: a savepoint, and the claim in it.
+    /// Sets a savepoint of sqlx's in a transaction that the caller opened. Dropped half way, it leaves that
+    /// transaction as it was.
+    fn nest(conn: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        Self::TransactionManager::begin(conn, None)
+    }
+
+    /// Rolls back to that savepoint. If the handler ended the caller's transaction, the caller's COMMIT fails later on.
+    fn unnest(conn: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        Self::TransactionManager::rollback(conn)
+    }
+
+    /// The same as [`open`](Self::open) inside a transaction that the caller opened: the claim, and the fence.
     /// `false`: the key is already there.
     fn join(
         conn: &mut Self::Connection,
@@ -224,4 +240,36 @@ pub enum Fault {
     Refused,
     /// No answer: the statement ran or did not.
     Unknown,
+}
+
+/// What our own code knows of an error that the database tells by no code of its own.
+#[cfg(feature = "sqlite")]
+#[derive(Debug)]
+struct Verdict(Fault);
+
+#[cfg(feature = "sqlite")]
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Fault::Lost => "this is not the transaction that claimed",
+            Fault::NotMigrated => "a table is missing or outdated",
+            _ => "the database refused",
+        })
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl std::error::Error for Verdict {}
+
+#[cfg(feature = "sqlite")]
+fn verdict(fault: Fault) -> sqlx::Error {
+    sqlx::Error::AnyDriverError(Box::new(Verdict(fault)))
+}
+
+#[cfg(feature = "sqlite")]
+fn told(error: &sqlx::Error) -> Option<Fault> {
+    match error {
+        sqlx::Error::AnyDriverError(error) => Some(error.downcast_ref::<Verdict>()?.0),
+        _ => None,
+    }
 }

@@ -5,6 +5,10 @@
 //! The arguments travel as literals, since only the simple protocol takes several statements at once.
 
 use std::fmt::Write as _;
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
@@ -54,6 +58,10 @@ impl Store for Postgres {
     async fn open(conn: &mut PgConnection, opening: &Opening<'_>) -> Result<(), sqlx::Error> {
         let sql = format!("BEGIN; {}", opening_sql(opening, true));
         Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await
+    }
+
+    async fn nest(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        Undropped::new(Transactions::begin(conn, None)).await
     }
 
     async fn join(conn: &mut PgConnection, opening: &Opening<'_>) -> Result<bool, sqlx::Error> {
@@ -109,8 +117,8 @@ impl Store for Postgres {
         if let Some(claim) = &finish.claim {
             let _ = write!(
                 sql,
-                "SELECT idem_finish('{}', {}, {}, {}, {}, {}); ",
-                claim.scope,
+                "SELECT idem_finish({}, {}, {}, {}, {}, {}); ",
+                text(claim.scope),
                 bytes(claim.key.as_bytes()),
                 finish.end.state() as u8,
                 optional(finish.end.body()),
@@ -210,8 +218,8 @@ fn opening_sql(opening: &Opening<'_>, raise_taken: bool) -> String {
     if let Some(claim) = &opening.claim {
         let _ = write!(
             sql,
-            "SELECT idem_claim('{}', {}, {}, {}, {raise_taken})",
-            claim.scope,
+            "SELECT idem_claim({}, {}, {}, {}, {raise_taken})",
+            text(claim.scope),
             bytes(claim.key.as_bytes()),
             optional(claim.fingerprint.map(crate::key::StoredKey::as_bytes)),
             opening.wait.as_millis().min(i32::MAX as u128),
@@ -229,12 +237,13 @@ fn opening_sql(opening: &Opening<'_>, raise_taken: bool) -> String {
 fn lookup_sql(claim: &Claim<'_>) -> String {
     format!(
         "SELECT state, encode(fingerprint, 'hex'), result_version, encode(result, 'hex') \
-         FROM idem_keys WHERE scope = '{}' AND key = {}",
-        claim.scope,
+         FROM idem_keys WHERE scope = {} AND key = {}",
+        text(claim.scope),
         bytes(claim.key.as_bytes()),
     )
 }
 
+/// An event of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
 fn insert_events_sql(sql: &mut String, events: &[Row]) {
     sql.push_str(
         "INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers) VALUES ",
@@ -253,6 +262,7 @@ fn insert_events_sql(sql: &mut String, events: &[Row]) {
             text(&event.headers),
         );
     }
+    sql.push_str(" ON CONFLICT (id) DO NOTHING");
 }
 
 /// A bytea literal that no setting of the session can misread.
@@ -297,4 +307,26 @@ async fn schema_version(conn: &mut PgConnection) -> Result<Option<u32>, sqlx::Er
     let row = fetch_last(conn, "SELECT version FROM idem_schema".into()).await?;
     row.map(|row| row.try_get::<i32, _>(0).map(i32::unsigned_abs))
         .transpose()
+}
+
+/// A future whose destructor does not run if it is dropped before its end.
+///
+/// sqlx's nested `begin`, dropped half way, queues a ROLLBACK of the *outer* transaction and counts it
+/// as ended, so the caller's `commit()` answers `Ok` and nothing is stored. Left alone, it leaves at most a
+/// savepoint that nobody names. The price is a few hundred bytes for each joined call that is
+/// cancelled in its first round trip.
+struct Undropped<F>(ManuallyDrop<Pin<Box<F>>>);
+
+impl<F: Future> Undropped<F> {
+    fn new(future: F) -> Self {
+        Self(ManuallyDrop::new(Box::pin(future)))
+    }
+}
+
+impl<F: Future> Future for Undropped<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        self.0.as_mut().poll(context)
+    }
 }
