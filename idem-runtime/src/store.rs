@@ -1,5 +1,10 @@
 //! What a database must do for us; one file beside this one for each that can.
 
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "mysql", feature = "sqlite")),
+    allow(dead_code, reason = "no database is on")
+)]
+
 use std::fmt;
 use std::future::Future;
 use std::time::Duration;
@@ -127,6 +132,10 @@ pub struct Opening<'a> {
     pub(crate) claim: Option<Claim<'a>>,
     pub(crate) fence: Fence,
     /// How long to wait in the database for another transaction that holds the key.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "mysql")),
+        allow(dead_code, reason = "SQLite waits for a writer, not for a key")
+    )]
     pub(crate) wait: Duration,
 }
 
@@ -136,6 +145,10 @@ pub struct Fence {
     /// The savepoint that stands right after the claim, unique in this process.
     pub(crate) savepoint: String,
     /// Whether the effects must be undoable while the claim stays.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "the others set the savepoint for every call")
+    )]
     pub(crate) undoable: bool,
 }
 
