@@ -4,4 +4,6 @@
 //! for all. Where a database can't keep a law, its module says which and why. The doc of each test names the cure
 //! without which it fails.
 
+mod mariadb;
 mod postgres;
+mod sqlite;

@@ -38,7 +38,11 @@ impl Bed {
         )
         .await
         .unwrap();
-        Self { pool, url, _database: database }
+        Self {
+            pool,
+            url,
+            _database: database,
+        }
     }
 
     pub(crate) async fn connect(url: &str, connections: u32) -> Pool {
@@ -64,7 +68,10 @@ impl Bed {
     /// An open write transaction would keep this one out until it is over, or until the busy timeout.
     pub(crate) async fn assert_no_open_transaction(&self) {
         let tx = self.pool.begin_with("BEGIN IMMEDIATE").await;
-        tx.expect("another transaction is open").rollback().await.unwrap();
+        tx.expect("another transaction is open")
+            .rollback()
+            .await
+            .unwrap();
     }
 }
 
@@ -78,7 +85,9 @@ mod only_here {
         if parent {
             tx.execute("INSERT INTO parents VALUES (1)").await?;
         }
-        tx.execute("INSERT INTO children VALUES (1)").await.map(drop)
+        tx.execute("INSERT INTO children VALUES (1)")
+            .await
+            .map(drop)
     }
 
     /// Cure: a COMMIT that fails leaves SQLite's transaction open; it is rolled back and the error is the call's.
@@ -89,7 +98,12 @@ mod only_here {
         let Err(Error::Store(error)) = failed else {
             panic!("{failed:?}");
         };
-        assert!(error.as_database_error().unwrap().is_foreign_key_violation());
+        assert!(
+            error
+                .as_database_error()
+                .unwrap()
+                .is_foreign_key_violation()
+        );
         bed.assert_no_open_transaction().await;
         assert!(orphan(&bed.pool, "o", true).await.unwrap().is_executed());
     }
