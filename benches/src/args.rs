@@ -1,0 +1,75 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+pub(crate) const HELP: &str = "\
+usage: idem-benches [OPTIONS]
+
+  --only DATABASE   postgres, mariadb or sqlite (default: all three)
+  --arms TEXT       only the arms whose names contain TEXT, and those that they are compared with
+  --direct          without the proxy that delays
+  --rounds N        rounds to measure (default: 150, 60 through the proxy)
+  --quick           8 rounds: to see that it runs
+  --growth          the second table instead: claims in tables of 10 thousand, 1 and 5 million keys
+  --keys N          with --growth: leave out sizes above N
+  --out FOLDER      where the CSV and SVG files go (default: benches/results)
+
+Data lie in TMPDIR, so that TMPDIR=/dev/shm leaves the disk out of it.";
+
+#[derive(Debug)]
+pub(crate) struct Args {
+    pub(crate) only: Option<String>,
+    pub(crate) arms: Option<String>,
+    pub(crate) direct: bool,
+    pub(crate) rounds: Option<usize>,
+    pub(crate) growth: bool,
+    pub(crate) keys: u64,
+    pub(crate) out: PathBuf,
+}
+
+impl Args {
+    /// `None`: help was asked for.
+    pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Option<Self>> {
+        let mut words = words;
+        let mut args = Self {
+            only: None,
+            arms: None,
+            direct: false,
+            rounds: None,
+            growth: false,
+            keys: u64::MAX,
+            out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/results")),
+        };
+        while let Some(word) = words.next() {
+            let mut value = || {
+                words
+                    .next()
+                    .with_context(|| format!("{word} needs a value\n\n{HELP}"))
+            };
+            match word.as_str() {
+                "--only" => args.only = Some(value()?),
+                "--arms" => args.arms = Some(value()?),
+                "--direct" => args.direct = true,
+                "--rounds" => args.rounds = Some(value()?.parse()?),
+                "--quick" => args.rounds = Some(8),
+                "--growth" => args.growth = true,
+                "--keys" => args.keys = value()?.parse()?,
+                "--out" => args.out = value()?.into(),
+                "--help" | "-h" => return Ok(None),
+                _ => bail!("unknown argument {word}\n\n{HELP}"),
+            }
+        }
+        if let Some(only) = &args.only
+            && !["postgres", "mariadb", "sqlite"].contains(&only.as_str())
+        {
+            bail!("no such database: {only}\n\n{HELP}");
+        }
+        Ok(Some(args))
+    }
+
+    pub(crate) fn wants(&self, database: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == database)
+    }
+}

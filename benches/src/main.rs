@@ -1,0 +1,141 @@
+//! Side by side in one run: a bare transaction, hand-written dedup, this toolkit, and its peers.
+
+mod args;
+mod arm;
+mod machine;
+mod mariadb;
+mod measure;
+mod plot;
+mod postgres;
+mod report;
+mod sqlite;
+mod stats;
+mod work;
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use idem_tests::proxy::Proxy;
+use idem_tests::server::{self, Database, MariaDb, Options, Postgres};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::args::{Args, HELP};
+use crate::arm::{Arm, name};
+use crate::measure::Plan;
+use crate::report::Set;
+
+/// The links, as they are called in every table and file.
+const DIRECT: &str = "no delay";
+const DELAYED: &str = "1 ms each way";
+const DELAY: Duration = Duration::from_millis(1);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let Some(args) = Args::parse(std::env::args().skip(1))? else {
+        println!("{HELP}");
+        return Ok(());
+    };
+    fs::create_dir_all(&args.out).with_context(|| format!("can't make {}", args.out.display()))?;
+    println!("{}", machine::describe()?);
+    let mut sets = Vec::new();
+    if args.wants("postgres") {
+        on_postgres(&args, &mut sets).await?;
+    }
+    if args.wants("mariadb") {
+        on_mariadb(&args, &mut sets).await?;
+    }
+    if args.wants("sqlite") {
+        let file = server::sqlite();
+        println!("\nSQLite: {}", sqlite::SETTINGS);
+        let arms = sqlite::arms(file.url()).await?;
+        sets.push(measured(&args, "SQLite", DIRECT, arms).await?);
+    }
+    println!("\n{}", report::aims(&sets));
+    report::write_csv(&args.out, &sets)?;
+    report::write(&args.out.join("ratios.svg"), &plot::svg(&sets))
+}
+
+async fn on_postgres(args: &Args, sets: &mut Vec<Set>) -> Result<()> {
+    let server = Postgres::start(Options::default().durable()).await?;
+    println!("\nPostgreSQL: {}", postgres::SETTINGS);
+    let databases = [
+        server.database().await,
+        server.database().await,
+        server.database().await,
+        server.database().await,
+    ];
+    let urls = databases.each_ref().map(Database::url);
+    postgres::set_up(urls).await?;
+    sets.push(measured(args, "PostgreSQL", DIRECT, postgres::arms(urls).await?).await?);
+    if !args.direct {
+        let proxy = Proxy::start(server.address())?;
+        let urls = databases
+            .each_ref()
+            .map(|database| database.url_through(proxy.address()));
+        let arms = postgres::arms(urls.each_ref().map(String::as_str)).await?;
+        proxy.delay(DELAY);
+        sets.push(measured(args, "PostgreSQL", DELAYED, arms).await?);
+    }
+    Ok(())
+}
+
+async fn on_mariadb(args: &Args, sets: &mut Vec<Set>) -> Result<()> {
+    let server = MariaDb::start(Options::default().durable()).await?;
+    println!("\nMariaDB: {}", mariadb::SETTINGS);
+    let database = server.database().await;
+    mariadb::set_up(database.url()).await?;
+    sets.push(
+        measured(
+            args,
+            "MariaDB",
+            DIRECT,
+            mariadb::arms(database.url()).await?,
+        )
+        .await?,
+    );
+    if !args.direct {
+        let proxy = Proxy::start(server.address())?;
+        let arms = mariadb::arms(&database.url_through(proxy.address())).await?;
+        proxy.delay(DELAY);
+        sets.push(measured(args, "MariaDB", DELAYED, arms).await?);
+    }
+    Ok(())
+}
+
+async fn measured(
+    args: &Args,
+    database: &'static str,
+    link: &'static str,
+    mut arms: Vec<Arm>,
+) -> Result<Set> {
+    if let Some(text) = &args.arms {
+        let chosen: Vec<&str> = arms
+            .iter()
+            .map(|arm| arm.name)
+            .filter(|name| name.contains(text))
+            .collect();
+        let rivals: Vec<&str> = chosen.iter().filter_map(|arm| name::rival(arm)).collect();
+        arms.retain(|arm| {
+            arm.name == name::BARE || chosen.contains(&arm.name) || rivals.contains(&arm.name)
+        });
+    }
+    let usual = if link == DIRECT { 150 } else { 60 };
+    let plan = Plan {
+        warm_up: 4,
+        rounds: args.rounds.unwrap_or(usual),
+        block: 6,
+    };
+    let steps = (plan.warm_up + plan.rounds) * arms.len();
+    let style = "{prefix} {wide_bar} {pos}/{len} {elapsed}/{duration} {msg:40}";
+    let progress = ProgressBar::new(steps as u64)
+        .with_style(ProgressStyle::with_template(style)?)
+        .with_prefix(format!("{database}, {link}"));
+    progress.enable_steady_tick(Duration::from_millis(200));
+    // On a worker, as a service's handlers are, not on the thread that waits for the runtime.
+    let times = tokio::spawn(measure::interleaved(arms, plan, progress.clone())).await??;
+    progress.finish_and_clear();
+    let set = Set::new(database, link, times);
+    println!("{}", report::table(&set));
+    Ok(set)
+}

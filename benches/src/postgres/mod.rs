@@ -1,0 +1,68 @@
+//! The work on PostgreSQL.
+
+mod peers;
+
+use anyhow::Result;
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgConnection, Postgres};
+
+use crate::arm::{self, Arm, Payment, name};
+use crate::work::work;
+
+pub(crate) const SETTINGS: &str = "fsync and synchronous_commit on; pools: max_connections = 1 (underway: 2), \
+    test_before_acquire = false, otherwise sqlx's defaults";
+
+const BEGIN: &str = "BEGIN";
+const EFFECT: &str = "UPDATE accounts SET balance = balance + $1 WHERE id = $2";
+const CLAIM: &str = "INSERT INTO processed (handler, key) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+const STORE: &str = "UPDATE processed SET result = $1 WHERE handler = $2 AND key = $3";
+const REPLAY: &str = "SELECT result FROM processed WHERE handler = $1 AND key = $2";
+const PUBLISH: &str = "INSERT INTO outbox (id, topic, key, payload) VALUES ($1, $2, $3, $4)";
+
+const ACCOUNTS: &str = "
+    CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint NOT NULL);
+    INSERT INTO accounts SELECT id, 0 FROM generate_series(0, 9999) id;";
+
+const TABLES: &str = "
+    CREATE TABLE processed (
+        handler    text        NOT NULL,
+        key        uuid        NOT NULL,
+        result     jsonb,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (handler, key)
+    );
+    CREATE TABLE outbox (
+        seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        id           uuid        NOT NULL UNIQUE,
+        topic        text        NOT NULL,
+        key          text        NOT NULL,
+        payload      jsonb       NOT NULL,
+        created_at   timestamptz NOT NULL DEFAULT now(),
+        published_at timestamptz
+    );
+    CREATE INDEX outbox_pending ON outbox (seq) WHERE published_at IS NULL;";
+
+work!(Postgres, PgConnection);
+
+async fn connect(url: &str) -> Result<Pool> {
+    let pool = PgPoolOptions::new()
+        .min_connections(1)
+        .max_connections(1)
+        .test_before_acquire(false)
+        .connect(url)
+        .await?;
+    Ok(pool)
+}
+
+/// Makes the tables, in a database for us and one for each peer.
+pub(crate) async fn set_up([main, peers @ ..]: [&str; 4]) -> Result<()> {
+    self::set_up_work(main).await?;
+    peers::set_up(peers).await
+}
+
+/// The arms on these databases.
+pub(crate) async fn arms([main, peers @ ..]: [&str; 4]) -> Result<Vec<Arm>> {
+    let mut arms = work(main).await?;
+    arms.extend(peers::arms(peers).await?);
+    Ok(arms)
+}
