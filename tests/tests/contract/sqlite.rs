@@ -1,0 +1,82 @@
+//! SQLite.
+//!
+//! One transaction writes at a time, so a claim waits for whoever writes and can't tell whether that one holds the same
+//! key: the duplicate of a call in another process ends as an error of the database, not as `InFlight`. Calls of one
+//! process wait for each other before that, by key, as everywhere.
+//!
+//! A transaction that began by reading keeps what it read, and loses the right to write when another one does. Where it
+//! is the caller's, the claim in it fails; `BEGIN IMMEDIATE` avoids that.
+
+use std::time::Duration;
+
+use idem_tests::server::{self, Database};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::{SqliteConnection, SqlitePool};
+
+suite!();
+
+pub(crate) type Conn = SqliteConnection;
+pub(crate) type Pool = SqlitePool;
+
+#[derive(Debug)]
+pub(crate) struct Bed {
+    pub(crate) pool: Pool,
+    options: SqliteConnectOptions,
+    _database: Database,
+}
+
+impl Bed {
+    pub(crate) const WAITS_FOR_KEYS: bool = false;
+
+    pub(crate) const CLAIMS_AFTER_READING: bool = false;
+
+    pub(crate) async fn empty(connections: u32) -> Self {
+        let database = server::sqlite();
+        let options: SqliteConnectOptions = database.url().parse().unwrap();
+        let options = options.journal_mode(SqliteJournalMode::Wal);
+        Self {
+            pool: connect(&options, connections).await,
+            options,
+            _database: database,
+        }
+    }
+
+    /// Waits for a writer only as long as it takes to see one: the tests that use it have one that stays.
+    pub(crate) async fn another_pool(&self) -> Pool {
+        let options = self.options.clone();
+        connect(&options.busy_timeout(Duration::from_millis(50)), 2).await
+    }
+}
+
+async fn connect(options: &SqliteConnectOptions, connections: u32) -> Pool {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .connect_with(options.clone())
+        .await
+        .unwrap()
+}
+
+pub(crate) const CLAIMS: &str = "SELECT scope, lower(hex(key)), \
+    iif(fingerprint IS NULL, NULL, lower(hex(fingerprint))), state, result_version, CAST(result AS TEXT), \
+    (expires_at - created_at + 1800000000) / 3600000000 \
+    FROM idem_keys ORDER BY scope, key";
+
+pub(crate) const EMITTED: &str = "SELECT lower(hex(id)), topic, key, type, CAST(payload AS TEXT), content_type, headers \
+    FROM idem_outbox ORDER BY seq";
+
+pub(crate) const KEYS_LIKE_OURS: &str =
+    "CREATE TABLE many_keys AS SELECT key AS bytes FROM idem_keys WHERE false";
+
+pub(crate) const VERSIONS: &str = "SELECT version FROM idem_schema";
+
+pub(crate) const TWO_DAYS_AGO: &str = "created_at - 2 * 86400 * 1000000";
+
+pub(crate) const KEY: &str = "key";
+
+pub(crate) fn id(hex: &str) -> String {
+    bytes(hex)
+}
+
+pub(crate) fn bytes(hex: &str) -> String {
+    format!("X'{hex}'")
+}

@@ -1,0 +1,278 @@
+//! The handlers, and what their tests look at.
+
+use idem_runtime::{Key, Outbox, idempotent, outbox};
+use sqlx::{AssertSqlSafe, Row as _, raw_sql};
+
+use super::{Bed, CLAIMS, Conn, EMITTED, Pool};
+use crate::model::{
+    Claim, Emitted, Ending, MailDue, Meeting, Order, Placed, Receipt, Refusal, Ticket,
+};
+
+impl Bed {
+    /// A migrated database with the handlers' own table.
+    pub(crate) async fn start() -> Self {
+        let bed = Self::empty(4).await;
+        idem_runtime::migrate(&bed.pool).await.unwrap();
+        bed.execute("CREATE TABLE effects (id VARCHAR(64) NOT NULL)")
+            .await;
+        bed
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&self.pool)
+            .await
+            .unwrap();
+    }
+
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        raw_sql(AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    /// The committed effects.
+    pub(crate) async fn effects(&self) -> Vec<String> {
+        let rows = raw_sql("SELECT id FROM effects ORDER BY id")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    pub(crate) async fn claims(&self) -> Vec<Claim> {
+        let rows = raw_sql(CLAIMS).fetch_all(&self.pool).await.unwrap();
+        rows.iter()
+            .map(|row| Claim {
+                scope: row.get(0),
+                key: row.get(1),
+                fingerprint: row.get(2),
+                state: row.get(3),
+                result_version: row.get(4),
+                result: row.get(5),
+                kept_hours: row.get(6),
+            })
+            .collect()
+    }
+
+    pub(crate) async fn emitted(&self) -> Vec<Emitted> {
+        let rows = raw_sql(EMITTED).fetch_all(&self.pool).await.unwrap();
+        rows.iter()
+            .map(|row| Emitted {
+                id: row.get(0),
+                topic: row.get(1),
+                key: row.get(2),
+                kind: row.get(3),
+                payload: row.get(4),
+                content_type: row.get(5),
+                headers: row.get(6),
+            })
+            .collect()
+    }
+}
+
+pub(crate) async fn effect(tx: &mut Conn, id: &str) -> Result<(), Refusal> {
+    let sql = format!("INSERT INTO effects (id) VALUES ('{id}')");
+    raw_sql(AssertSqlSafe(sql)).execute(tx).await?;
+    Ok(())
+}
+
+async fn perform(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    effect(tx, &order.id).await?;
+    match order.ending {
+        Ending::Well => Ok(order.receipt()),
+        Ending::Refused(refusal) => Err(refusal),
+    }
+}
+
+#[idempotent(key = "order.id", scope = "contract.apply")]
+pub(crate) async fn apply(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+/// Another handler: the scopes of the two differ by case alone.
+#[idempotent(key = "order.id", scope = "contract.APPLY")]
+pub(crate) async fn apply_elsewhere(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+#[idempotent(key = "order.id", scope = "contract.skip", on_duplicate = "skip")]
+pub(crate) async fn skip(tx: &mut Conn, order: &Order) -> Result<Ticket, Refusal> {
+    perform(tx, order).await.map(|receipt| Ticket(receipt.order))
+}
+
+/// What a deploy that takes `skip` back leaves behind.
+#[idempotent(key = "order.id", scope = "contract.skip")]
+pub(crate) async fn skip_no_more(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+#[idempotent(key = "order.id", scope = "contract.nothing")]
+pub(crate) async fn nothing(tx: &mut Conn, order: &Order) -> Result<Option<Receipt>, Refusal> {
+    perform(tx, order).await.map(|_| None)
+}
+
+#[idempotent(key = "order.id", scope = "contract.record", on_error = "record")]
+pub(crate) async fn record(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+#[idempotent(
+    key = "order.id",
+    scope = "contract.fingerprint",
+    fingerprint = "order.cents"
+)]
+pub(crate) async fn fingerprinted(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+#[idempotent(key = "order.id", scope = "contract.versions")]
+pub(crate) async fn version_1(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+#[idempotent(key = "order.id", scope = "contract.versions", result_version = 2)]
+pub(crate) async fn version_2(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+/// Forgets to bump `result_version`.
+#[idempotent(key = "order.id", scope = "contract.versions")]
+pub(crate) async fn version_forgotten(tx: &mut Conn, order: &Order) -> Result<Vec<i64>, Refusal> {
+    perform(tx, order).await.map(|receipt| vec![receipt.cents])
+}
+
+#[idempotent(key = "order.id", scope = "contract.kept", retention = "30d")]
+pub(crate) async fn kept_30_days(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+#[idempotent(
+    key = "order.id",
+    scope = "contract.hashed",
+    fingerprint = "order.cents",
+    hash_key
+)]
+#[outbox]
+pub(crate) async fn hashed(
+    tx: &mut Conn,
+    outbox: &mut Outbox<Placed>,
+    order: &Order,
+) -> Result<Receipt, Refusal> {
+    outbox.emit(&Placed {
+        order: "o".into(),
+        cents: order.cents,
+    });
+    perform(tx, order).await
+}
+
+#[idempotent(key = "order.id", scope = "contract.meet", in_flight = "wait 20s")]
+pub(crate) async fn meet(
+    tx: &mut Conn,
+    order: &Order,
+    meeting: &Meeting,
+) -> Result<Receipt, Refusal> {
+    meeting.arrive().await;
+    perform(tx, order).await
+}
+
+#[idempotent(key = "order.id", scope = "contract.meet", in_flight = "wait 1s")]
+pub(crate) async fn meet_soon(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+#[idempotent(key = "order.id", scope = "contract.meet", in_flight = "fail")]
+pub(crate) async fn meet_at_once(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+#[idempotent(key = "order.id", scope = "contract.outer")]
+pub(crate) async fn outer(tx: &mut Conn, order: &Order) -> Result<(Receipt, bool), Refusal> {
+    let inner = Order::new(&format!("{}-inner", order.id));
+    let ran = match apply(&mut *tx, &inner).await {
+        Ok(outcome) => outcome.is_executed(),
+        Err(_) => return Err(Refusal::Database),
+    };
+    perform(tx, order).await.map(|receipt| (receipt, ran))
+}
+
+/// Handlers as methods.
+#[derive(Debug)]
+pub(crate) struct Shop {
+    pub(crate) name: &'static str,
+}
+
+impl Shop {
+    #[idempotent(key = "(self.name, order.id.as_str())", scope = "contract.method")]
+    pub(crate) async fn apply(&self, tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+        perform(tx, order).await.map(|receipt| Receipt {
+            note: Some(self.name.into()),
+            ..receipt
+        })
+    }
+}
+
+#[idempotent(key = "key", scope = "contract.key")]
+pub(crate) async fn by_key<K: Key + Sync + ?Sized>(
+    tx: &mut Conn,
+    key: &K,
+    id: &str,
+) -> Result<String, Refusal> {
+    effect(tx, id).await?;
+    Ok(id.into())
+}
+
+#[idempotent(key = "order.id", scope = "contract.place")]
+#[outbox]
+pub(crate) async fn place(
+    tx: &mut Conn,
+    outbox: &mut Outbox<(Placed, MailDue)>,
+    order: &Order,
+) -> Result<Receipt, Refusal> {
+    outbox.emit(&Placed {
+        order: order.id.clone(),
+        cents: order.cents,
+    });
+    outbox.emit(&MailDue {
+        to: "it's \\ \"é\" \0 end".into(),
+    });
+    outbox.emit_with(
+        &Placed {
+            order: order.id.clone(),
+            cents: -1,
+        },
+        &[("reason", "it's \\ \"é\"")],
+    );
+    perform(tx, order).await
+}
+
+#[outbox(topic = "orders.receipts", key = "order.id")]
+#[idempotent(key = "order.id", scope = "contract.returned")]
+pub(crate) async fn returned(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+#[outbox]
+pub(crate) async fn keyless(
+    tx: &mut Conn,
+    outbox: &mut Outbox<Placed>,
+    order: &Order,
+) -> Result<Receipt, Refusal> {
+    outbox.emit(&Placed {
+        order: order.id.clone(),
+        cents: order.cents,
+    });
+    perform(tx, order).await
+}
+
+#[outbox(topic = "orders.receipts")]
+pub(crate) async fn keyless_returned(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
+    perform(tx, order).await
+}
+
+/// A transaction of the caller's.
+pub(crate) async fn begin(pool: &Pool) -> sqlx::Transaction<'static, <Conn as sqlx::Connection>::Database> {
+    pool.begin().await.unwrap()
+}

@@ -1,0 +1,162 @@
+//! Calls inside a transaction of the caller, and handlers that are methods.
+
+use idem_runtime::Outcome;
+use sqlx::raw_sql;
+
+use super::Bed;
+use super::handlers::{Shop, apply, begin, effect, keyless, outer, place, record};
+use super::in_flight::database_code;
+use crate::model::{Ending, Order, Receipt, Refusal, end, refused};
+
+#[tokio::test]
+async fn the_callers_commit_decides() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    for commits in [false, true] {
+        let mut tx = begin(&bed.pool).await;
+        assert_eq!(
+            end(place(&mut tx, &order).await),
+            Ok(Outcome::Executed(order.receipt()))
+        );
+        assert_eq!(
+            end(place(&mut tx, &order).await),
+            Ok(Outcome::Replayed(order.receipt()))
+        );
+        assert_eq!(
+            keyless(&mut tx, &Order::new("p")).await.unwrap(),
+            Order::new("p").receipt()
+        );
+        if commits {
+            tx.commit().await.unwrap();
+        } else {
+            tx.rollback().await.unwrap();
+            assert_eq!(
+                (bed.effects().await, bed.claims().await, bed.emitted().await),
+                (vec![], vec![], vec![])
+            );
+        }
+    }
+    assert_eq!(bed.effects().await, ["o", "p"]);
+    assert_eq!((bed.claims().await.len(), bed.emitted().await.len()), (1, 4));
+    assert_eq!(
+        end(place(&bed.pool, &order).await),
+        Ok(Outcome::Replayed(order.receipt()))
+    );
+}
+
+#[tokio::test]
+async fn a_handlers_error_leaves_the_callers_transaction_whole() {
+    let bed = Bed::start().await;
+    let before = Order::new("before");
+    assert!(apply(&bed.pool, &before).await.unwrap().is_executed());
+    let mut tx = begin(&bed.pool).await;
+    effect(&mut tx, "caller").await.unwrap();
+    assert_eq!(
+        end(apply(&mut tx, &Order::refused("o", Refusal::Busy)).await),
+        refused(Refusal::Busy)
+    );
+    assert_eq!(
+        end(apply(&mut tx, &before).await),
+        Ok(Outcome::Replayed(before.receipt()))
+    );
+    assert_eq!(
+        keyless(&mut tx, &Order::refused("p", Refusal::Closed))
+            .await
+            .map_err(|error| format!("{error:?}")),
+        refused(Refusal::Closed)
+    );
+    for order in [Order::refused("q", Refusal::Closed), Order::new("q")] {
+        assert_eq!(end(record(&mut tx, &order).await), refused(Refusal::Closed));
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(bed.effects().await, ["before", "caller"]);
+    assert_eq!(
+        bed.claims()
+            .await
+            .iter()
+            .map(|claim| (claim.scope.as_str(), claim.state))
+            .collect::<Vec<_>>(),
+        [("contract.apply", 1), ("contract.record", 2)]
+    );
+    assert_eq!(bed.emitted().await, []);
+}
+
+#[tokio::test]
+async fn a_transaction_that_has_read_sees_what_its_claim_met() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    let mut tx = begin(&bed.pool).await;
+    raw_sql("SELECT id FROM effects")
+        .fetch_all(&mut *tx)
+        .await
+        .unwrap();
+    assert!(apply(&bed.pool, &order).await.unwrap().is_executed());
+    let joined = apply(&mut tx, &order).await;
+    if Bed::CLAIMS_AFTER_READING {
+        assert_eq!(end(joined), Ok(Outcome::Replayed(order.receipt())));
+    } else {
+        // SQLITE_BUSY_SNAPSHOT
+        assert_eq!(database_code(joined), "517");
+    }
+    tx.rollback().await.unwrap();
+    assert_eq!(bed.effects().await, ["o"]);
+}
+
+#[tokio::test]
+async fn nested_handlers_are_one_transaction() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    let fails = Order {
+        ending: Ending::Refused(Refusal::Busy),
+        ..order.clone()
+    };
+    assert_eq!(
+        end(outer(&bed.pool, &fails).await),
+        refused(Refusal::Busy)
+    );
+    assert_eq!((bed.effects().await, bed.claims().await), (vec![], vec![]));
+
+    let result = (order.receipt(), true);
+    assert_eq!(
+        end(outer(&bed.pool, &order).await),
+        Ok(Outcome::Executed(result.clone()))
+    );
+    assert_eq!(
+        end(outer(&bed.pool, &order).await),
+        Ok(Outcome::Replayed(result))
+    );
+    let inner = Order::new("o-inner");
+    assert_eq!(
+        end(apply(&bed.pool, &inner).await),
+        Ok(Outcome::Replayed(inner.receipt()))
+    );
+    let other = Order::new("p-inner");
+    assert!(apply(&bed.pool, &other).await.unwrap().is_executed());
+    assert_eq!(
+        end(outer(&bed.pool, &Order::new("p")).await),
+        Ok(Outcome::Executed((Order::new("p").receipt(), false)))
+    );
+    assert_eq!(bed.effects().await, ["o", "o-inner", "p", "p-inner"]);
+}
+
+#[tokio::test]
+async fn a_method_is_a_handler() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    for name in ["north", "south"] {
+        let receipt = Receipt {
+            note: Some(name.into()),
+            ..order.receipt()
+        };
+        let shop = Shop { name };
+        assert_eq!(
+            end(shop.apply(&bed.pool, &order).await),
+            Ok(Outcome::Executed(receipt.clone()))
+        );
+        assert_eq!(
+            end(shop.apply(&bed.pool, &order).await),
+            Ok(Outcome::Replayed(receipt))
+        );
+    }
+    assert_eq!(bed.effects().await, ["o", "o"]);
+}

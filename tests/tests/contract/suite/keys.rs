@@ -1,0 +1,86 @@
+//! Which keys are one.
+
+use idem_runtime::{ContentHash, Key, Outcome};
+use uuid::Uuid;
+
+use super::Bed;
+use super::handlers::by_key;
+use crate::model::end;
+
+/// Delivers under `key` and expects the delivery `first` to have been the one that ran.
+async fn expect<K: Key + Sync + ?Sized>(bed: &Bed, key: &K, id: &str, first: &str) {
+    let expected = if id == first {
+        Outcome::Executed(first.to_owned())
+    } else {
+        Outcome::Replayed(first.to_owned())
+    };
+    assert_eq!(end(by_key(&bed.pool, key, id).await), Ok(expected));
+}
+
+#[tokio::test]
+async fn text_integers_and_uuids_are_one_as_their_text_and_nothing_else_is() {
+    let bed = Bed::start().await;
+    expect(&bed, "42", "text", "text").await;
+    expect(&bed, &42_i32, "i32", "text").await;
+    expect(&bed, &42_u64, "u64", "text").await;
+    expect(&bed, &String::from("42"), "string", "text").await;
+    expect(&bed, b"42".as_slice(), "bytes", "bytes").await;
+    expect(&bed, b"42", "array", "bytes").await;
+    expect(&bed, &ContentHash::of("42"), "hash", "hash").await;
+    expect(&bed, &("42",), "tuple", "tuple").await;
+    expect(&bed, &(42_u8,), "tuple of u8", "tuple").await;
+    expect(&bed, &("4", "2"), "pair", "pair").await;
+    expect(&bed, &("", "42"), "empty and text", "empty and text").await;
+    expect(&bed, &(("4", "2"),), "nested", "nested").await;
+    expect(&bed, "042", "padded", "padded").await;
+    expect(&bed, &-42_i64, "negative", "negative").await;
+
+    let uuid = Uuid::from_u128(0x0190_3c5e_5b1a_7c3d_8e4f_0123_4567_89ab);
+    expect(&bed, &uuid, "uuid", "uuid").await;
+    expect(&bed, uuid.to_string().as_str(), "text of the uuid", "uuid").await;
+    let upper = uuid.to_string().to_uppercase();
+    expect(&bed, upper.as_str(), "upper", "upper").await;
+    let raw = uuid.as_bytes().as_slice();
+    expect(&bed, raw, "bytes of the uuid", "bytes of the uuid").await;
+}
+
+#[tokio::test]
+async fn keys_that_a_collation_would_take_for_one_are_two() {
+    let bed = Bed::start().await;
+    let keys = [
+        "a", "A", "a ", " a", "a\0", "\0", "", " ", "á", "a\u{301}", "Á", "ä", "ae", "æ", "ß",
+        "ss", "i", "I", "ı", "İ", "\u{fb00}", "ff", "１", "1", "%", "_", "'", "\\", "\\'", "\u{200b}",
+    ];
+    for pass in ["", " again"] {
+        for (number, key) in keys.into_iter().enumerate() {
+            let first = number.to_string();
+            expect(&bed, key, &format!("{first}{pass}"), &first).await;
+        }
+    }
+    assert_eq!(bed.effects().await.len(), keys.len());
+}
+
+#[tokio::test]
+async fn long_keys_differ_at_every_byte_and_are_stored_short() {
+    let bed = Bed::start().await;
+    let long = "k".repeat(10_000);
+    let keys = [
+        format!("{long}a"),
+        format!("{long}b"),
+        format!("a{long}"),
+        "k".repeat(62),
+        "k".repeat(63),
+        "k".repeat(64),
+        "k".repeat(65),
+        "k".repeat(1_024),
+    ];
+    for pass in ["", " again"] {
+        for (number, key) in keys.iter().enumerate() {
+            let first = number.to_string();
+            expect(&bed, key, &format!("{first}{pass}"), &first).await;
+        }
+    }
+    let mut lengths: Vec<_> = bed.claims().await.iter().map(|c| c.key.len() / 2).collect();
+    lengths.sort_unstable();
+    assert_eq!(lengths, [33, 33, 33, 33, 33, 33, 63, 64]);
+}

@@ -1,0 +1,174 @@
+//! Events: there if and only if the effect is, and the same after a re-execution.
+
+use idem_runtime::Outcome;
+
+use super::Bed;
+use super::handlers::{keyless, keyless_returned, place, returned};
+use crate::model::{Emitted, Order, Refusal, end, refused};
+
+fn emitted(id: &str, topic: &str, key: Option<&str>, kind: &str, payload: &str) -> Emitted {
+    Emitted {
+        id: id.into(),
+        topic: topic.into(),
+        key: key.map(Into::into),
+        kind: kind.into(),
+        payload: payload.into(),
+        content_type: "application/json".into(),
+        headers: r#"{"causation":"o"}"#.into(),
+    }
+}
+
+/// What `place` emits for the order `o`: the same IDs on every database, in every run.
+fn placed() -> [Emitted; 3] {
+    [
+        emitted(
+            "8278cf82531c8f8e867420666da2b1f2",
+            "orders.placed",
+            Some("o"),
+            "Placed",
+            r#"{"order":"o","cents":1250}"#,
+        ),
+        emitted(
+            "a3eff45306628ce08ec6936f392f4aee",
+            "mail.due",
+            Some(&hex::encode("it's \\ \"é\" \0 end")),
+            "mail.Due",
+            r#"{"to":"it's \\ \"é\" \u0000 end"}"#,
+        ),
+        Emitted {
+            headers: r#"{"causation":"o","reason":"it's \\ \"é\""}"#.into(),
+            ..emitted(
+                "fed5120c5edc852b9e293518b9b8e00b",
+                "orders.placed",
+                Some("o"),
+                "Placed",
+                r#"{"order":"o","cents":-1}"#,
+            )
+        },
+    ]
+}
+
+#[tokio::test]
+async fn events_are_there_if_and_only_if_the_effect_is() {
+    let bed = Bed::start().await;
+    assert_eq!(
+        end(place(&bed.pool, &Order::refused("o", Refusal::Busy)).await),
+        refused(Refusal::Busy)
+    );
+    assert_eq!((bed.effects().await, bed.emitted().await), (vec![], vec![]));
+    let order = Order::new("o");
+    assert_eq!(
+        end(place(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+    assert_eq!(
+        end(place(&bed.pool, &order).await),
+        Ok(Outcome::Replayed(order.receipt()))
+    );
+    assert_eq!(bed.effects().await, ["o"]);
+    assert_eq!(bed.emitted().await, placed());
+}
+
+/// After a failover that lost the last transactions the broker may know what the database does not.
+#[tokio::test]
+async fn a_re_execution_emits_the_same_ids() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    for lost in ["idem_outbox", "idem_outbox", "effects"] {
+        assert_eq!(
+            end(place(&bed.pool, &order).await),
+            Ok(Outcome::Executed(order.receipt()))
+        );
+        assert_eq!(bed.emitted().await, placed());
+        bed.execute("DELETE FROM idem_keys").await;
+        bed.execute(&format!("DELETE FROM {lost}")).await;
+    }
+    // Where the events outlived the key, they stay as they are and the effect is not held up by them.
+    assert_eq!(
+        end(place(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+    assert_eq!(bed.emitted().await, placed());
+}
+
+#[tokio::test]
+async fn the_value_of_a_handler_can_be_its_event() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    assert_eq!(
+        end(returned(&bed.pool, &Order::refused("o", Refusal::Busy)).await),
+        refused(Refusal::Busy)
+    );
+    assert_eq!(
+        end(returned(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+    assert_eq!(
+        end(returned(&bed.pool, &order).await),
+        Ok(Outcome::Replayed(order.receipt()))
+    );
+    assert_eq!(
+        bed.emitted().await,
+        [emitted(
+            "cff19af19bfe84bfb0b339f8bf6a3a80",
+            "orders.receipts",
+            Some("o"),
+            "Receipt",
+            r#"{"order":"o","cents":1250,"note":null}"#,
+        )]
+    );
+}
+
+/// Without a key there are no duplicates: each call is an event of its own, under an ID of its own.
+#[tokio::test]
+async fn without_a_key_the_events_are_still_one_with_the_effect() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    let refuses = Order::refused("o", Refusal::Busy);
+    let result = keyless(&bed.pool, &refuses).await;
+    assert_eq!(
+        result.map_err(|error| format!("{error:?}")),
+        refused(Refusal::Busy)
+    );
+    for _ in 0..2 {
+        assert_eq!(keyless(&bed.pool, &order).await.unwrap(), order.receipt());
+    }
+    assert_eq!(
+        keyless_returned(&bed.pool, &order).await.unwrap(),
+        order.receipt()
+    );
+    assert_eq!(bed.effects().await, ["o", "o", "o"]);
+    assert_eq!(bed.claims().await, []);
+
+    let events = bed.emitted().await;
+    let mut ids: Vec<_> = events.iter().map(|event| event.id.clone()).collect();
+    let bare = |event: Emitted| Emitted {
+        id: String::new(),
+        headers: String::new(),
+        ..event
+    };
+    let place = emitted(
+        "",
+        "orders.placed",
+        Some("o"),
+        "Placed",
+        r#"{"order":"o","cents":1250}"#,
+    );
+    let receipt = emitted(
+        "",
+        "orders.receipts",
+        None,
+        "Receipt",
+        r#"{"order":"o","cents":1250,"note":null}"#,
+    );
+    assert_eq!(
+        events.iter().map(|event| event.headers.as_str()).collect::<Vec<_>>(),
+        ["{}", "{}", "{}"]
+    );
+    assert_eq!(
+        events.into_iter().map(bare).collect::<Vec<_>>(),
+        [place.clone(), place, receipt].map(bare)
+    );
+    ids.dedup();
+    assert_eq!(ids.len(), 3);
+}

@@ -1,0 +1,383 @@
+//! What a delivery leaves behind, and what the next one gets.
+
+use idem_runtime::{ContentHash, Error, Outcome, Purged, purge};
+
+use super::handlers::{
+    apply, apply_elsewhere, fingerprinted, hashed, kept_30_days, nothing, record,
+    skip, skip_no_more, version_1, version_2, version_forgotten,
+};
+use super::{Bed, Conn, KEY, bytes};
+use crate::model::{Claim, Order, Refusal, Ticket, end, refused};
+
+/// The row of a delivery that returned its receipt.
+fn claim_of(scope: &str, order: &Order) -> Claim {
+    Claim {
+        scope: scope.into(),
+        key: format!("02{}", hex::encode(&order.id)),
+        fingerprint: None,
+        state: 1,
+        result_version: 1,
+        result: Some(format!(
+            r#"{{"order":"{}","cents":{},"note":null}}"#,
+            order.id, order.cents
+        )),
+        kept_hours: None,
+    }
+}
+
+#[tokio::test]
+async fn the_first_delivery_executes_and_every_later_one_gets_its_result() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    assert_eq!(
+        end(apply(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+    // More than enough to have the runtime ask before it claims.
+    for _ in 0..12 {
+        assert_eq!(
+            end(apply(&bed.pool, &Order::of("o", 7)).await),
+            Ok(Outcome::Replayed(order.receipt()))
+        );
+    }
+    assert_eq!(
+        end(apply(&bed.pool, &Order::new("p")).await),
+        Ok(Outcome::Executed(Order::new("p").receipt()))
+    );
+    assert_eq!(bed.effects().await, ["o", "p"]);
+    assert_eq!(
+        bed.claims().await,
+        [
+            claim_of("contract.apply", &order),
+            claim_of("contract.apply", &Order::new("p"))
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_pool_a_pooled_connection_and_a_connection_are_the_same_to_a_delivery() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    let replayed = Ok(Outcome::Replayed(order.receipt()));
+    let mut pooled = bed.pool.acquire().await.unwrap();
+    assert_eq!(
+        end(apply(&mut pooled, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+    assert_eq!(end(apply(&mut pooled, &order).await), replayed);
+    let bare: &mut Conn = &mut pooled;
+    assert_eq!(end(apply(&mut *bare, &order).await), replayed);
+    let next = Order::new("p");
+    assert_eq!(
+        end(apply(&mut *bare, &next).await),
+        Ok(Outcome::Executed(next.receipt()))
+    );
+    // The connection is outside of every transaction: what begins on it now is its own.
+    let tx = sqlx::Connection::begin(bare).await.unwrap();
+    tx.rollback().await.unwrap();
+    drop(pooled);
+    assert_eq!(end(apply(&bed.pool, &order).await), replayed);
+    assert_eq!(bed.effects().await, ["o", "p"]);
+}
+
+#[tokio::test]
+async fn scopes_are_compared_byte_for_byte() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    for _ in 0..2 {
+        let first = bed.effects().await.is_empty();
+        for result in [
+            apply(&bed.pool, &order).await,
+            apply_elsewhere(&bed.pool, &order).await,
+        ] {
+            let receipt = order.receipt();
+            let expected = if first {
+                Outcome::Executed(receipt)
+            } else {
+                Outcome::Replayed(receipt)
+            };
+            assert_eq!(end(result), Ok(expected));
+        }
+    }
+    assert_eq!(bed.effects().await, ["o", "o"]);
+    assert_eq!(
+        bed.claims().await,
+        [
+            claim_of("contract.APPLY", &order),
+            claim_of("contract.apply", &order)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_handlers_error_leaves_nothing() {
+    let bed = Bed::start().await;
+    for refusal in [Refusal::Closed, Refusal::Busy] {
+        assert_eq!(
+            end(apply(&bed.pool, &Order::refused("o", refusal)).await),
+            refused(refusal)
+        );
+    }
+    assert_eq!((bed.effects().await, bed.claims().await), (vec![], vec![]));
+    let order = Order::new("o");
+    assert_eq!(
+        end(apply(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+}
+
+#[tokio::test]
+async fn skip_stores_nothing_and_is_never_taken_for_a_result() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    assert_eq!(
+        end(skip(&bed.pool, &order).await),
+        Ok(Outcome::Executed(Ticket("o".into())))
+    );
+    assert_eq!(
+        end(skip(&bed.pool, &order).await),
+        Ok(Outcome::Replayed(()))
+    );
+    assert_eq!(
+        end(skip_no_more(&bed.pool, &order).await),
+        Err("ResultUndecodable".into())
+    );
+    assert_eq!(bed.effects().await, ["o"]);
+    assert_eq!(
+        bed.claims().await,
+        [Claim {
+            state: 3,
+            result: None,
+            ..claim_of("contract.skip", &order)
+        }]
+    );
+}
+
+#[tokio::test]
+async fn a_result_that_is_null_is_a_result() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    assert_eq!(
+        end(nothing(&bed.pool, &order).await),
+        Ok(Outcome::Executed(None))
+    );
+    assert_eq!(
+        end(nothing(&bed.pool, &order).await),
+        Ok(Outcome::Replayed(None))
+    );
+    assert_eq!(
+        bed.claims().await,
+        [Claim {
+            result: None,
+            ..claim_of("contract.nothing", &order)
+        }]
+    );
+}
+
+#[tokio::test]
+async fn a_permanent_error_is_recorded_without_its_effects_and_a_transient_one_is_not() {
+    let bed = Bed::start().await;
+    assert_eq!(
+        end(record(&bed.pool, &Order::refused("o", Refusal::Busy)).await),
+        refused(Refusal::Busy)
+    );
+    assert_eq!(bed.claims().await, []);
+    for order in [
+        Order::refused("o", Refusal::Closed),
+        // The stored error, whatever this delivery would do.
+        Order::new("o"),
+    ] {
+        assert_eq!(end(record(&bed.pool, &order).await), refused(Refusal::Closed));
+    }
+    assert_eq!(bed.effects().await, Vec::<String>::new());
+    assert_eq!(
+        bed.claims().await,
+        [Claim {
+            state: 2,
+            result: Some(r#""Closed""#.into()),
+            ..claim_of("contract.record", &Order::new("o"))
+        }]
+    );
+    let order = Order::new("p");
+    assert_eq!(
+        end(record(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+    assert_eq!(bed.effects().await, ["p"]);
+}
+
+#[tokio::test]
+async fn the_same_key_with_another_fingerprint_is_an_error() {
+    let bed = Bed::start().await;
+    let order = Order::of("o", 1);
+    assert_eq!(
+        end(fingerprinted(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+    assert_eq!(
+        end(fingerprinted(&bed.pool, &Order::of("o", 2)).await),
+        Err("FingerprintMismatch".into())
+    );
+    assert_eq!(
+        end(fingerprinted(&bed.pool, &order).await),
+        Ok(Outcome::Replayed(order.receipt()))
+    );
+    assert_eq!(bed.effects().await, ["o"]);
+    assert_eq!(
+        bed.claims().await,
+        [Claim {
+            fingerprint: Some("0231".into()),
+            ..claim_of("contract.fingerprint", &order)
+        }]
+    );
+}
+
+#[tokio::test]
+async fn a_stored_result_that_cant_be_read_is_an_error_and_never_an_execution() {
+    let bed = Bed::start().await;
+    let order = Order::new("o");
+    assert_eq!(
+        end(version_1(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+    assert_eq!(
+        end(version_2(&bed.pool, &order).await),
+        Err("ResultUndecodable".into())
+    );
+    assert_eq!(
+        end(version_forgotten(&bed.pool, &order).await),
+        Err("ResultUndecodable".into())
+    );
+    assert_eq!(
+        end(version_1(&bed.pool, &order).await),
+        Ok(Outcome::Replayed(order.receipt()))
+    );
+    let next = Order::new("p");
+    assert_eq!(
+        end(version_2(&bed.pool, &next).await),
+        Ok(Outcome::Executed(next.receipt()))
+    );
+    assert_eq!(
+        end(version_1(&bed.pool, &next).await),
+        Err("ResultUndecodable".into())
+    );
+    assert_eq!(bed.effects().await, ["o", "p"]);
+    assert_eq!(
+        bed.claims().await,
+        [
+            claim_of("contract.versions", &order),
+            Claim {
+                result_version: 2,
+                ..claim_of("contract.versions", &next)
+            }
+        ]
+    );
+}
+
+#[tokio::test]
+async fn hash_key_stores_neither_key_nor_fingerprint() {
+    let bed = Bed::start().await;
+    let order = Order::of("jane@example.org", 4_711);
+    assert_eq!(
+        end(hashed(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+    assert_eq!(
+        end(hashed(&bed.pool, &order).await),
+        Ok(Outcome::Replayed(order.receipt()))
+    );
+    assert_eq!(
+        end(hashed(&bed.pool, &Order::of("jane@example.org", 1)).await),
+        Err("FingerprintMismatch".into())
+    );
+    let sha256 = |text: &str| {
+        let hash = ContentHash::of([b"\x02", text.as_bytes()].concat());
+        hex::encode(hash.as_bytes())
+    };
+    let key = sha256("jane@example.org");
+    assert_eq!(
+        bed.claims().await,
+        [Claim {
+            key: format!("05{key}"),
+            fingerprint: Some(format!("05{}", sha256("4711"))),
+            ..claim_of("contract.hashed", &order)
+        }]
+    );
+    let emitted = bed.emitted().await;
+    assert_eq!(
+        emitted.iter().map(|event| event.headers.as_str()).collect::<Vec<_>>(),
+        [format!(r#"{{"causation":"{key}"}}"#)]
+    );
+}
+
+#[tokio::test]
+async fn retention_is_recorded_and_purge_makes_an_expired_key_new_again() {
+    let bed = Bed::start().await;
+    let (old, young) = (Order::new("old"), Order::new("young"));
+    for order in [&old, &young] {
+        assert_eq!(
+            end(kept_30_days(&bed.pool, order).await),
+            Ok(Outcome::Executed(order.receipt()))
+        );
+    }
+    let forever = Order::new("forever");
+    assert_eq!(
+        end(apply(&bed.pool, &forever).await),
+        Ok(Outcome::Executed(forever.receipt()))
+    );
+    let kept = |order: &Order| Claim {
+        kept_hours: Some(30 * 24),
+        ..claim_of("contract.kept", order)
+    };
+    assert_eq!(
+        bed.claims().await,
+        [claim_of("contract.apply", &forever), kept(&old), kept(&young)]
+    );
+    assert_eq!(purge(&bed.pool).await.unwrap(), Purged::default());
+
+    bed.execute(&format!(
+        "UPDATE idem_keys SET expires_at = created_at WHERE {KEY} = {}",
+        bytes(&kept(&old).key)
+    ))
+    .await;
+    let mut one = Purged::default();
+    one.keys = 1;
+    assert_eq!(purge(&bed.pool).await.unwrap(), one);
+    assert_eq!(purge(&bed.pool).await.unwrap(), Purged::default());
+    assert_eq!(
+        bed.claims().await,
+        [claim_of("contract.apply", &forever), kept(&young)]
+    );
+    assert_eq!(
+        end(kept_30_days(&bed.pool, &old).await),
+        Ok(Outcome::Executed(old.receipt()))
+    );
+    assert_eq!(
+        end(kept_30_days(&bed.pool, &young).await),
+        Ok(Outcome::Replayed(young.receipt()))
+    );
+}
+
+#[tokio::test]
+async fn a_result_that_does_not_encode_fails_before_commit() {
+    use std::collections::HashMap;
+
+    use idem_runtime::idempotent;
+
+    #[idempotent(key = "id", scope = "contract.unencodable")]
+    async fn unencodable(
+        tx: &mut Conn,
+        id: &str,
+    ) -> Result<HashMap<(u8, u8), u8>, crate::model::Refusal> {
+        super::handlers::effect(tx, id).await?;
+        Ok(HashMap::from([((1, 2), 3)]))
+    }
+
+    let bed = Bed::start().await;
+    let result = unencodable(&bed.pool, "o").await;
+    assert!(
+        matches!(result, Err(Error::Store(sqlx::Error::Encode(_)))),
+        "{result:?}"
+    );
+    assert_eq!((bed.effects().await, bed.claims().await), (vec![], vec![]));
+}

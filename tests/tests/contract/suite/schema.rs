@@ -1,0 +1,151 @@
+//! The tables: made once, missed by name, kept small.
+
+use std::fmt::Write as _;
+
+use idem_runtime::{Error, Outcome, Purged, migrate, purge};
+use tokio::task::JoinSet;
+
+use super::handlers::{apply, begin, keyless, place, returned};
+use super::{Bed, KEY, TWO_DAYS_AGO, VERSIONS, bytes, id};
+use crate::model::{Order, end};
+
+#[tokio::test]
+async fn services_that_start_together_migrate_once_and_again_harmlessly() {
+    let bed = Bed::empty(8).await;
+    let mut services = JoinSet::new();
+    for _ in 0..8 {
+        let pool = bed.pool.clone();
+        services.spawn(async move { migrate(&pool).await });
+    }
+    for migrated in services.join_all().await {
+        migrated.unwrap();
+    }
+    bed.execute("CREATE TABLE effects (id VARCHAR(64) NOT NULL)")
+        .await;
+    let order = Order::new("o");
+    assert!(place(&bed.pool, &order).await.unwrap().is_executed());
+    let before = (bed.claims().await, bed.emitted().await);
+    migrate(&bed.pool).await.unwrap();
+    assert_eq!((bed.claims().await, bed.emitted().await), before);
+    assert_eq!(bed.number("SELECT count(*) FROM idem_schema").await, 1);
+    assert_eq!(bed.number(VERSIONS).await, 1);
+    assert_eq!(
+        end(place(&bed.pool, &order).await),
+        Ok(Outcome::Replayed(order.receipt()))
+    );
+}
+
+/// Every operation that finds no tables.
+async fn all_not_migrated(bed: &Bed) {
+    let order = Order::new("o");
+    let mut tx = begin(&bed.pool).await;
+    let results = [
+        apply(&bed.pool, &order).await.map(drop),
+        apply(&mut tx, &order).await.map(drop),
+        place(&bed.pool, &order).await.map(drop),
+        returned(&bed.pool, &order).await.map(drop),
+    ];
+    tx.rollback().await.unwrap();
+    for result in results {
+        assert_eq!(
+            result.map_err(|error| format!("{error:?}")),
+            Err("NotMigrated".into())
+        );
+    }
+    assert!(matches!(purge(&bed.pool).await, Err(Error::NotMigrated)));
+    assert_eq!(bed.effects().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn every_operation_says_that_the_tables_are_missing() {
+    let bed = Bed::empty(4).await;
+    bed.execute("CREATE TABLE effects (id VARCHAR(64) NOT NULL)")
+        .await;
+    all_not_migrated(&bed).await;
+    let order = Order::new("o");
+    let emits = keyless(&bed.pool, &order).await;
+    assert!(matches!(emits, Err(Error::NotMigrated)), "{emits:?}");
+
+    migrate(&bed.pool).await.unwrap();
+    assert_eq!(
+        end(place(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+}
+
+#[tokio::test]
+async fn each_table_is_missed_by_what_needs_it() {
+    let bed = Bed::start().await;
+    bed.execute("DROP TABLE idem_outbox").await;
+    let order = Order::new("o");
+    let mut tx = begin(&bed.pool).await;
+    for result in [
+        place(&bed.pool, &order).await.map(drop),
+        returned(&bed.pool, &order).await.map(drop),
+        keyless(&bed.pool, &order).await.map(drop),
+        place(&mut tx, &order).await.map(drop),
+    ] {
+        assert_eq!(
+            result.map_err(|error| format!("{error:?}")),
+            Err("NotMigrated".into())
+        );
+    }
+    tx.rollback().await.unwrap();
+    assert!(matches!(purge(&bed.pool).await, Err(Error::NotMigrated)));
+    assert_eq!((bed.effects().await, bed.claims().await), (vec![], vec![]));
+    // What emits nothing goes on.
+    assert_eq!(
+        end(apply(&bed.pool, &order).await),
+        Ok(Outcome::Executed(order.receipt()))
+    );
+    bed.execute("DELETE FROM effects").await;
+
+    let bed = Bed::start().await;
+    bed.execute("DROP TABLE idem_keys").await;
+    all_not_migrated(&bed).await;
+    let receipt = keyless(&bed.pool, &order).await.unwrap();
+    assert_eq!(receipt, order.receipt());
+    assert_eq!(bed.effects().await, ["o"]);
+}
+
+#[tokio::test]
+async fn purge_deletes_what_is_past_its_time_and_nothing_else() {
+    let bed = Bed::start().await;
+    let mut keys = format!("INSERT INTO idem_keys (scope, {KEY}, state) VALUES ");
+    let mut events = format!(
+        "INSERT INTO idem_outbox (id, topic, {KEY}, type, payload, content_type, headers) VALUES "
+    );
+    // More than two batches.
+    for number in 0..2_500 {
+        let comma = if number == 0 { "" } else { ", " };
+        let number = format!("{number:032x}");
+        let _ = write!(keys, "{comma}('old', {}, 3)", bytes(&number));
+        let (id, payload) = (id(&number), bytes(&number));
+        let _ = write!(events, "{comma}({id}, 't', NULL, 'T', {payload}, 'c', '{{}}')");
+    }
+    bed.execute(&keys).await;
+    bed.execute("UPDATE idem_keys SET expires_at = created_at")
+        .await;
+    bed.execute(&events).await;
+    bed.execute(&format!("UPDATE idem_outbox SET published_at = {TWO_DAYS_AGO}"))
+        .await;
+    // Kept: a key without retention, an event that is pending, and one that was published just now.
+    let (pending, published) = (Order::new("pending"), Order::new("published"));
+    assert!(place(&bed.pool, &published).await.unwrap().is_executed());
+    bed.execute("UPDATE idem_outbox SET published_at = created_at WHERE published_at IS NULL")
+        .await;
+    assert!(returned(&bed.pool, &pending).await.unwrap().is_executed());
+
+    let mut expected = Purged::default();
+    expected.keys = 2_500;
+    expected.events = 2_500;
+    assert_eq!(purge(&bed.pool).await.unwrap(), expected);
+    assert_eq!(purge(&bed.pool).await.unwrap(), Purged::default());
+    let scopes: Vec<_> = bed.claims().await.into_iter().map(|c| c.scope).collect();
+    assert_eq!(scopes, ["contract.place", "contract.returned"]);
+    let topics: Vec<_> = bed.emitted().await.into_iter().map(|e| e.topic).collect();
+    assert_eq!(
+        topics,
+        ["orders.placed", "mail.due", "orders.placed", "orders.receipts"]
+    );
+}
