@@ -31,23 +31,25 @@ async fn apply_payment(
     if let ::core::option::Option::Some(__done) = __call.begin().await {
         return __done;
     }
+    let __span = __call.span();
     let tx: &mut PgConnection = __call.connection();
-    let __result = async move {
-        if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
-            Result<Receipt, AppError>,
-        > {
-            return __ret;
-        }
-        let __ret: Result<Receipt, AppError> = {
-            sqlx::query("UPDATE accounts SET balance = balance + $1 WHERE id = $2")
-                .bind(event.amount)
-                .bind(event.account)
-                .execute(&mut *tx)
-                .await?;
-            Ok(Receipt { account: event.account })
-        };
-        __ret
-    }
+    let __result = __span
+        .within(async move {
+            if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+                Result<Receipt, AppError>,
+            > {
+                return __ret;
+            }
+            let __ret: Result<Receipt, AppError> = {
+                sqlx::query("UPDATE accounts SET balance = balance + $1 WHERE id = $2")
+                    .bind(event.amount)
+                    .bind(event.account)
+                    .execute(&mut *tx)
+                    .await?;
+                Ok(Receipt { account: event.account })
+            };
+            __ret
+        })
         .await;
     __call.end(__result).await
 }

@@ -46,16 +46,18 @@ pub(crate) async fn apply(
         if let ::core::option::Option::Some(__done) = __call.begin().await {
             return __done;
         }
+        let __span = __call.span();
         let mut tx: &mut PgConnection = __call.connection();
-        let __result = async move {
-            if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
-                anyhow::Result<Receipt>,
-            > {
-                return __ret;
-            }
-            let __ret: anyhow::Result<Receipt> = { body(tx, event).await };
-            __ret
-        }
+        let __result = __span
+            .within(async move {
+                if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+                    anyhow::Result<Receipt>,
+                > {
+                    return __ret;
+                }
+                let __ret: anyhow::Result<Receipt> = { body(tx, event).await };
+                __ret
+            })
             .await;
         if let ::core::option::Option::Some(__done) = __call.end_or_retry(__result).await
         {

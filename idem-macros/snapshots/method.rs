@@ -45,18 +45,20 @@ where
         let mut event = ::core::clone::Clone::clone(&event);
         let left = ::core::clone::Clone::clone(&left);
         let right = ::core::clone::Clone::clone(&right);
+        let __span = __call.span();
         let tx: &mut SqliteConnection = __call.connection();
-        let __result = async move {
-            if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
-                Result<Balance, sqlx::Error>,
-            > {
-                return __ret;
-            }
-            let __ret: Result<Balance, sqlx::Error> = {
-                self.insert(tx, event, left + right).await
-            };
-            __ret
-        }
+        let __result = __span
+            .within(async move {
+                if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+                    Result<Balance, sqlx::Error>,
+                > {
+                    return __ret;
+                }
+                let __ret: Result<Balance, sqlx::Error> = {
+                    self.insert(tx, event, left + right).await
+                };
+                __ret
+            })
             .await;
         if let ::core::option::Option::Some(__done) = __call.end_or_retry(__result).await
         {

@@ -35,25 +35,27 @@ async fn place_order(
         return __done;
     }
     let mut __outbox = __call.outbox::<OrderPlaced>();
+    let __span = __call.span();
     let tx: &mut PgConnection = __call.connection();
     let outbox: &mut Outbox<OrderPlaced> = &mut __outbox;
-    let __result = async move {
-        if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
-            Result<Receipt, AppError>,
-        > {
-            return __ret;
-        }
-        let __ret: Result<Receipt, AppError> = {
-            outbox
-                .emit(
-                    &OrderPlaced {
-                        order_id: command.id,
-                    },
-                );
-            Ok(Receipt)
-        };
-        __ret
-    }
+    let __result = __span
+        .within(async move {
+            if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+                Result<Receipt, AppError>,
+            > {
+                return __ret;
+            }
+            let __ret: Result<Receipt, AppError> = {
+                outbox
+                    .emit(
+                        &OrderPlaced {
+                            order_id: command.id,
+                        },
+                    );
+                Ok(Receipt)
+            };
+            __ret
+        })
         .await;
     __call.emit(__outbox);
     __call.end(__result).await

@@ -22,16 +22,18 @@ async fn register(
     if let ::core::result::Result::Err(__done) = __call.begin().await {
         return ::core::result::Result::Err(__done);
     }
+    let __span = __call.span();
     let tx: &mut PgConnection = __call.connection();
-    let __result = async move {
-        if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
-            Result<UserRegistered, AppError>,
-        > {
-            return __ret;
-        }
-        let __ret: Result<UserRegistered, AppError> = { insert(tx, user).await };
-        __ret
-    }
+    let __result = __span
+        .within(async move {
+            if let ::core::option::Option::Some(__ret) = ::core::option::Option::None::<
+                Result<UserRegistered, AppError>,
+            > {
+                return __ret;
+            }
+            let __ret: Result<UserRegistered, AppError> = { insert(tx, user).await };
+            __ret
+        })
         .await;
     __call.emit_value("users.registered", "UserRegistered", __ordering_key, &__result);
     __call.end(__result).await

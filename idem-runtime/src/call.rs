@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 use crate::run::{Begun, Keyed, Run, Unended};
 use crate::spec::Spec;
 use crate::store::{Fault, Record, State, Store};
-use crate::telemetry;
+use crate::telemetry::{CallSpan, Report, Watch};
 
 /// A key in its stored form, and the type it came from.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub struct Call<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> {
     on_error: OnError<E>,
     unencoded: Option<sqlx::Error>,
     conflict: Option<FindDatabaseError<E>>,
+    // Dropped last: its end is the call's.
+    watch: Watch,
 }
 
 /// Starts a call of a handler with a key.
@@ -80,6 +82,7 @@ pub fn call<C: Connection, B: Begin<C>, K: ?Sized, T, R, E>(
         on_error,
         unencoded: None,
         conflict: None,
+        watch: Watch::start(true, spec.scope, B::Database::SYSTEM),
     }
 }
 
@@ -94,10 +97,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     /// Claims the key. `Some` ends the call: another delivery came first, or it failed.
     pub async fn begin(&mut self) -> Option<Result<Outcome<T, R>, Error<E>>> {
         let spec = self.run.spec();
-        let begun = self.run.begin().await;
+        let begun = self.watch.span().within(self.run.begin()).await;
         let ended = match begun {
             Ok(Begun::Claimed) => {
                 spec.recent.record(false);
+                self.watch.attempt();
                 return None;
             }
             Ok(Begun::Replay(record)) => {
@@ -106,7 +110,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
             }
             Err(error) => Err(error.map_handler(|never| match never {})),
         };
-        telemetry::ended::<DB, _, _, _>(spec.scope, &ended);
+        self.watch.end_at_claim(&ended);
         Some(ended)
     }
 
@@ -127,6 +131,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
             .decode(record, self.run.spec().result_version)
             .map(Outcome::Replayed)
             .ok_or(Error::ResultUndecodable)
+    }
+
+    /// The span in which the body runs.
+    pub fn span(&self) -> CallSpan {
+        self.watch.span()
     }
 
     /// The transaction.
@@ -175,7 +184,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     /// # Errors
     /// See [`Error`].
     pub async fn end(&mut self, result: Result<T, E>) -> Result<Outcome<T, R>, Error<E>> {
-        match self.settle(result).await {
+        match self.watch.span().within(self.settle(result)).await {
             Ok(ended) => ended,
             Err(Retryable(error)) => self.give_up(error).await,
         }
@@ -186,7 +195,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
         &mut self,
         result: Result<T, E>,
     ) -> Option<Result<Outcome<T, R>, Error<E>>> {
-        match self.settle(result).await {
+        match self.watch.span().within(self.settle(result)).await {
             Ok(ended) => Some(ended),
             Err(Retryable(error)) => {
                 self.run.roll_back().await;
@@ -202,7 +211,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     async fn give_up(&mut self, error: Error<E>) -> Result<Outcome<T, R>, Error<E>> {
         self.run.roll_back().await;
         let ended = Err(error);
-        telemetry::ended::<DB, _, _, _>(self.run.spec().scope, &ended);
+        self.watch.end(&ended);
         ended
     }
 
@@ -214,7 +223,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
             Ok(value) => self.settle_value(value).await?,
             Err(error) => Err(self.settle_error(error).await?),
         };
-        telemetry::ended::<DB, _, _, _>(self.run.spec().scope, &ended);
+        self.watch.end(&ended);
         Ok(ended)
     }
 
@@ -249,7 +258,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
         match self.on_error.encode(&error) {
             Some(Ok(body)) => self.record(&body).await,
             Some(Err(unencoded)) => {
-                tracing::error!(scope = self.run.spec().scope, error = %unencoded, "a permanent error can't be recorded");
+                tracing::error!(
+                    idem.scope = self.run.spec().scope,
+                    error = %Report(&unencoded),
+                    "a permanent error can't be recorded"
+                );
                 self.run.roll_back().await;
             }
             None => self.run.roll_back().await,
@@ -263,8 +276,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
             && let Err(unended) = self.run.finish(body.as_error()).await
         {
             tracing::warn!(
-                scope = self.run.spec().scope,
-                ?unended,
+                idem.scope = self.run.spec().scope,
+                error = %unended,
                 "a permanent error was not recorded"
             );
             self.run.roll_back().await;
@@ -293,6 +306,7 @@ pub fn transaction<C: Connection, B: Begin<C>, T, E>(
             on_error: rollback(),
             unencoded: None,
             conflict: None,
+            watch: Watch::start(false, spec.scope, B::Database::SYSTEM),
         },
     }
 }
@@ -307,6 +321,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, E> Transaction<DB, B
             Some(Err(error)) => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// The span in which the body runs.
+    pub fn span(&self) -> CallSpan {
+        self.call.span()
     }
 
     /// The transaction.

@@ -134,10 +134,23 @@ impl<E> Error<E> {
         }
     }
 
+    /// Whether an operator should know of it at once: a bug, a setup that is not done, or an end that nobody knows.
+    pub(crate) const fn is_alarming(&self) -> bool {
+        matches!(
+            self,
+            Self::FingerprintMismatch
+                | Self::RolledBack
+                | Self::CommitUnknown
+                | Self::ResultUndecodable
+                | Self::Unfinished
+                | Self::NotMigrated
+        )
+    }
+
     /// The name of the variant, as it stands in logs and metrics.
     pub(crate) const fn label(&self) -> &'static str {
         match self {
-            Self::Handler(_) => "handler",
+            Self::Handler(_) => "handler_error",
             Self::InFlight => "in_flight",
             Self::FingerprintMismatch => "fingerprint_mismatch",
             Self::RolledBack => "rolled_back",
@@ -145,7 +158,7 @@ impl<E> Error<E> {
             Self::ResultUndecodable => "result_undecodable",
             Self::Unfinished => "unfinished",
             Self::NotMigrated => "not_migrated",
-            Self::Store(_) => "store",
+            Self::Store(_) => "store_error",
         }
     }
 }

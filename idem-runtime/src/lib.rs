@@ -39,6 +39,8 @@ pub use message::{Headers, Message, Received};
 pub use outbox::Outbox;
 pub use outcome::Outcome;
 pub use schema::{Purged, migrate, purge};
+#[cfg(feature = "metrics")]
+pub use telemetry::metrics::describe_metrics;
 pub use verify::{VerifyError, verify};
 
 /// What expansions call. Not for people: no promise is made about it.

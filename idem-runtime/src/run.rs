@@ -1,5 +1,6 @@
 //! The order of events in one call, whatever its types: claim, effect, end.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::outbox::Row;
 use crate::session::Session;
 use crate::spec::Spec;
 use crate::store::{Claim, Commit, End, Fault, Fence, Finish, Opening, Record, Store};
+use crate::telemetry::Report;
 use crate::unlogged::unlogged;
 
 /// How often a claim that meets a conflict is tried, whatever the deadline.
@@ -35,6 +37,15 @@ pub(crate) enum Unended {
     Conflict(sqlx::Error),
     /// Final.
     Failed(Error),
+}
+
+impl fmt::Display for Unended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict(error) | Self::Failed(Error::Store(error)) => Report(error).fmt(f),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
 }
 
 /// One call: its session, its key, and its turn among the calls of this process.
@@ -253,7 +264,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
             return;
         }
         if let Err(error) = self.session.roll_back().await {
-            tracing::warn!(scope = self.spec.scope, %error, "rollback failed, the connection is closed");
+            tracing::debug!(idem.scope = self.spec.scope, error = %Report(&error), "rollback failed, the connection is closed");
         }
     }
 
@@ -300,13 +311,13 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
             return Err(Unended::Failed(Error::Store(error)));
         }
         if fault == Fault::Unknown {
-            tracing::warn!(scope = self.spec.scope, %error, "the connection broke during COMMIT");
+            tracing::debug!(idem.scope = self.spec.scope, error = %Report(&error), "the connection broke during COMMIT");
             return Err(Unended::Failed(Error::CommitUnknown));
         }
         self.roll_back().await;
         Err(match fault {
             Fault::Lost => {
-                tracing::warn!(scope = self.spec.scope, %error, "the transaction was no longer whole");
+                tracing::debug!(idem.scope = self.spec.scope, error = %Report(&error), "the transaction was no longer whole");
                 Unended::Failed(Error::RolledBack)
             }
             Fault::Conflict => Unended::Conflict(error),

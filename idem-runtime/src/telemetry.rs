@@ -1,23 +1,151 @@
-//! What an operator sees: spans, logs and counts. Never a key or a payload.
+//! What an operator sees: a span and a count for each call. Never a key or a payload.
 
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;
+mod report;
+mod trace_context;
+
+use std::any::type_name;
+use std::future::Future;
+
+use tracing::field::Empty;
+use tracing::instrument::Instrumented;
+use tracing::{Instrument as _, Span};
+
+pub(crate) use self::report::Report;
+pub(crate) use self::trace_context::traceparent;
 use crate::error::Error;
 use crate::outcome::Outcome;
-use crate::store::Store;
 
-/// Logs and counts the end of a call.
-pub(crate) fn ended<DB: Store, T, R, E>(
+/// One call, from its first poll to its end, or to the drop that cuts it short.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    span: Span,
     scope: &'static str,
-    ended: &Result<Outcome<T, R>, Error<E>>,
-) {
-    let outcome = match ended {
-        Ok(Outcome::Executed(_)) => "executed",
-        Ok(Outcome::Replayed(_)) => "replayed",
-        Err(error) => error.label(),
-    };
-    tracing::debug!(scope, outcome, db.system.name = DB::SYSTEM, "handled");
+    attempts: u32,
+    ended: bool,
+    #[cfg(feature = "metrics")]
+    started: std::time::Instant,
 }
 
-/// The W3C trace context of the current span.
-pub(crate) const fn traceparent() -> Option<String> {
-    None
+impl Watch {
+    pub(crate) fn start(keyed: bool, scope: &'static str, system: &'static str) -> Self {
+        Self {
+            span: span(keyed, scope, system),
+            scope,
+            attempts: 0,
+            ended: false,
+            #[cfg(feature = "metrics")]
+            started: std::time::Instant::now(),
+        }
+    }
+
+    pub(crate) fn span(&self) -> CallSpan {
+        CallSpan(self.span.clone())
+    }
+
+    /// The body is about to run, for the first time or again.
+    pub(crate) const fn attempt(&mut self) {
+        self.attempts += 1;
+    }
+
+    /// The call ends without its body: an earlier delivery decides.
+    pub(crate) fn end_at_claim<T, R, E>(&mut self, ended: &Result<Outcome<T, R>, Error<E>>) {
+        match ended {
+            Err(Error::Handler(_)) => self.record("replayed_error", Some(type_name::<E>())),
+            ended => self.end(ended),
+        }
+    }
+
+    pub(crate) fn end<T, R, E>(&mut self, ended: &Result<Outcome<T, R>, Error<E>>) {
+        match ended {
+            Ok(Outcome::Executed(_)) => self.record("executed", None),
+            Ok(Outcome::Replayed(_)) => self.record("replayed", None),
+            Err(error @ Error::Handler(_)) => {
+                self.record(error.label(), Some(type_name::<E>()));
+            }
+            Err(error) => {
+                if error.is_alarming() {
+                    let (scope, outcome) = (self.scope, error.label());
+                    tracing::warn!(parent: &self.span, idem.scope = scope, idem.outcome = outcome, "not handled");
+                }
+                self.record(error.label(), Some(error.label()));
+            }
+        }
+    }
+
+    fn record(&mut self, outcome: &'static str, error: Option<&'static str>) {
+        self.ended = true;
+        self.span.record("idem.outcome", outcome);
+        if self.attempts > 0 {
+            self.span.record("idem.attempts", self.attempts);
+        }
+        if let Some(error) = error {
+            self.span.record("error.type", error);
+            #[cfg(feature = "opentelemetry")]
+            self.span.record("otel.status_code", "ERROR");
+        }
+        tracing::debug!(parent: &self.span, idem.scope = self.scope, idem.outcome = outcome, "ended");
+        #[cfg(feature = "metrics")]
+        metrics::ended(self.scope, outcome, self.started.elapsed());
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if self.ended {
+        } else if std::thread::panicking() {
+            self.record("panicked", Some("panic"));
+        } else {
+            self.record("cancelled", None);
+        }
+    }
+}
+
+/// The span of a call, for what runs inside of it.
+#[derive(Debug)]
+pub struct CallSpan(Span);
+
+impl CallSpan {
+    /// Runs `future` in the span, so that what it logs is told apart from other deliveries.
+    pub fn within<F: Future>(self, future: F) -> Instrumented<F> {
+        future.instrument(self.0)
+    }
+}
+
+/// The span with what is known at its start; the rest is recorded at its end.
+macro_rules! span {
+    ($name:literal, $kind:literal, $scope:ident, $system:ident $(, $field:literal = $value:expr)*) => {{
+        #[cfg(not(feature = "opentelemetry"))]
+        let span = tracing::info_span!(
+            $name, $($field = $value,)* db.system.name = $system, idem.scope = $scope,
+            idem.outcome = Empty, idem.attempts = Empty, "error.type" = Empty,
+        );
+        #[cfg(feature = "opentelemetry")]
+        let span = tracing::info_span!(
+            $name, $($field = $value,)* db.system.name = $system, idem.scope = $scope,
+            idem.outcome = Empty, idem.attempts = Empty, "error.type" = Empty,
+            otel.name = format_args!(concat!($name, " {}"), $scope), otel.kind = $kind, otel.status_code = Empty,
+        );
+        span
+    }};
+}
+
+/// The handler of a delivery is what OpenTelemetry calls a process operation. Which broker it came from is the
+/// consumer's to know: `messaging.system` and `messaging.destination.name` can be recorded on the span from the body.
+fn span(keyed: bool, scope: &'static str, system: &'static str) -> Span {
+    if keyed {
+        span!(
+            "process",
+            "consumer",
+            scope,
+            system,
+            "messaging.operation.type" = "process",
+            "messaging.operation.name" = "process",
+            "messaging.system" = Empty,
+            "messaging.destination.name" = Empty
+        )
+    } else {
+        span!("transaction", "internal", scope, system)
+    }
 }

@@ -1,5 +1,10 @@
 //! `contracts!()` over handlers of this target, which registered themselves, and `tests/idem.lock`.
 
+#![allow(
+    clippy::used_underscore_binding,
+    reason = "these handlers are never run"
+)]
+
 use std::path::Path;
 
 use idem_runtime::{ContentHash, Event, Outbox, Outcome, idempotent, outbox};

@@ -1,5 +1,10 @@
 //! Two handlers of one program under one scope: each would take what the other handled for its own.
 
+#![allow(
+    clippy::used_underscore_binding,
+    reason = "these handlers are never run"
+)]
+
 use idem_runtime::{VerifyError, idempotent, verify};
 use sqlx::{PgConnection, PgPool};
 
@@ -15,7 +20,7 @@ async fn reverse(_tx: &mut PgConnection, id: &str) -> Result<usize, sqlx::Error>
 
 const BOTH: &str = "two handlers have one scope, so that a message which one of them handled is a duplicate for the other, and is \
     lost there; give each a scope of its own with `scope = \"...\"`:
-  payments.apply: tests/tests/doubled_scope.rs:6 and tests/tests/doubled_scope.rs:11";
+  payments.apply: tests/tests/doubled_scope.rs:11 and tests/tests/doubled_scope.rs:16";
 
 /// The pool never connects: no database is asked about a mistake in the program.
 #[tokio::test]

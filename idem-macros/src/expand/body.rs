@@ -13,6 +13,7 @@ struct Names {
     call: Ident,
     spec: Ident,
     scope: Ident,
+    span: Ident,
     done: Ident,
     ret: Ident,
     result: Ident,
@@ -27,6 +28,7 @@ impl Names {
             call: ident("__call"),
             spec: ident("__SPEC"),
             scope: ident("__SCOPE"),
+            span: ident("__span"),
             done: ident("__done"),
             ret: ident("__ret"),
             result: ident("__result"),
@@ -187,6 +189,7 @@ fn ordering_key(outline: &Outline, terms: &Terms, names: &Names) -> Option<Token
 fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
     let Names {
         call,
+        span,
         ret,
         result,
         outbox,
@@ -226,13 +229,14 @@ fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
     quote! {
         #open_outbox
         #clones
+        let #span = #call.span();
         let #mutability #tx: &mut #connection = #call.connection();
         #bind_outbox
-        let #result = async move {
+        let #result = #span.within(async move {
             if let ::core::option::Option::Some(#ret) = ::core::option::Option::None::<#output> { return #ret; }
             let #ret: #output = #body;
             #ret
-        }
+        })
         .await;
         #emit
     }

@@ -1,0 +1,40 @@
+//! Counts and durations for the recorder of the crate `metrics` (feature `metrics`).
+
+use std::sync::Once;
+use std::time::Duration;
+
+use metrics::{Unit, counter, histogram};
+
+const CALLS: &str = "idem_calls_total";
+const DURATION: &str = "idem_call_duration_seconds";
+
+/// Tells the recorder that is installed what the metrics of this crate mean. Call it after installing one; it is also done
+/// once, with the first call of a handler.
+///
+/// | metric | kind, unit | labels |
+/// |---|---|---|
+/// | `idem_calls_total` | counter, calls | `scope`, `outcome` |
+/// | `idem_call_duration_seconds` | histogram, seconds | `scope`, `outcome` |
+///
+/// `outcome` is `executed`, `replayed`, `replayed_error`, `handler_error`, `in_flight`, `fingerprint_mismatch`, `rolled_back`,
+/// `commit_unknown`, `result_undecodable`, `unfinished`, `not_migrated`, `store_error`, `cancelled` (the future was dropped) or
+/// `panicked`. A call that joined the caller's transaction counts as `executed` when it ends, whatever the caller does then.
+pub fn describe_metrics() {
+    metrics::describe_counter!(
+        CALLS,
+        Unit::Count,
+        "Calls of idempotent and outbox handlers, by how they ended"
+    );
+    metrics::describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "Time from the claim of a key to the end of its transaction, waits included"
+    );
+}
+
+pub(crate) fn ended(scope: &'static str, outcome: &'static str, duration: Duration) {
+    static DESCRIBED: Once = Once::new();
+    DESCRIBED.call_once(describe_metrics);
+    counter!(CALLS, "scope" => scope, "outcome" => outcome).increment(1);
+    histogram!(DURATION, "scope" => scope, "outcome" => outcome).record(duration);
+}

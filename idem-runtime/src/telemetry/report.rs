@@ -1,0 +1,41 @@
+//! Errors as they may stand in a log.
+
+use std::fmt;
+
+/// A database's error without what it quotes: MySQL puts the key of a duplicate entry into its message, PostgreSQL a row into
+/// its details, serde a value.
+pub(crate) struct Report<'a>(pub(crate) &'a sqlx::Error);
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            sqlx::Error::Database(error) => {
+                let code = error.code();
+                write!(
+                    f,
+                    "the database refused with {}",
+                    code.as_deref().unwrap_or("no code")
+                )
+            }
+            error @ (sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed
+            | sqlx::Error::InvalidSavePointStatement) => error.fmt(f),
+            sqlx::Error::Encode(_) => f.write_str("a value could not be encoded"),
+            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => {
+                f.write_str("a value could not be decoded")
+            }
+            sqlx::Error::Tls(_) => f.write_str("TLS failed"),
+            sqlx::Error::Protocol(_) => f.write_str("the server broke the protocol"),
+            _ => f.write_str("the driver failed"),
+        }
+    }
+}
+
+impl fmt::Debug for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,12 @@
+use idem_tests::server::{self, Database};
+
+pub(crate) type Conn = sqlx::MySqlConnection;
+pub(crate) type Pool = sqlx::MySqlPool;
+pub(crate) const SYSTEM: &str = "mysql";
+
+pub(crate) async fn database() -> Database {
+    server::mariadb().database().await
+}
+
+#[path = "outcomes.rs"]
+mod outcomes;

@@ -1,0 +1,387 @@
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use idem_runtime::{Classify, Disposition, Error, Event, Outbox, idempotent, outbox};
+use metrics::Unit;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use serde::{Deserialize, Serialize};
+use sqlx::Executor as _;
+use tokio::sync::Notify;
+use tracing::Level;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use super::{Conn, Pool, SYSTEM, database};
+use crate::capture::{Capture, Entry, Fields};
+
+/// What must not be found in any log, as text or in hexadecimal.
+const KEY: &str = "secret-key";
+const SECRETS: [&str; 2] = ["secret", "7365637265742d"];
+
+/// Told when a delivery that hangs has come as far as its body.
+static HANGS: Notify = Notify::const_new();
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Succeed,
+    Fail,
+    Commit,
+    Panic,
+    Hang,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Delivery {
+    number: u32,
+    amount: u32,
+    act: Act,
+}
+
+impl Delivery {
+    fn key(&self) -> String {
+        format!("{KEY}-{}", self.number)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Receipt {
+    text: String,
+}
+
+#[derive(Serialize, Event)]
+#[event(topic = "ledger.posted", key = "to")]
+struct Posted {
+    to: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Refused {
+    text: String,
+}
+
+impl Classify for Refused {
+    fn disposition(&self) -> Disposition {
+        Disposition::DeadLetter
+    }
+}
+
+impl From<sqlx::Error> for Refused {
+    fn from(_: sqlx::Error) -> Self {
+        let text = "secret-error".into();
+        Self { text }
+    }
+}
+
+#[idempotent(
+    key = "delivery.key()",
+    scope = "payments.apply",
+    fingerprint = "format!(\"secret-amount-{}\", delivery.amount)",
+    in_flight = "fail"
+)]
+#[outbox]
+async fn apply(
+    tx: &mut Conn,
+    outbox: &mut Outbox<Posted>,
+    delivery: Delivery,
+) -> Result<Receipt, Refused> {
+    tracing::info!("in the body");
+    outbox.emit_with(
+        &Posted {
+            to: "secret-recipient".into(),
+        },
+        &[("note", "secret-note")],
+    );
+    let text = "secret-receipt".into();
+    match delivery.act {
+        Act::Succeed => Ok(Receipt { text }),
+        Act::Fail => Err(Refused { text }),
+        Act::Commit => {
+            tx.execute("COMMIT").await?;
+            Ok(Receipt { text })
+        }
+        Act::Panic => panic!("in the body"),
+        Act::Hang => {
+            HANGS.notify_one();
+            std::future::pending::<()>().await;
+            Ok(Receipt { text })
+        }
+    }
+}
+
+#[idempotent(key = "delivery.key()", scope = "payments.refuse", on_error = "record")]
+async fn refuse(tx: &mut Conn, delivery: Delivery) -> Result<(), Refused> {
+    tx.execute("SELECT 1").await?;
+    let text = format!("secret-{delivery:?}");
+    Err(Refused { text })
+}
+
+#[outbox(scope = "users.register", topic = "users.registered")]
+async fn register(tx: &mut Conn) -> Result<Receipt, sqlx::Error> {
+    tx.execute("SELECT 1").await?;
+    let text = "secret-user".into();
+    Ok(Receipt { text })
+}
+
+fn delivery(number: u32, act: Act) -> Delivery {
+    let amount = 1;
+    Delivery {
+        number,
+        amount,
+        act,
+    }
+}
+
+/// Every way in which a call ends, once; what each is called.
+async fn every_outcome(empty: &Pool, pool: &Pool) -> Vec<(&'static str, &'static str)> {
+    use Act::{Commit, Fail, Hang, Panic, Succeed};
+    let mut seen = Vec::new();
+
+    assert!(
+        apply(pool, delivery(1, Succeed))
+            .await
+            .unwrap()
+            .is_executed()
+    );
+    seen.push(("payments.apply", "executed"));
+    assert!(
+        !apply(pool, delivery(1, Succeed))
+            .await
+            .unwrap()
+            .is_executed()
+    );
+    seen.push(("payments.apply", "replayed"));
+    let other = Delivery {
+        amount: 2,
+        ..delivery(1, Succeed)
+    };
+    assert!(matches!(
+        apply(pool, other).await,
+        Err(Error::FingerprintMismatch)
+    ));
+    seen.push(("payments.apply", "fingerprint_mismatch"));
+    assert!(matches!(
+        apply(pool, delivery(2, Fail)).await,
+        Err(Error::Handler(_))
+    ));
+    seen.push(("payments.apply", "handler_error"));
+    assert!(matches!(
+        apply(pool, delivery(3, Commit)).await,
+        Err(Error::RolledBack)
+    ));
+    seen.push(("payments.apply", "rolled_back"));
+    assert!(matches!(
+        apply(pool, delivery(3, Succeed)).await,
+        Err(Error::Unfinished)
+    ));
+    seen.push(("payments.apply", "unfinished"));
+    assert!(
+        AssertUnwindSafe(apply(pool, delivery(4, Panic)))
+            .catch_unwind()
+            .await
+            .is_err()
+    );
+    seen.push(("payments.apply", "panicked"));
+
+    let mut first = Box::pin(apply(pool, delivery(5, Hang)));
+    tokio::select! {
+        ended = &mut first => panic!("it hangs: {ended:?}"),
+        () = HANGS.notified() => {}
+    }
+    let second = apply(pool, delivery(5, Succeed)).await;
+    assert!(matches!(second, Err(Error::InFlight)));
+    seen.push(("payments.apply", "in_flight"));
+    drop(first);
+    seen.push(("payments.apply", "cancelled"));
+
+    pool.execute("UPDATE idem_keys SET result_version = 9")
+        .await
+        .unwrap();
+    assert!(matches!(
+        apply(pool, delivery(1, Succeed)).await,
+        Err(Error::ResultUndecodable)
+    ));
+    seen.push(("payments.apply", "result_undecodable"));
+    assert!(matches!(
+        apply(empty, delivery(1, Succeed)).await,
+        Err(Error::NotMigrated)
+    ));
+    seen.push(("payments.apply", "not_migrated"));
+    empty.close().await;
+    assert!(matches!(
+        apply(empty, delivery(1, Succeed)).await,
+        Err(Error::Store(_))
+    ));
+    seen.push(("payments.apply", "store_error"));
+
+    assert!(matches!(
+        refuse(pool, delivery(1, Fail)).await,
+        Err(Error::Handler(_))
+    ));
+    seen.push(("payments.refuse", "handler_error"));
+    assert!(matches!(
+        refuse(pool, delivery(1, Fail)).await,
+        Err(Error::Handler(_))
+    ));
+    seen.push(("payments.refuse", "replayed_error"));
+    register(pool).await.unwrap();
+    seen.push(("users.register", "executed"));
+    seen
+}
+
+#[tokio::test]
+async fn every_outcome_is_seen_and_nothing_that_is_private() {
+    let (there, none) = (database().await, database().await);
+    let pool = Pool::connect(there.url()).await.unwrap();
+    let empty = Pool::connect(none.url()).await.unwrap();
+    idem_runtime::migrate(&pool).await.unwrap();
+    let capture = Capture::default();
+    let recorder = DebuggingRecorder::new();
+    let outcomes = {
+        let _recorder = metrics::set_default_local_recorder(&recorder);
+        let subscriber = tracing_subscriber::registry().with(capture.clone());
+        let _subscriber = tracing::subscriber::set_default(subscriber);
+        every_outcome(&empty, &pool).await
+    };
+
+    assert_spans(&capture, &outcomes);
+    assert_metrics(&recorder, &outcomes);
+    for entry in capture.entries() {
+        let is_ours = entry.target.starts_with("idem_runtime");
+        if entry.level <= Level::INFO || is_ours {
+            let text = format!("{entry:?}").to_lowercase();
+            assert!(
+                !SECRETS.iter().any(|secret| text.contains(secret)),
+                "{text}"
+            );
+        }
+    }
+}
+
+fn assert_spans(capture: &Capture, outcomes: &[(&str, &str)]) {
+    // The call that is cancelled ends after the one that finds it in flight, and started before.
+    let mut by_start = outcomes.to_vec();
+    let cancelled = by_start
+        .iter()
+        .position(|seen| seen.1 == "cancelled")
+        .unwrap();
+    by_start.swap(cancelled - 1, cancelled);
+    let spans = capture.spans();
+    let found: Vec<(&str, &str)> = spans
+        .iter()
+        .map(|span| (&*span.fields["idem.scope"], &*span.fields["idem.outcome"]))
+        .collect();
+    assert_eq!(found, by_start);
+    let of = |outcome: &str| {
+        spans
+            .iter()
+            .find(|span| span.fields["idem.outcome"] == outcome)
+            .unwrap()
+    };
+    let expected = |scope: &str, more: &[(&str, &str)]| -> Fields {
+        let name = format!("process {scope}");
+        let always = [
+            ("messaging.operation.type", "process"),
+            ("messaging.operation.name", "process"),
+            ("db.system.name", SYSTEM),
+            ("idem.scope", scope),
+            ("otel.kind", "consumer"),
+            ("otel.name", &name),
+        ];
+        let fields = always.iter().chain(more);
+        fields
+            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    };
+    let executed = [("idem.outcome", "executed"), ("idem.attempts", "1")];
+    assert_eq!(of("executed").name, "process");
+    assert_eq!(of("executed").level, Level::INFO);
+    assert_eq!(of("executed").fields, expected("payments.apply", &executed));
+    assert_eq!(
+        of("replayed").fields,
+        expected("payments.apply", &[("idem.outcome", "replayed")])
+    );
+    let in_flight = [
+        ("idem.outcome", "in_flight"),
+        ("error.type", "in_flight"),
+        ("otel.status_code", "ERROR"),
+    ];
+    assert_eq!(
+        of("in_flight").fields,
+        expected("payments.apply", &in_flight)
+    );
+    let refused = [
+        ("idem.outcome", "replayed_error"),
+        ("error.type", std::any::type_name::<Refused>()),
+        ("otel.status_code", "ERROR"),
+    ];
+    assert_eq!(
+        of("replayed_error").fields,
+        expected("payments.refuse", &refused)
+    );
+    assert_eq!(spans.last().unwrap().name, "transaction");
+
+    let entries = capture.entries();
+    let message = |entry: &&Entry, text: &str| {
+        entry
+            .fields
+            .get("message")
+            .is_some_and(|message| message == text)
+    };
+    let bodies = entries.iter().filter(|entry| message(entry, "in the body"));
+    for body in bodies.clone() {
+        let span = &entries[body.within.unwrap()];
+        assert_eq!(span.fields["idem.scope"], "payments.apply");
+        assert_eq!(span.fields["idem.attempts"], "1");
+    }
+    assert_eq!(bodies.count(), 5);
+    let alarms: Vec<&str> = entries
+        .iter()
+        .filter(|entry| entry.level == Level::WARN && message(entry, "not handled"))
+        .map(|entry| &*entry.fields["idem.outcome"])
+        .collect();
+    let expected = [
+        "fingerprint_mismatch",
+        "rolled_back",
+        "unfinished",
+        "result_undecodable",
+        "not_migrated",
+    ];
+    assert_eq!(alarms, expected);
+}
+
+fn assert_metrics(recorder: &DebuggingRecorder, outcomes: &[(&str, &str)]) {
+    // For a recorder that was installed after this program's first call.
+    metrics::with_local_recorder(recorder, idem_runtime::describe_metrics);
+    let mut counted: BTreeMap<(String, String), [u64; 2]> = BTreeMap::new();
+    for (key, unit, description, value) in recorder.snapshotter().snapshot().into_vec() {
+        let labels: BTreeMap<&str, &str> = key
+            .key()
+            .labels()
+            .map(|label| (label.key(), label.value()))
+            .collect();
+        let count = counted
+            .entry((labels["scope"].to_owned(), labels["outcome"].to_owned()))
+            .or_default();
+        assert!(description.is_some_and(|text| !text.is_empty()));
+        match (key.key().name(), unit, value) {
+            ("idem_calls_total", Some(Unit::Count), DebugValue::Counter(calls)) => {
+                count[0] += calls;
+            }
+            ("idem_call_duration_seconds", Some(Unit::Seconds), DebugValue::Histogram(times)) => {
+                let seconds = times.iter().map(|time| time.into_inner());
+                assert!(
+                    seconds
+                        .clone()
+                        .all(|seconds| (0.0..60.0).contains(&seconds))
+                );
+                count[1] += seconds.count() as u64;
+            }
+            (name, unit, value) => panic!("{name} in {unit:?}: {value:?}"),
+        }
+    }
+    let expected: BTreeMap<(String, String), [u64; 2]> = outcomes
+        .iter()
+        .map(|&(scope, outcome)| ((scope.to_owned(), outcome.to_owned()), [1, 1]))
+        .collect();
+    assert_eq!(counted, expected);
+}

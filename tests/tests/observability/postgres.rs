@@ -1,0 +1,12 @@
+use idem_tests::server::{self, Database};
+
+pub(crate) type Conn = sqlx::PgConnection;
+pub(crate) type Pool = sqlx::PgPool;
+pub(crate) const SYSTEM: &str = "postgresql";
+
+pub(crate) async fn database() -> Database {
+    server::postgres().database().await
+}
+
+#[path = "outcomes.rs"]
+mod outcomes;

@@ -1,0 +1,110 @@
+//! A real OpenTelemetry pipeline, from the span of a call to the header of its events.
+
+use std::collections::BTreeMap;
+
+use idem_runtime::{Event, Outbox, idempotent, outbox};
+use idem_tests::server::{self, Database};
+use opentelemetry::trace::{SpanKind, Status, TracerProvider as _};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use serde::Serialize;
+use sqlx::{Executor as _, PgConnection, PgPool};
+use tracing::Instrument as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+#[derive(Serialize, Event)]
+#[event(topic = "ledger.posted")]
+struct Posted {
+    id: u32,
+}
+
+#[idempotent(key = "id", scope = "payments.trace")]
+#[outbox]
+async fn trace(tx: &mut PgConnection, outbox: &mut Outbox<Posted>, id: u32) -> Result<(), String> {
+    outbox.emit(&Posted { id });
+    tx.execute("SELECT 1").await.unwrap();
+    if id == 2 {
+        return Err("no".into());
+    }
+    Ok(())
+}
+
+async fn migrated() -> (Database, PgPool) {
+    let database = server::postgres().database().await;
+    let pool = PgPool::connect(database.url()).await.unwrap();
+    idem_runtime::migrate(&pool).await.unwrap();
+    (database, pool)
+}
+
+/// The headers of the only event.
+async fn headers(pool: &PgPool) -> BTreeMap<String, String> {
+    let headers: String = sqlx::query_scalar("SELECT headers FROM idem_outbox")
+        .fetch_one(pool)
+        .await
+        .unwrap();
+    serde_json::from_str(&headers).unwrap()
+}
+
+fn named<'a>(spans: &'a [SpanData], name: &str) -> &'a SpanData {
+    spans.iter().find(|span| span.name == name).unwrap()
+}
+
+#[tokio::test]
+async fn an_event_carries_the_span_that_emitted_it() {
+    let (_database, pool) = migrated().await;
+    let exporter = InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(exporter.clone())
+        .build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+    {
+        let _subscriber =
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let consumer = tracing::info_span!("consumer");
+        trace(&pool, 1)
+            .instrument(consumer)
+            .await
+            .unwrap()
+            .into_inner();
+        trace(&pool, 2).await.unwrap_err();
+    }
+    let spans = exporter.get_finished_spans().unwrap();
+    let consumer = named(&spans, "consumer");
+    let process: Vec<&SpanData> = spans
+        .iter()
+        .filter(|span| span.name == "process payments.trace")
+        .collect();
+    let [done, failed] = process[..] else {
+        panic!("not two calls: {spans:?}");
+    };
+    assert_eq!(done.span_kind, SpanKind::Consumer);
+    assert_eq!(done.status, Status::Unset);
+    assert_eq!(done.parent_span_id, consumer.span_context.span_id());
+    assert_eq!(
+        done.span_context.trace_id(),
+        consumer.span_context.trace_id()
+    );
+    assert!(
+        matches!(failed.status, Status::Error { .. }),
+        "{:?}",
+        failed.status
+    );
+
+    let expected = format!(
+        "00-{}-{}-01",
+        done.span_context.trace_id(),
+        done.span_context.span_id()
+    );
+    assert_eq!(expected.len(), 55);
+    assert_eq!(headers(&pool).await["traceparent"], expected);
+}
+
+#[tokio::test]
+async fn an_event_outside_of_any_trace_carries_none() {
+    let (_database, pool) = migrated().await;
+    {
+        let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry());
+        trace(&pool, 1).await.unwrap().into_inner();
+    }
+    let headers: Vec<String> = headers(&pool).await.into_keys().collect();
+    assert_eq!(headers, ["causation"]);
+}
