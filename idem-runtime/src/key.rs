@@ -49,7 +49,7 @@ pub trait Key {
     /// The name of the encoded type, as it stands in `idem.lock`.
     fn name() -> String;
 
-    /// Writes this value; see the [module's description](self) for the format.
+    /// Writes this value in the published format.
     fn write(&self, out: &mut KeyWriter);
 }
 
