@@ -12,6 +12,8 @@
 /// The suite for the module in which it stands.
 macro_rules! suite {
     () => {
+        #[path = "suite/fences.rs"]
+        mod fences;
         #[path = "suite/handlers.rs"]
         mod handlers;
         #[path = "suite/in_flight.rs"]

@@ -67,3 +67,91 @@ pub(crate) fn id(hex: &str) -> String {
 pub(crate) fn bytes(hex: &str) -> String {
     format!("X'{hex}'")
 }
+
+mod only_here {
+    use idem_runtime::{Error, Outcome, migrate};
+    use sqlx::raw_sql;
+
+    use super::handlers::{apply, begin, effect, keyless, meet_at_once, meet_soon, record};
+    use super::*;
+    use crate::model::{Order, Refusal, end, refused};
+
+    /// One connection, with a timeout that is not the default: what restores a default shows too.
+    async fn bed() -> Bed {
+        let database = server::mariadb().database().await;
+        let pool = MySqlPoolOptions::new()
+            .max_connections(1)
+            .after_connect(|conn, _| {
+                let set = raw_sql("SET innodb_lock_wait_timeout = 33");
+                Box::pin(async move { set.execute(conn).await.map(drop) })
+            })
+            .connect(database.url())
+            .await
+            .unwrap();
+        Bed { pool, database }
+    }
+
+    async fn assert_as_it_was(bed: &Bed, after: &str) {
+        let settings = [
+            "SELECT CAST(@@autocommit AS SIGNED)",
+            "SELECT CAST(@@innodb_lock_wait_timeout AS SIGNED)",
+            "SELECT CAST(@@in_transaction AS SIGNED)",
+        ];
+        let mut found = [0; 3];
+        for (found, sql) in found.iter_mut().zip(settings) {
+            *found = bed.number(sql).await;
+        }
+        assert_eq!(found, [1, 33, 0], "after {after}");
+    }
+
+    /// Autocommit and the timeout are the session's, and the session outlives the call.
+    #[tokio::test]
+    async fn every_call_leaves_the_session_as_it_found_it() {
+        let bed = bed().await;
+        let order = Order::new("o");
+        assert!(matches!(
+            apply(&bed.pool, &order).await,
+            Err(Error::NotMigrated)
+        ));
+        assert_as_it_was(&bed, "missing tables").await;
+        migrate(&bed.pool).await.unwrap();
+        bed.execute("CREATE TABLE effects (id VARCHAR(64) NOT NULL)")
+            .await;
+
+        assert!(apply(&bed.pool, &order).await.unwrap().is_executed());
+        assert_as_it_was(&bed, "an execution").await;
+        assert!(!apply(&bed.pool, &order).await.unwrap().is_executed());
+        assert_as_it_was(&bed, "a duplicate").await;
+        keyless(&bed.pool, &order).await.unwrap();
+        assert_as_it_was(&bed, "a call without a key").await;
+        for refusal in [Refusal::Busy, Refusal::Closed] {
+            let order = Order::refused("r", refusal);
+            assert_eq!(end(record(&bed.pool, &order).await), refused(refusal));
+            assert_as_it_was(&bed, "an error").await;
+        }
+
+        let elsewhere = connect(bed.database.url(), 1).await;
+        let mut holder = begin(&elsewhere).await;
+        effect(&mut holder, "holder").await.unwrap();
+        assert!(meet_soon(&mut holder, &order).await.unwrap().is_executed());
+        for result in [
+            meet_at_once(&bed.pool, &order).await,
+            meet_soon(&bed.pool, &order).await,
+        ] {
+            assert_eq!(end(result), Err("InFlight".into()));
+            assert_as_it_was(&bed, "a wait").await;
+        }
+        let mut tx = begin(&bed.pool).await;
+        assert_eq!(
+            end(meet_soon(&mut tx, &order).await),
+            Err("InFlight".into())
+        );
+        assert_eq!(
+            end(apply(&mut tx, &order).await),
+            Ok(Outcome::Replayed(order.receipt()))
+        );
+        tx.commit().await.unwrap();
+        assert_as_it_was(&bed, "joined calls").await;
+        holder.rollback().await.unwrap();
+    }
+}

@@ -80,3 +80,36 @@ pub(crate) fn id(hex: &str) -> String {
 pub(crate) fn bytes(hex: &str) -> String {
     format!("X'{hex}'")
 }
+
+mod only_here {
+    use idem_runtime::migrate;
+    use sqlx::raw_sql;
+    use tokio::task::JoinSet;
+
+    use super::handlers::apply;
+    use super::*;
+    use crate::model::Order;
+
+    /// Connections that share a cache lock tables, not the file, and no busy timeout applies to that.
+    #[tokio::test]
+    async fn a_database_in_memory_serves_several_connections() {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .min_connections(1)
+            .connect("sqlite::memory:")
+            .await
+            .unwrap();
+        migrate(&pool).await.unwrap();
+        raw_sql("CREATE TABLE effects (id VARCHAR(64) NOT NULL)")
+            .execute(&pool)
+            .await
+            .unwrap();
+        let mut deliveries = JoinSet::new();
+        for number in 0..200 {
+            let (pool, order) = (pool.clone(), Order::new(&format!("{}", number % 20)));
+            deliveries.spawn(async move { apply(&pool, &order).await.unwrap().is_executed() });
+        }
+        let executed = deliveries.join_all().await;
+        assert_eq!(executed.iter().filter(|executed| **executed).count(), 20);
+    }
+}
