@@ -11,8 +11,9 @@ use crate::store::Store;
 /// run [`migrate`](crate::migrate) can call it.
 ///
 /// * No two handlers of this program have one scope.
-/// * The tables are there, of this release's version or a later one, and this role may read and write them. On PostgreSQL also: the
-///   functions are found in the tables' schema and may be called, and the server takes writes.
+/// * The tables are there, of this release's version or a later one; this role may read and write them, and the server takes
+///   writes.
+/// * PostgreSQL: the functions are found in the tables' schema and may be called. MySQL, MariaDB: the tables have transactions.
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]

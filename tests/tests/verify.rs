@@ -193,3 +193,131 @@ async fn a_database_that_does_not_answer_is_reported_as_it_is() {
     let error = verify(&pool).await.unwrap_err();
     assert!(matches!(error, VerifyError::Store(_)), "{error}");
 }
+
+mod mariadb {
+    use sqlx::MySqlPool;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_role_without_grants_is_told_each_one() {
+        let database = server::mariadb().database().await;
+        let admin = MySqlPool::connect(database.url()).await.unwrap();
+        assert!(matches!(
+            verify(&admin).await,
+            Err(VerifyError::NotMigrated { found: None, .. })
+        ));
+        migrate(&admin).await.unwrap();
+        verify(&admin).await.unwrap();
+
+        let (name, user) = (database.name(), format!("service_{}", std::process::id()));
+        let run = async |statement: String| {
+            admin.execute(AssertSqlSafe(statement)).await.unwrap();
+        };
+        run(format!(
+            "CREATE USER {user}@localhost IDENTIFIED BY 'service'"
+        ))
+        .await;
+        // Any privilege at all lets it connect to the database.
+        run(format!(
+            "GRANT DELETE ON {name}.idem_relay TO {user}@localhost"
+        ))
+        .await;
+        let options: sqlx::mysql::MySqlConnectOptions = database.url().parse().unwrap();
+        let pool = MySqlPool::connect_with(options.username(&user).password("service"))
+            .await
+            .unwrap();
+        let Err(VerifyError::Unfit(lacks)) = verify(&pool).await else {
+            panic!("fit");
+        };
+        let grants = [
+            "SELECT ON idem_keys",
+            "INSERT ON idem_keys",
+            "UPDATE ON idem_keys",
+            "INSERT ON idem_outbox",
+            "SELECT ON idem_schema",
+        ];
+        let expected = grants.map(|grant| {
+            let (privilege, _) = grant.split_once(' ').unwrap();
+            format!("`{privilege}` is not granted: GRANT {grant} to the user of this connection")
+        });
+        assert_eq!(lacks, expected);
+        for grant in grants {
+            run(format!(
+                "GRANT {} TO {user}@localhost",
+                grant.replace("ON ", &format!("ON {name}."))
+            ))
+            .await;
+        }
+        verify(&pool).await.unwrap();
+        run(format!("DROP USER {user}@localhost")).await;
+    }
+
+    #[tokio::test]
+    async fn a_table_without_transactions_is_unfit() {
+        let database = server::mariadb().database().await;
+        let pool = MySqlPool::connect(database.url()).await.unwrap();
+        migrate(&pool).await.unwrap();
+        pool.execute("ALTER TABLE idem_outbox ENGINE = MyISAM")
+            .await
+            .unwrap();
+        let Err(VerifyError::Unfit(lacks)) = verify(&pool).await else {
+            panic!("fit");
+        };
+        assert_eq!(
+            lacks,
+            [
+                "the table `idem_outbox` has the engine MyISAM, which has no transactions: ALTER TABLE idem_outbox ENGINE = InnoDB"
+            ]
+        );
+        pool.execute("ALTER TABLE idem_outbox ENGINE = InnoDB")
+            .await
+            .unwrap();
+        verify(&pool).await.unwrap();
+    }
+}
+
+mod sqlite {
+    use sqlx::SqlitePool;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_takes_no_writes_is_unfit() {
+        let database = server::sqlite();
+        let pool = SqlitePool::connect(database.url()).await.unwrap();
+        assert!(matches!(
+            verify(&pool).await,
+            Err(VerifyError::NotMigrated { found: None, .. })
+        ));
+        migrate(&pool).await.unwrap();
+        verify(&pool).await.unwrap();
+
+        let options: SqliteConnectOptions = database.url().parse().unwrap();
+        let pool = SqlitePool::connect_with(options.read_only(true))
+            .await
+            .unwrap();
+        let Err(VerifyError::Unfit(lacks)) = verify(&pool).await else {
+            panic!("fit");
+        };
+        assert_eq!(
+            lacks,
+            [
+                "the database is read-only: open it with `mode=rw`, and let this user write its file and folder"
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_written_to_is_fit() {
+        let database = server::sqlite();
+        let pool = SqlitePool::connect(database.url()).await.unwrap();
+        migrate(&pool).await.unwrap();
+        let _writer = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let options: SqliteConnectOptions = database.url().parse().unwrap();
+        let impatient = options.busy_timeout(std::time::Duration::ZERO);
+        let other = SqlitePool::connect_with(impatient).await.unwrap();
+        verify(&other).await.unwrap();
+    }
+}

@@ -30,6 +30,32 @@ type Transactions = <MySql as sqlx::Database>::TransactionManager;
 /// How long a service waits for another one that migrates.
 const MIGRATION_WAIT: Duration = Duration::from_mins(1);
 
+/// What handlers do to the tables. EXPLAIN needs the privileges of the statement and runs nothing.
+const NEEDED: [(&str, &str, &str); 5] = [
+    ("SELECT", "idem_keys", "SELECT result FROM idem_keys"),
+    (
+        "INSERT",
+        "idem_keys",
+        "INSERT INTO idem_keys (scope, `key`) VALUES ('', '')",
+    ),
+    ("UPDATE", "idem_keys", "UPDATE idem_keys SET state = 0"),
+    (
+        "INSERT",
+        "idem_outbox",
+        "INSERT INTO idem_outbox (topic) VALUES ('')",
+    ),
+    ("SELECT", "idem_schema", "SELECT version FROM idem_schema"),
+];
+
+/// Tables without transactions, and a server that takes no writes, in sentences.
+const UNFIT: &str = "
+SELECT CONCAT('the table `', table_name, '` has the engine ', engine, ', which has no transactions: ALTER TABLE ', table_name,
+    ' ENGINE = InnoDB')
+FROM information_schema.tables
+WHERE table_schema = DATABASE() AND table_name IN ('idem_keys', 'idem_outbox', 'idem_dead_letters') AND engine <> 'InnoDB'
+UNION ALL
+SELECT 'the server is read-only (read_only is on): connect to the primary' FROM DUAL WHERE @@global.read_only";
+
 begin_on!(MySql, MySqlConnection);
 
 impl Store for MySql {
@@ -120,7 +146,7 @@ impl Store for MySql {
     }
 
     fn fault(error: &sqlx::Error) -> Fault {
-        let Some(error) = error.as_database_error() else {
+        let Some(number) = number(error) else {
             return match error {
                 sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
                     Fault::Unknown
@@ -128,9 +154,6 @@ impl Store for MySql {
                 _ => Fault::Refused,
             };
         };
-        let number = error
-            .try_downcast_ref::<MySqlDatabaseError>()
-            .map_or(0, MySqlDatabaseError::number);
         match number {
             1062 => Fault::Duplicate,
             // A deadlock, also a failed certification at COMMIT; the same of a replication group; a row that is newer
@@ -153,6 +176,27 @@ impl Store for MySql {
     async fn schema_version(pool: &MySqlPool) -> Result<Option<u32>, sqlx::Error> {
         let mut conn = pool.acquire().await?;
         schema_version(&mut conn).await
+    }
+
+    async fn lacks(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
+        let mut conn = pool.acquire().await?;
+        let mut lacks = Vec::new();
+        for (privilege, table, statement) in NEEDED {
+            let probe = format!("EXPLAIN {statement}");
+            match fetch_last(&mut conn, probe).await {
+                // The command, or a column of it, is denied.
+                Err(error) if matches!(number(&error), Some(1142 | 1143)) => lacks.push(format!(
+                    "`{privilege}` is not granted: GRANT {privilege} ON {table} to the user of this connection"
+                )),
+                // A missing table has no engine below either.
+                Err(error) if Self::fault(&error) != Fault::NotMigrated => return Err(error),
+                _ => {}
+            }
+        }
+        for row in raw_sql(UNFIT).fetch_all(&mut *conn).await? {
+            lacks.push(row.try_get(0)?);
+        }
+        Ok(lacks)
     }
 
     async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {
@@ -322,6 +366,15 @@ fn record(row: &MySqlRow) -> Result<Record, sqlx::Error> {
         result_version: row.try_get(2)?,
         body: row.try_get(3)?,
     })
+}
+
+fn number(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?;
+    Some(
+        error
+            .try_downcast_ref::<MySqlDatabaseError>()
+            .map_or(0, MySqlDatabaseError::number),
+    )
 }
 
 async fn schema_version(conn: &mut MySqlConnection) -> Result<Option<u32>, sqlx::Error> {

@@ -158,6 +158,23 @@ impl Store for Sqlite {
         schema_version(&mut conn).await
     }
 
+    async fn lacks(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+        // BEGIN IMMEDIATE succeeds on a file that can't be written; a statement that would write does not.
+        let probe = raw_sql("UPDATE idem_keys SET state = state WHERE FALSE");
+        let Err(error) = probe.execute(pool).await else {
+            return Ok(Vec::new());
+        };
+        match code(&error).map(|code| code & 0xff) {
+            Some(8) => Ok(vec![
+                "the database is read-only: open it with `mode=rw`, and let this user write its file and folder"
+                    .into(),
+            ]),
+            // A missing table; another connection that writes, as this one can then.
+            Some(1 | 5 | 6) => Ok(Vec::new()),
+            _ => Err(error),
+        }
+    }
+
     async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
         let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
         let version = schema_version(&mut tx).await?.unwrap_or(0);
