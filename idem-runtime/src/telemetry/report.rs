@@ -39,3 +39,53 @@ impl fmt::Debug for Report<'_> {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(error: &sqlx::Error) -> [String; 2] {
+        let report = Report(error);
+        [report.to_string(), format!("{report:?}")]
+    }
+
+    #[test]
+    fn what_an_error_quotes_is_not_shown() {
+        for (error, expected) in [
+            (
+                sqlx::Error::Encode("secret".into()),
+                "a value could not be encoded",
+            ),
+            (
+                sqlx::Error::Decode("secret".into()),
+                "a value could not be decoded",
+            ),
+            (
+                sqlx::Error::Protocol("secret".into()),
+                "the server broke the protocol",
+            ),
+            (
+                sqlx::Error::AnyDriverError("secret".into()),
+                "the driver failed",
+            ),
+        ] {
+            assert_eq!(shown(&error), [expected, expected]);
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn a_database_is_known_by_its_code_alone() {
+        use sqlx::{Connection as _, SqliteConnection};
+
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let error = runtime.unwrap().block_on(async {
+            let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+            let statement = sqlx::raw_sql("SELECT secret");
+            statement.execute(&mut conn).await.unwrap_err()
+        });
+        assert!(error.to_string().contains("secret"), "{error}");
+        let expected = "the database refused with 1";
+        assert_eq!(shown(&error), [expected, expected]);
+    }
+}
