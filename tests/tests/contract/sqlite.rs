@@ -112,4 +112,35 @@ mod only_here {
         let executed = deliveries.join_all().await;
         assert_eq!(executed.iter().filter(|executed| **executed).count(), 20);
     }
+
+    /// sqlx runs a batch again that met such a lock, from its start: BEGIN would fail the second time.
+    #[tokio::test]
+    async fn a_claim_that_meets_a_reader_of_its_table_waits_for_it() {
+        let pool = SqlitePoolOptions::new()
+            .connect("sqlite::memory:")
+            .await
+            .unwrap();
+        migrate(&pool).await.unwrap();
+        raw_sql("CREATE TABLE effects (id VARCHAR(64) NOT NULL)")
+            .execute(&pool)
+            .await
+            .unwrap();
+        let mut reader = pool.begin().await.unwrap();
+        let read = raw_sql("SELECT state FROM idem_keys");
+        read.fetch_all(&mut *reader).await.unwrap();
+        let delivery = {
+            let pool = pool.clone();
+            tokio::spawn(async move { apply(&pool, &Order::new("o")).await.unwrap().is_executed() })
+        };
+        let in_use = || pool.size() as usize - pool.num_idle();
+        // Were the reader to go too early, the claim would meet nobody, and pass.
+        while in_use() < 2 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..10_000 {
+            tokio::task::yield_now().await;
+        }
+        reader.commit().await.unwrap();
+        assert!(delivery.await.unwrap());
+    }
 }
