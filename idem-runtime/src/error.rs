@@ -167,9 +167,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Handler(error) => return error.fmt(f),
-            Self::Store(error) => {
-                return write!(f, "the database refused, nothing was committed: {error}");
-            }
+            // What the driver says is the source: some servers quote keys and rows in it.
+            Self::Store(_) => "the database refused or could not be reached, and nothing was committed",
             Self::InFlight => {
                 "an earlier delivery with this key is still running; deliver again later"
             }
