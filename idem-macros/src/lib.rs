@@ -15,13 +15,25 @@ mod tokens;
 
 use proc_macro::TokenStream;
 
-/// Makes an async function effectively-once: see `idem_runtime::idempotent`.
+/// # What it expands to
+///
+/// The first example's handler, as `cargo expand` shows it:
+///
+/// ```text
+#[doc = include_str!("../snapshots/apply_payment.rs")]
+/// ```
 #[proc_macro_attribute]
 pub fn idempotent(args: TokenStream, item: TokenStream) -> TokenStream {
     handler::transform(attr::Macro::Idempotent, args.into(), item.into()).into()
 }
 
-/// Lets an async function emit events in its transaction: see `idem_runtime::outbox`.
+/// # What it expands to
+///
+/// With an `Outbox` parameter, under `#[idempotent]`:
+///
+/// ```text
+#[doc = include_str!("../snapshots/place_order.rs")]
+/// ```
 #[proc_macro_attribute]
 pub fn outbox(args: TokenStream, item: TokenStream) -> TokenStream {
     handler::transform(attr::Macro::Outbox, args.into(), item.into()).into()

@@ -1,4 +1,115 @@
-//! Effectively-once message handlers on sqlx and tokio.
+//! Effectively-once message handlers on [sqlx] and tokio.
+//!
+//! Brokers and webhooks deliver at least once: after a lost acknowledgement, a crash or a rebalance the same message comes
+//! again. This crate makes the handler of a message bear that.
+//!
+//! > A handler annotated with `#[idempotent(key = "...")]` may be delivered any number of times within its retention, in any
+//! > order, concurrently, across crashes. **Its database effect happens once.** Every later delivery gets the stored result of
+//! > the first. Events that it emits exist if and only if the effect does, and are published at least once, with the same
+//! > event ID every time.
+//!
+//! The claim of the key, the effect, the stored result and the events commit in **one** transaction of the database that the effect is in:
+//! PostgreSQL, MySQL, MariaDB or SQLite. There is no lease, no clock, and no state "in progress" that can get stuck: a unique constraint decides.
+//!
+//! # Not promised
+//!
+//! * **Effects outside of that database.** An HTTP call in a handler happens at least once, since the handler runs again after a rollback. Pass a
+//!   deterministic key on, such as the message's ID, or emit an event and make the call in the handler of that event.
+//! * **Duplicates under different keys.** The producer says what is the same message; see [choosing a key](guide::choosing_a_key).
+//! * **Duplicates after retention**, once the key is purged; the default is to remember for ever.
+//! * **Order.** Deliveries may come in any order. (Events of one ordering key are published in order.)
+//! * **What a swallowed error leaves, on SQLite and MySQL.** There a failed statement is undone alone: a handler that ignores its error and says `Ok` commits the rest.
+//!   Use `?`.
+//!
+//! # A first handler
+//!
+//! ```
+//! use idem_runtime::{Outcome, idempotent};
+//! use serde::{Deserialize, Serialize};
+//! use sqlx::{SqliteConnection, SqlitePool};
+//!
+//! struct PaymentCaptured {
+//!     id: String, // minted by the producer: the same on every delivery
+//!     account: i64,
+//!     cents: i64,
+//! }
+//!
+//! #[derive(Debug, PartialEq, Serialize, Deserialize)]
+//! struct Receipt {
+//!     balance: i64,
+//! }
+//!
+//! #[idempotent(key = "event.id")]
+//! async fn apply_payment(tx: &mut SqliteConnection, event: &PaymentCaptured) -> Result<Receipt, sqlx::Error> {
+//!     let balance = sqlx::query_scalar("UPDATE accounts SET balance = balance + $1 WHERE id = $2 RETURNING balance")
+//!         .bind(event.cents)
+//!         .bind(event.account)
+//!         .fetch_one(&mut *tx)
+//!         .await?;
+//!     Ok(Receipt { balance })
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let url = format!("sqlite://{}?mode=rwc", folder.path().join("bank.db").display());
+//! let pool = SqlitePool::connect(&url).await?;
+//! idem_runtime::migrate(&pool).await?; // once, when the service starts
+//! # sqlx::query("CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER)").execute(&pool).await?;
+//! # sqlx::query("INSERT INTO accounts VALUES (1, 0)").execute(&pool).await?;
+//!
+//! let event = PaymentCaptured { id: "evt_1".into(), account: 1, cents: 500 };
+//! assert_eq!(apply_payment(&pool, &event).await?, Outcome::Executed(Receipt { balance: 500 }));
+//! // the same message again: nothing runs, the stored result comes back
+//! assert_eq!(apply_payment(&pool, &event).await?, Outcome::Replayed(Receipt { balance: 500 }));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! When the call returns `Ok`, all of it is committed: acknowledge the message. When it returns an [`Error`], its
+//! [`disposition`](Error::disposition) says whether to deliver again or to put the message aside.
+//!
+//! # Map
+//!
+//! | you want to | take |
+//! |---|---|
+//! | handle each message once | [`idempotent`](macro@idempotent), [`Outcome`], [`Error`] |
+//! | say what identifies a message | [`Key`](trait@Key) and `#[derive(Key)]`, [`ContentHash`] |
+//! | say which errors are permanent | [`Classify`], [`Disposition`] |
+//! | publish events | [`outbox`](macro@outbox), [`Outbox`], [`Event`](trait@Event) and `#[derive(Event)]` |
+//! | call a handler with a pool, or in a transaction of yours | [`Begin`] |
+//! | take handlers as types, in a consumer of yours | [`Handler`], [`Received`] |
+//! | create, check and clean the tables | [`migrate`], [`verify`], [`purge`] |
+//! | see a change of a contract in the diff | [`contracts!`] |
+//! | understand what happens when | [`guide`] |
+//!
+//! # Features
+//!
+//! No database is on by default; turn on yours. Features only add.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `macros` (default) | `#[idempotent]`, `#[outbox]`, `#[derive(Event)]`, `#[derive(Key)]` |
+//! | `postgres` | PostgreSQL 15 and later, also behind PgBouncer |
+//! | `mysql` | MySQL 8, MariaDB 10.6 and later |
+//! | `sqlite` | SQLite 3.40 and later |
+//! | `metrics` | counts and durations for the crate `metrics` |
+//! | `opentelemetry` | `traceparent` in events, OpenTelemetry names on spans |
+//!
+//! # What holds at every crash point
+//!
+//! 1. **A duplicate is told by our claim alone.** A unique violation in your own tables is your error, and never mistaken for a duplicate delivery.
+//! 2. **`Ok` means committed, all of it.** A swallowed SQL error, a COMMIT or ROLLBACK inside the handler, a nested transaction that leaked, DDL on MySQL: each ends as
+//!    an [`Error`], and never as a success whose effect is missing.
+//! 3. **Dropping the future is safe** at any await: no half effect, and no open transaction that goes back to the pool. (On a bare connection the second half can't be kept;
+//!    see [`Begin`].)
+//! 4. **Duplicates do not drain the pool.** While the first delivery runs, the others of this process wait without a connection. Every wait is bounded.
+//! 5. **A stored result that can't be read is an error**, never a second execution and never an empty success.
+//!
+//! The [table of crash points](guide::crash_points) says for each line of a call what is in the database if it ends there.
+
+// The pages link to the macros.
+#![cfg_attr(not(feature = "macros"), allow(rustdoc::broken_intra_doc_links))]
 
 // The name under which the macros' expansions find this crate, in its own tests too.
 #[allow(unused_extern_crates)]
@@ -11,6 +122,17 @@ mod conflict;
 mod contract;
 mod error;
 mod event;
+// Its examples need every database.
+#[cfg(any(
+    not(doctest),
+    all(
+        feature = "macros",
+        feature = "postgres",
+        feature = "mysql",
+        feature = "sqlite"
+    )
+))]
+pub mod guide;
 mod handler;
 mod in_flight;
 mod key;
@@ -32,8 +154,18 @@ pub use contract::DoubledScope;
 pub use error::{Classify, Disposition, Error};
 pub use event::{Emits, Event, EventId, EventSet, OrderingKey};
 pub use handler::Handler;
+/// Declares the topic, the type and the ordering key of an event: see the trait.
 #[cfg(feature = "macros")]
-pub use idem_macros::{Event, Key, idempotent, outbox};
+pub use idem_macros::Event;
+/// Makes a newtype a key, stored as what it wraps: see the trait.
+#[cfg(feature = "macros")]
+pub use idem_macros::Key;
+#[cfg(feature = "macros")]
+#[doc = include_str!("../docs/idempotent.md")]
+pub use idem_macros::idempotent;
+#[cfg(feature = "macros")]
+#[doc = include_str!("../docs/outbox.md")]
+pub use idem_macros::outbox;
 pub use key::{ContentHash, Key, KeyWriter};
 pub use message::{Headers, Message, Received};
 pub use outbox::Outbox;

@@ -1,0 +1,32 @@
+//! How to use it, and what it does when things go wrong: one page a question.
+//!
+//! | page | the question |
+//! |---|---|
+//! | [`choosing_a_key`] | What says that two deliveries are the same? |
+//! | [`replay_and_errors`] | What does a duplicate get, and what do I do with an error? |
+//! | [`joining_a_transaction`] | How does a handler take part in a transaction that I opened? |
+//! | [`the_outbox`] | How do I publish an event if and only if the effect is there? |
+//! | [`retention`] | How long must a key be remembered? |
+//! | [`migrations_and_deploys`] | How do the tables, the code and old messages change together? |
+//! | [`operating`] | What do I watch, schedule and configure? |
+//! | [`crash_points`] | What is in the database after a crash at this line? |
+//! | [`why_not`] | Why not locks, Redis, or two-phase commit? |
+
+macro_rules! pages {
+    ($($name:ident)*) => {$(
+        #[doc = include_str!(concat!("../docs/", stringify!($name), ".md"))]
+        pub mod $name {}
+    )*};
+}
+
+pages! {
+    choosing_a_key
+    replay_and_errors
+    joining_a_transaction
+    the_outbox
+    retention
+    migrations_and_deploys
+    operating
+    crash_points
+    why_not
+}
