@@ -4,6 +4,8 @@
 //! for all. Where a database can't keep a law, its module says which and why. The doc of each test names the cure
 //! without which it fails.
 
+#![allow(clippy::duplicate_mod)]
+
 mod mariadb;
 mod postgres;
 mod sqlite;
