@@ -116,10 +116,12 @@
 extern crate self as idem_runtime;
 
 mod begin;
+pub mod broker;
 mod call;
 mod codec;
 mod conflict;
 mod contract;
+mod dead_letters;
 mod error;
 mod event;
 // Its examples need every database.
@@ -139,6 +141,8 @@ mod key;
 mod message;
 mod outbox;
 mod outcome;
+mod publisher;
+mod relay;
 mod returned;
 mod run;
 mod schema;
@@ -151,6 +155,7 @@ mod verify;
 
 pub use begin::Begin;
 pub use contract::DoubledScope;
+pub use dead_letters::{DeadLetter, Replay, count_dead_letters, dead_letters, replay_dead_letters};
 pub use error::{Classify, Disposition, Error};
 pub use event::{Emits, Event, EventId, EventSet, OrderingKey};
 pub use handler::Handler;
@@ -170,6 +175,8 @@ pub use key::{ContentHash, Key, KeyWriter};
 pub use message::{Headers, Message, Received};
 pub use outbox::Outbox;
 pub use outcome::Outcome;
+pub use publisher::{PublishError, Publisher};
+pub use relay::{Relay, RelayError, Relayed};
 pub use schema::{Purged, migrate, purge};
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;

@@ -17,10 +17,15 @@ use crate::outbox::Row;
 
 #[cfg(feature = "mysql")]
 mod mysql;
+mod outlet;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+
+pub(crate) use outlet::{
+    Backlog, Burial, Buried, Filter, Lease, Limit, Outlet, Retry, Settlement, Stored,
+};
 
 /// A database that keeps the claims and the outbox: PostgreSQL, MySQL/MariaDB, SQLite.
 ///

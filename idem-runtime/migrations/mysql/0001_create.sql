@@ -28,10 +28,12 @@ CREATE TABLE IF NOT EXISTS idem_outbox (
     headers      LONGTEXT    CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     created_at   DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
     attempts     INT         NOT NULL DEFAULT 0,
-    due_at       DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+    -- Not before this time again; NULL unless the last attempt failed. It holds back its ordering key until then.
+    retry_at     DATETIME(6),
     last_error   TEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,
     published_at DATETIME(6),
     UNIQUE INDEX idem_outbox_id (id),
+    INDEX idem_outbox_retry (retry_at),
     -- Both what is pending, in order of seq, and what was published, in order of time.
     INDEX idem_outbox_published (published_at, seq)
 ) ENGINE = InnoDB;

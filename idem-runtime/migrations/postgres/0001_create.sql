@@ -28,12 +28,14 @@ CREATE TABLE idem_outbox (
     headers      text        NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     attempts     integer     NOT NULL DEFAULT 0,
-    due_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- Not before this time again; NULL unless the last attempt failed. It holds back its ordering key until then.
+    retry_at     timestamptz,
     last_error   text,
     published_at timestamptz
 );
 
 CREATE INDEX idem_outbox_pending ON idem_outbox (seq) WHERE published_at IS NULL;
+CREATE INDEX idem_outbox_retry ON idem_outbox (key, retry_at) WHERE retry_at IS NOT NULL;
 CREATE INDEX idem_outbox_published ON idem_outbox (published_at) WHERE published_at IS NOT NULL;
 
 -- Events that failed to be published too often; they can be replayed from here.

@@ -29,12 +29,14 @@ CREATE TABLE idem_outbox (
     headers      TEXT    NOT NULL,
     created_at   INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000),
     attempts     INTEGER NOT NULL DEFAULT 0,
-    due_at       INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000),
+    -- Not before this time again; NULL unless the last attempt failed. It holds back its ordering key until then.
+    retry_at     INTEGER,
     last_error   TEXT,
     published_at INTEGER
 ) STRICT;
 
 CREATE INDEX idem_outbox_pending ON idem_outbox (seq) WHERE published_at IS NULL;
+CREATE INDEX idem_outbox_retry ON idem_outbox (key, retry_at) WHERE retry_at IS NOT NULL;
 CREATE INDEX idem_outbox_published ON idem_outbox (published_at) WHERE published_at IS NOT NULL;
 
 -- Events that failed to be published too often; they can be replayed from here.

@@ -12,6 +12,8 @@
 //!
 //! An error of any other kind undoes its own statement alone, so a handler that swallows it commits the rest.
 
+mod outlet;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

@@ -1,0 +1,133 @@
+//! Events as JSON lines, on standard output or in a file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::cloud_events::Json;
+use crate::message::Message;
+use crate::publisher::{PublishError, Publisher};
+
+/// Writes each event as one line: an object in the JSON event format of CloudEvents (`JSON lines`).
+///
+/// A batch is written at once and confirmed when all of it is safe; if that fails, all of it comes again.
+#[derive(Clone, Debug)]
+pub struct JsonLines {
+    target: Target,
+    source: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    Stdout,
+    File(PathBuf),
+}
+
+impl JsonLines {
+    /// To standard output. Confirmed when it is flushed, so whoever reads the pipe may still lose it.
+    pub const fn stdout() -> Self {
+        Self {
+            target: Target::Stdout,
+            source: None,
+        }
+    }
+
+    /// To the end of a file, which is created if it is not there. Confirmed when it is on disk (`fdatasync`).
+    ///
+    /// While it writes, the file is locked against other writers of this type. A line that a crash or a full disk cut
+    /// short is removed before the next one is written: its event was not confirmed, and comes again.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self {
+            target: Target::File(path.into()),
+            source: None,
+        }
+    }
+
+    /// The attribute `source` of each event, a URI reference that names this producer. Without it, the topic.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl Publisher for JsonLines {
+    async fn publish(&self, messages: &[Message]) -> Vec<Result<(), PublishError>> {
+        let mut lines = Vec::new();
+        for message in messages {
+            let json = Json {
+                message,
+                source: self.source.as_deref(),
+            };
+            serde_json::to_writer(&mut lines, &json).expect("strings and valid JSON serialize");
+            lines.push(b'\n');
+        }
+        let target = self.target.clone();
+        let written = tokio::task::spawn_blocking(move || target.write(&lines)).await;
+        let verdict = match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(PublishError::retryable(error.to_string())),
+            Err(error) => Err(PublishError::retryable(error.to_string())),
+        };
+        vec![verdict; messages.len()]
+    }
+}
+
+impl Target {
+    fn write(&self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(lines)?;
+                stdout.flush()
+            }
+            Self::File(path) => append(path, lines),
+        }
+    }
+}
+
+/// Opened each time, so that a file which was moved away (rotated) is begun anew.
+fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
+    let is_new = !path.exists();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)?;
+    file.lock()?;
+    let end = whole_lines(&mut file)?;
+    file.set_len(end)?;
+    let written = file.write_all(lines).and_then(|()| file.sync_data());
+    if written.is_err() {
+        // Best effort: the next writer removes what is left of a line, and whole lines are events that come twice.
+        let _ = file.set_len(end);
+    } else if is_new {
+        sync_folder(path);
+    }
+    written
+}
+
+/// Where the last whole line ends.
+fn whole_lines(file: &mut File) -> io::Result<u64> {
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let mut chunk = [0; 4096];
+    while end > 0 {
+        let start = end.saturating_sub(chunk.len() as u64);
+        let part = &mut chunk[..usize::try_from(end - start).expect("at most a chunk")];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(part)?;
+        if let Some(last) = part.iter().rposition(|&byte| byte == b'\n') {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// Makes the name of a new file as durable as its content, where the system can.
+fn sync_folder(path: &Path) {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+}

@@ -1,0 +1,271 @@
+//! One run of a relay: take the lease, fetch, publish, mark, again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Pool;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::connection::Guarded;
+use super::error::RelayError;
+use super::lease::Tenure;
+use super::verdict::Place;
+use super::{Options, Relayed};
+use crate::message::Message;
+use crate::publisher::{PublishError, Publisher};
+use crate::store::{Backlog, Fault, Outlet, Settlement, Stored};
+use crate::unlogged::unlogged;
+
+/// How long a relay that can't reach its database waits at most before it tries again.
+const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often one statement is tried that other writers keep from running.
+const ATTEMPTS: u32 = 5;
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// When it is told to.
+    Shutdown,
+    /// When nothing is left to publish.
+    Empty,
+}
+
+pub(super) struct Worker<DB: Outlet, P> {
+    pool: Pool<DB>,
+    publisher: Arc<P>,
+    options: Options,
+    until: Until,
+    tenure: Tenure<DB>,
+    relayed: Relayed,
+}
+
+/// What one round did.
+enum Round {
+    /// Something was published or failed: there may be more.
+    Worked,
+    /// There is nothing to publish now, by this relay.
+    Idle(Backlog),
+}
+
+impl<DB: Outlet, P: Publisher> Worker<DB, P> {
+    pub(super) fn new(pool: Pool<DB>, publisher: Arc<P>, options: Options, until: Until) -> Self {
+        Self {
+            tenure: Tenure::new(pool.clone(), options.lease),
+            pool,
+            publisher,
+            options,
+            until,
+            relayed: Relayed::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<Relayed, RelayError> {
+        let ended = self.rounds(&shutdown).await;
+        self.tenure.release().await;
+        ended.map(|()| self.relayed)
+    }
+
+    async fn rounds(&mut self, shutdown: &CancellationToken) -> Result<(), RelayError> {
+        let mut reached = false;
+        let mut failures = 0;
+        while !shutdown.is_cancelled() {
+            let pause = match self.round().await {
+                Ok(Round::Worked) => {
+                    (reached, failures) = (true, 0);
+                    continue;
+                }
+                Ok(Round::Idle(Backlog::Empty)) if self.until == Until::Empty => return Ok(()),
+                Ok(Round::Idle(backlog)) => {
+                    (reached, failures) = (true, 0);
+                    match backlog {
+                        Backlog::Waiting(retry) => retry.min(self.options.poll_interval),
+                        Backlog::Empty | Backlog::Due => self.options.poll_interval,
+                    }
+                }
+                Err(RelayError::Store(error)) if self.survives(&error, reached, failures) => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "the relay can't reach its database");
+                    self.options
+                        .poll_interval
+                        .saturating_mul(1 << failures.min(16))
+                        .min(LONGEST_OUTAGE_PAUSE)
+                }
+                Err(error) => return Err(error),
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = sleep(pause) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether to go on after an error of the database. A service lives through the outages of a database that it
+    /// has reached once; before that, and in a job, an error is more likely to be a mistake in the set-up.
+    fn survives(&self, error: &sqlx::Error, reached: bool, failures: u32) -> bool {
+        match self.until {
+            Until::Shutdown if reached => true,
+            _ => is_contention::<DB>(error) && failures < ATTEMPTS,
+        }
+    }
+
+    async fn round(&mut self) -> Result<Round, RelayError> {
+        if !self.tenure.ensure().await.map_err(refused::<DB>)? {
+            return Ok(Round::Idle(self.backlog_of_others().await?));
+        }
+        let stored = self.pending().await?;
+        if stored.is_empty() {
+            return Ok(Round::Idle(self.backlog().await?));
+        }
+        let (places, messages, mut settlement) = sort(stored);
+        let Some(verdicts) = self.publish(&messages).await? else {
+            // Another relay publishes these.
+            return Ok(Round::Idle(Backlog::Due));
+        };
+        let judged = self
+            .options
+            .policy
+            .judge(&messages, &places, verdicts, &mut rand::rng());
+        settlement.published = judged.published;
+        settlement.retries = judged.retries;
+        settlement.burials.extend(judged.burials);
+        drop(messages);
+        if self.settle(&settlement).await? {
+            self.relayed.published += settlement.published.len() as u64;
+            self.relayed.failed += settlement.retries.len() as u64;
+            self.relayed.dead_lettered += settlement.burials.len() as u64;
+        }
+        Ok(Round::Worked)
+    }
+
+    async fn pending(&self) -> Result<Vec<Stored>, RelayError> {
+        let mut conn = Guarded::acquire(&self.pool).await.map_err(refused::<DB>)?;
+        let pending = DB::pending(conn.connection(), self.options.limit).await;
+        conn.done(pending).map_err(refused::<DB>)
+    }
+
+    async fn backlog(&self) -> Result<Backlog, RelayError> {
+        let mut conn = Guarded::acquire(&self.pool).await.map_err(refused::<DB>)?;
+        let backlog = DB::backlog(conn.connection()).await;
+        conn.done(backlog).map_err(refused::<DB>)
+    }
+
+    /// A relay that stands by asks only if the answer could end its run.
+    async fn backlog_of_others(&self) -> Result<Backlog, RelayError> {
+        match self.until {
+            Until::Shutdown => Ok(Backlog::Due),
+            Until::Empty => match self.backlog().await? {
+                Backlog::Empty => Ok(Backlog::Empty),
+                // The other one's retries are no reason to ask more often.
+                _ => Ok(Backlog::Due),
+            },
+        }
+    }
+
+    /// Publishes and keeps the lease meanwhile. `None`: the lease is lost, and with it the batch.
+    async fn publish(
+        &mut self,
+        messages: &[Message],
+    ) -> Result<Option<Vec<Result<(), PublishError>>>, RelayError> {
+        if messages.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        if Instant::now() >= self.tenure.until() {
+            return Ok(None);
+        }
+        let span = tracing::debug_span!(
+            "publish",
+            otel.kind = "producer",
+            messaging.operation.type = "send",
+            messaging.batch.message_count = messages.len(),
+        );
+        let verdicts = tokio::select! {
+            biased;
+            verdicts = self.publisher.publish(messages).instrument(span) => verdicts,
+            () = self.tenure.keep() => return Ok(None),
+        };
+        if verdicts.len() == messages.len() {
+            Ok(Some(verdicts))
+        } else {
+            Err(RelayError::Verdicts {
+                publisher: std::any::type_name::<P>(),
+                messages: messages.len(),
+                verdicts: verdicts.len(),
+            })
+        }
+    }
+
+    /// Marks what was published. Tried again while the lease lasts: what is not marked is published once more.
+    async fn settle(&mut self, settlement: &Settlement) -> Result<bool, RelayError> {
+        let deadline = self.tenure.until();
+        let mut failures = 0;
+        loop {
+            let asked = Instant::now();
+            match self.settle_once(settlement).await {
+                Ok(held) => {
+                    self.tenure.note(asked, held);
+                    return Ok(held);
+                }
+                Err(error) => {
+                    failures += 1;
+                    let pause = Duration::from_millis(50) * failures;
+                    if Instant::now() + pause >= deadline {
+                        return Err(refused::<DB>(error));
+                    }
+                    tracing::warn!(%error, failures, "published, but not yet marked");
+                    sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    async fn settle_once(&self, settlement: &Settlement) -> Result<bool, sqlx::Error> {
+        let mut conn = Guarded::acquire(&self.pool).await?;
+        let settled = unlogged(DB::settle(
+            conn.connection(),
+            self.tenure.lease(),
+            settlement,
+        ))
+        .await;
+        conn.done(settled)
+    }
+}
+
+/// Parts what can be sent from what is not even a message.
+fn sort(stored: Vec<Stored>) -> (Vec<Place>, Vec<Message>, Settlement) {
+    let mut settlement = Settlement::default();
+    let mut places = Vec::with_capacity(stored.len());
+    let mut messages = Vec::with_capacity(stored.len());
+    for event in stored {
+        let place = Place {
+            seq: event.seq,
+            attempts: event.attempts,
+        };
+        let id = event.id;
+        match event.into_message() {
+            Ok(message) => {
+                places.push(place);
+                messages.push(message);
+            }
+            Err(reason) => {
+                tracing::error!(messaging.message.id = %id, reason, "can't be sent, now a dead letter");
+                settlement.bury_unread(&place, place.attempts, reason);
+            }
+        }
+    }
+    (places, messages, settlement)
+}
+
+fn is_contention<DB: Outlet>(error: &sqlx::Error) -> bool {
+    matches!(DB::fault(error), Fault::Conflict | Fault::TimedOut)
+}
+
+fn refused<DB: Outlet>(error: sqlx::Error) -> RelayError {
+    match DB::fault(&error) {
+        Fault::NotMigrated => RelayError::NotMigrated,
+        _ => RelayError::Store(error),
+    }
+}

@@ -1,0 +1,216 @@
+//! What a database must do for the relay.
+
+use std::fmt;
+use std::future::Future;
+use std::time::{Duration, SystemTime};
+
+use uuid::Uuid;
+
+use super::Store;
+use crate::event::EventId;
+use crate::message::Message;
+
+/// The outbox as the relay reads and settles it, and the dead letters.
+///
+/// After an error that the server told, each method leaves the connection as a pool hands it out.
+#[doc(hidden)]
+pub trait Outlet: Store {
+    /// Takes the lease if it is free or has expired, or renews it; by the database's clock. `false`: another relay has it.
+    fn hold(
+        conn: &mut Self::Connection,
+        lease: Lease,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
+    /// Frees the lease, if it is still this owner's.
+    fn release(
+        conn: &mut Self::Connection,
+        owner: Uuid,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// The oldest events that may be published now, in order: unpublished, not waiting for a retry, and of no key
+    /// that an event which waits holds back. One snapshot and one clock decide for all of them.
+    fn pending(
+        conn: &mut Self::Connection,
+        limit: Limit,
+    ) -> impl Future<Output = Result<Vec<Stored>, sqlx::Error>> + Send;
+
+    /// What is left when [`pending`](Self::pending) gives nothing.
+    fn backlog(
+        conn: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Backlog, sqlx::Error>> + Send;
+
+    /// Renews the lease and marks, in one transaction and only if the lease is still this owner's. `false`: it is
+    /// not, and nothing is marked. Doing it twice does no more than once.
+    fn settle(
+        conn: &mut Self::Connection,
+        lease: Lease,
+        settlement: &Settlement,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
+    /// How many dead letters there are.
+    fn count_buried(
+        conn: &mut Self::Connection,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+
+    /// The dead letters after this `seq`, in order.
+    fn buried(
+        conn: &mut Self::Connection,
+        after: i64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<Buried>, sqlx::Error>> + Send;
+
+    /// Moves at most `limit` dead letters back into the outbox, in order; how many.
+    fn exhume(
+        conn: &mut Self::Connection,
+        filter: Filter<'_>,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
+}
+
+/// The row of `idem_relay` whose owner publishes.
+pub(crate) const LEASE: &str = "outbox";
+
+/// Who wants the lease, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    pub(crate) owner: Uuid,
+    pub(crate) length: Duration,
+}
+
+/// How much one batch may hold. The last event may exceed the bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    pub(crate) events: u32,
+    pub(crate) bytes: u64,
+}
+
+/// An event as it stands in a table.
+#[derive(Clone)]
+pub struct Stored {
+    pub(crate) seq: i64,
+    pub(crate) attempts: u32,
+    pub(crate) id: Uuid,
+    pub(crate) topic: String,
+    pub(crate) key: Option<String>,
+    pub(crate) kind: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) content_type: String,
+    pub(crate) headers: String,
+    pub(crate) created_at: SystemTime,
+}
+
+/// Shows neither the payload nor the keys.
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored")
+            .field("seq", &self.seq)
+            .field("id", &self.id)
+            .field("topic", &self.topic)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stored {
+    /// The message, or why it can't be one.
+    pub(crate) fn into_message(self) -> Result<Message, &'static str> {
+        let headers = serde_json::from_str(&self.headers)
+            .map_err(|_| "its headers are not a JSON object of strings")?;
+        Ok(Message {
+            id: EventId::new(self.id),
+            topic: self.topic,
+            key: self.key,
+            kind: self.kind,
+            payload: self.payload,
+            content_type: self.content_type,
+            headers,
+            created_at: self.created_at,
+        })
+    }
+}
+
+/// What is left to publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// Nothing.
+    Empty,
+    /// Something that may be published now.
+    Due,
+    /// Only what waits for a retry, the first of it this long.
+    Waiting(Duration),
+}
+
+impl Backlog {
+    /// From whether anything is unpublished, and the milliseconds to the first retry.
+    pub(crate) fn of(unpublished: bool, first_retry_in_ms: Option<i64>) -> Self {
+        match (unpublished, first_retry_in_ms) {
+            (false, _) => Self::Empty,
+            (true, Some(ms @ 1..)) => Self::Waiting(Duration::from_millis(ms.unsigned_abs())),
+            (true, _) => Self::Due,
+        }
+    }
+}
+
+/// How the events of one batch ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Settlement {
+    /// Confirmed.
+    pub(crate) published: Vec<i64>,
+    /// Tried again later.
+    pub(crate) retries: Vec<Retry>,
+    /// Given up.
+    pub(crate) burials: Vec<Burial>,
+}
+
+/// A failed attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Retry {
+    pub(crate) seq: i64,
+    /// How often it has failed now.
+    pub(crate) attempts: u32,
+    pub(crate) delay: Duration,
+    pub(crate) reason: String,
+}
+
+/// A last attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Burial {
+    pub(crate) seq: i64,
+    /// How often it has failed now.
+    pub(crate) attempts: u32,
+    pub(crate) reason: String,
+}
+
+/// A row of `idem_dead_letters`.
+#[derive(Debug)]
+pub struct Buried {
+    pub(crate) event: Stored,
+    pub(crate) reason: String,
+    pub(crate) died_at: SystemTime,
+}
+
+/// Which dead letters.
+#[derive(Clone, Copy, Debug)]
+pub enum Filter<'a> {
+    /// All of them.
+    All,
+    /// Those of one topic.
+    Topic(&'a str),
+    /// These.
+    Ids(&'a [EventId]),
+}
+
+/// A time from a database's microseconds since 1970.
+pub(crate) fn time(micros: i64) -> SystemTime {
+    let distance = Duration::from_micros(micros.unsigned_abs());
+    if micros < 0 {
+        SystemTime::UNIX_EPOCH - distance
+    } else {
+        SystemTime::UNIX_EPOCH + distance
+    }
+}
+
+/// `1, 2, 3`
+pub(crate) fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+    items.join(", ")
+}

@@ -1,0 +1,84 @@
+//! Events as lines of a file.
+
+use std::fs;
+use std::path::Path;
+
+use idem_runtime::broker::JsonLines;
+use serde_json::Value;
+
+use crate::sqlite::Bed;
+use crate::sqlite::suite::{emit, relay};
+
+fn numbers(path: &Path) -> Vec<u64> {
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines
+        .map(|event: Value| event["data"]["n"].as_u64().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn each_event_is_one_line_at_the_end_of_the_file() {
+    let bed = Bed::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    let relay = relay(
+        &bed.pool,
+        JsonLines::file(&path).source("https://shop.example/orders"),
+    );
+    let ids = emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    relay.drain().await.unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let mut first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let time = first["time"].take();
+    assert!(time.as_str().unwrap().ends_with('Z'), "{time}");
+    assert_eq!(
+        first,
+        serde_json::json!({
+            "specversion": "1.0", "id": ids[0].to_string(), "source": "https://shop.example/orders",
+            "type": "Happened", "time": null, "topic": "happenings", "partitionkey": "a",
+            "datacontenttype": "application/json", "data": {"key": "a", "n": 1},
+        })
+    );
+    emit(&bed.pool, &[(None, 3)]).await.unwrap();
+    relay.drain().await.unwrap();
+    assert_eq!(numbers(&path), [1, 2, 3]);
+}
+
+/// Cure: what is left of a line without its end is cut off before the next one is written.
+#[tokio::test]
+async fn a_line_that_a_crash_cut_short_does_not_spoil_the_next() {
+    let bed = Bed::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    let relay = relay(&bed.pool, JsonLines::file(&path));
+    emit(&bed.pool, &[(None, 1)]).await.unwrap();
+    relay.drain().await.unwrap();
+    let whole = fs::read(&path).unwrap();
+    // Longer than what is read at once.
+    let torn = [whole.clone(), vec![b'{'; 10_000]].concat();
+    fs::write(&path, torn).unwrap();
+    emit(&bed.pool, &[(None, 2)]).await.unwrap();
+    relay.drain().await.unwrap();
+    assert_eq!(numbers(&path), [1, 2]);
+    assert!(fs::read(&path).unwrap().starts_with(&whole));
+}
+
+/// Cure: an error of the file is a verdict like any other.
+#[tokio::test]
+async fn a_file_that_cant_be_written_is_tried_again() {
+    let bed = Bed::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing");
+    let path = missing.join("events.jsonl");
+    emit(&bed.pool, &[(None, 1)]).await.unwrap();
+    let relay = relay(&bed.pool, JsonLines::file(&path)).max_attempts(2);
+    let relayed = relay.drain().await.unwrap();
+    assert_eq!((relayed.failed, relayed.dead_lettered), (1, 1));
+    fs::create_dir(&missing).unwrap();
+    idem_runtime::replay_dead_letters(&bed.pool, idem_runtime::Replay::All)
+        .await
+        .unwrap();
+    relay.drain().await.unwrap();
+    assert_eq!(numbers(&path), [1]);
+}

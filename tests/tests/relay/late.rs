@@ -1,0 +1,41 @@
+//! Transactions that commit in another order than that of their row numbers.
+
+use super::Bed;
+use super::suite::{emit, relay};
+use crate::receivers::{Log, To};
+
+/// Cure: rows are selected for not being published, and not for being younger than the last one seen.
+#[tokio::test]
+async fn a_row_that_commits_late_is_not_skipped() {
+    let bed = Bed::start().await;
+    let log = Log::new();
+    let relay = relay(&bed.pool, To::all(&log));
+    let mut slow = bed.pool.begin().await.unwrap();
+    emit(&mut slow, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    emit(&bed.pool, &[(Some("a"), 3), (None, 4)]).await.unwrap();
+    relay.drain().await.unwrap();
+    assert_eq!(log.of_key(Some("a")), [3]);
+    slow.commit().await.unwrap();
+    relay.drain().await.unwrap();
+    assert_eq!(log.of_key(Some("a")), [3, 1]);
+    assert_eq!(log.of_key(None), [4, 2]);
+}
+
+/// Cure: only committed rows are read, also where the session reads uncommitted ones.
+#[tokio::test]
+async fn what_is_rolled_back_is_never_published() {
+    let bed = Bed::start().await;
+    let log = Log::new();
+    let relay = relay(&bed.pool, To::all(&log));
+    let mut slow = bed.pool.begin().await.unwrap();
+    emit(&mut slow, &[(Some("a"), 1)]).await.unwrap();
+    let mut dirty = bed.pool.acquire().await.unwrap();
+    sqlx::raw_sql("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+        .execute(&mut *dirty)
+        .await
+        .ok();
+    drop(dirty);
+    relay.drain().await.unwrap();
+    slow.rollback().await.unwrap();
+    assert_eq!(log.all(), []);
+}

@@ -1,0 +1,18 @@
+//! The relay, against real databases and receivers that fail in every way.
+//!
+//! `suite/` is compiled once for each database, against the module that includes it: the same assertions for all.
+//! The doc of each test names the cure without which it fails.
+
+#![allow(
+    clippy::duplicate_mod,
+    reason = "one suite, compiled for each database"
+)]
+
+mod http;
+mod http_server;
+mod json_lines;
+mod mariadb;
+mod pgbouncer;
+mod postgres;
+mod receivers;
+mod sqlite;

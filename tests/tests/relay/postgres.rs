@@ -1,0 +1,80 @@
+//! PostgreSQL.
+
+use std::time::Duration;
+
+use idem_runtime::Relay;
+use idem_tests::server::{self, Database, Options, Postgres};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tokio_util::sync::CancellationToken;
+
+use crate::receivers::{Log, To};
+
+#[path = "late.rs"]
+mod late;
+#[path = "suite/mod.rs"]
+pub(crate) mod suite;
+
+pub(crate) type Conn = sqlx::PgConnection;
+pub(crate) type Pool = PgPool;
+
+pub(crate) struct Bed {
+    pub(crate) pool: Pool,
+    database: Database,
+}
+
+impl Bed {
+    /// The literal of another relay's ID.
+    pub(crate) const THIEF: &str = "'00000000-0000-0000-0000-000000000000'";
+
+    pub(crate) async fn start() -> Self {
+        let bed = Self::empty().await;
+        idem_runtime::migrate(&bed.pool).await.unwrap();
+        bed
+    }
+
+    /// Without our tables.
+    pub(crate) async fn empty() -> Self {
+        let database = server::postgres().database().await;
+        Self {
+            pool: connect(database.url()).await,
+            database,
+        }
+    }
+
+    /// A pool of its own, as another process has it.
+    pub(crate) async fn another_pool(&self) -> Pool {
+        connect(self.database.url()).await
+    }
+}
+
+async fn connect(url: &str) -> Pool {
+    let options = PgPoolOptions::new().max_connections(4);
+    options.connect(url).await.unwrap()
+}
+
+/// Cure: a running relay waits and tries again where a database that it had reached is gone.
+#[tokio::test]
+async fn a_running_relay_survives_a_restart_of_the_database() {
+    let mut server = Postgres::start(Options::default().durable()).await.unwrap();
+    let database = server.database().await;
+    let pool = connect(database.url()).await;
+    idem_runtime::migrate(&pool).await.unwrap();
+    suite::emit(&pool, &[(Some("a"), 1)]).await.unwrap();
+
+    let log = Log::new();
+    let relay = Relay::new(pool.clone(), To::all(&log)).poll_interval(Duration::from_millis(5));
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(relay.run(shutdown.clone()));
+    log.until(|taken| taken.len() == 1).await;
+    server.crash().unwrap();
+    server.restart().await.unwrap();
+    suite::emit(&connect(database.url()).await, &[(Some("a"), 2)])
+        .await
+        .unwrap();
+    log.until(|taken| taken.last().is_some_and(|last| last.n == 2))
+        .await;
+    shutdown.cancel();
+    running.await.unwrap().unwrap();
+    pool.close().await;
+}

@@ -1,0 +1,177 @@
+//! Publishers whose receiver notes what it takes, and fails on demand.
+
+use std::collections::HashSet;
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use idem_runtime::{EventId, Message, PublishError, Publisher};
+use tokio::sync::{Semaphore, watch};
+
+/// A message that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) id: EventId,
+    pub(crate) key: Option<String>,
+    pub(crate) n: u32,
+}
+
+impl Taken {
+    fn of(message: &Message) -> Self {
+        Self {
+            id: message.id,
+            key: message.key.clone(),
+            n: n_of(message),
+        }
+    }
+}
+
+/// The number in the payload.
+pub(crate) fn n_of(message: &Message) -> u32 {
+    let payload: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+    payload["n"].as_u64().unwrap().try_into().unwrap()
+}
+
+/// Everything that a receiver has taken, in order.
+pub(crate) struct Log {
+    taken: Mutex<Vec<Taken>>,
+    changed: watch::Sender<()>,
+}
+
+impl Log {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            taken: Mutex::new(Vec::new()),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    pub(crate) fn take(&self, message: &Message) {
+        self.taken.lock().unwrap().push(Taken::of(message));
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn all(&self) -> Vec<Taken> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    /// The first publication of each event: what a consumer acts on.
+    pub(crate) fn first_of_each(&self) -> Vec<Taken> {
+        let mut seen = HashSet::new();
+        let mut taken = self.all();
+        taken.retain(|taken| seen.insert(taken.id));
+        taken
+    }
+
+    /// The numbers of one key, each at its first publication.
+    pub(crate) fn of_key(&self, key: Option<&str>) -> Vec<u32> {
+        let first = self.first_of_each().into_iter();
+        first
+            .filter(|taken| taken.key.as_deref() == key)
+            .map(|taken| taken.n)
+            .collect()
+    }
+
+    /// Waits until the log looks so.
+    pub(crate) async fn until(&self, condition: impl Fn(&[Taken]) -> bool) {
+        let mut changes = self.changed.subscribe();
+        let reached = async {
+            while !condition(&self.all()) {
+                changes.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached)
+            .await
+            .expect("the receiver never gets there");
+    }
+}
+
+/// Takes in order what `decide` lets through.
+pub(crate) struct To<F> {
+    log: Arc<Log>,
+    decide: F,
+}
+
+impl<F: Fn(&Message) -> Result<(), PublishError> + Send + Sync> To<F> {
+    pub(crate) fn new(log: &Arc<Log>, decide: F) -> Self {
+        Self {
+            log: Arc::clone(log),
+            decide,
+        }
+    }
+}
+
+impl To<fn(&Message) -> Result<(), PublishError>> {
+    /// Everything.
+    pub(crate) fn all(log: &Arc<Log>) -> Self {
+        Self {
+            log: Arc::clone(log),
+            decide: |_| Ok(()),
+        }
+    }
+}
+
+impl<F: Fn(&Message) -> Result<(), PublishError> + Send + Sync> Publisher for To<F> {
+    async fn publish(&self, messages: &[Message]) -> Vec<Result<(), PublishError>> {
+        let mut stopped = HashSet::new();
+        let mut verdicts = Vec::new();
+        for message in messages {
+            // Other tasks run between two messages.
+            tokio::task::yield_now().await;
+            let key = message.key.as_deref();
+            if key.is_some_and(|key| stopped.contains(key)) {
+                verdicts.push(Err(PublishError::held_back()));
+                continue;
+            }
+            let verdict = (self.decide)(message);
+            match &verdict {
+                Ok(()) => self.log.take(message),
+                Err(error) if error.is_permanent() => {}
+                Err(_) => stopped.extend(key),
+            }
+            verdicts.push(verdict);
+        }
+        verdicts
+    }
+}
+
+/// Takes everything and never says so.
+pub(crate) struct Silent(pub(crate) Arc<Log>);
+
+impl Publisher for Silent {
+    async fn publish(&self, messages: &[Message]) -> Vec<Result<(), PublishError>> {
+        for message in messages {
+            self.0.take(message);
+        }
+        pending().await
+    }
+}
+
+/// Takes everything, and gives this verdict on it when it is let.
+pub(crate) struct Gated {
+    pub(crate) log: Arc<Log>,
+    pub(crate) gate: Arc<Semaphore>,
+    pub(crate) verdict: Result<(), PublishError>,
+}
+
+impl Publisher for Gated {
+    async fn publish(&self, messages: &[Message]) -> Vec<Result<(), PublishError>> {
+        for message in messages {
+            self.log.take(message);
+        }
+        self.gate.acquire().await.unwrap().forget();
+        vec![self.verdict.clone(); messages.len()]
+    }
+}
+
+/// Takes everything and forgets a verdict.
+pub(crate) struct Short(pub(crate) Arc<Log>);
+
+impl Publisher for Short {
+    async fn publish(&self, messages: &[Message]) -> Vec<Result<(), PublishError>> {
+        for message in messages {
+            self.0.take(message);
+        }
+        vec![Ok(()); messages.len() - 1]
+    }
+}

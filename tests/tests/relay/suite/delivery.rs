@@ -1,0 +1,217 @@
+//! At least once, and marked only when it is confirmed.
+
+use std::collections::HashSet;
+
+use idem_runtime::{PublishError, RelayError, Relayed};
+use idem_tests::poll::drop_at_pending;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{Bed, emit, execute, relay, unpublished};
+use crate::receivers::{Gated, Log, Short, Silent, Taken, To};
+
+/// Three batches of events with and without a key.
+fn some_events() -> Vec<(Option<&'static str>, u32)> {
+    (0..250)
+        .map(|n| ([Some("a"), Some("b"), None][n as usize % 3], n))
+        .collect()
+}
+
+#[tokio::test]
+async fn everything_is_published_once_under_the_id_that_emit_gave() {
+    let bed = Bed::start().await;
+    let log = Log::new();
+    let relay = relay(&bed.pool, To::all(&log));
+    let events = some_events();
+    let ids = emit(&bed.pool, &events).await.unwrap();
+    let relayed = relay.drain().await.unwrap();
+    assert_eq!(
+        (relayed.published, relayed.failed, relayed.dead_lettered),
+        (250, 0, 0)
+    );
+    let expected: Vec<_> = events
+        .into_iter()
+        .zip(ids)
+        .map(|((key, n), id)| Taken {
+            id,
+            key: key.map(str::to_owned),
+            n,
+        })
+        .collect();
+    assert_eq!(log.all(), expected);
+    assert_eq!(relay.drain().await.unwrap(), Relayed::default());
+    assert_eq!(log.all().len(), 250);
+}
+
+/// Cure: the limit of a batch's bytes.
+#[tokio::test]
+async fn a_batch_is_bounded_in_bytes_and_has_at_least_one_event() {
+    let bed = Bed::start().await;
+    let log = Log::new();
+    emit(&bed.pool, &some_events()).await.unwrap();
+    let gate = std::sync::Arc::new(Semaphore::new(0));
+    let publisher = Gated {
+        log: log.clone(),
+        gate: gate.clone(),
+        verdict: Ok(()),
+    };
+    // Payloads of events without a key have 7 bytes, the others 17.
+    let relay = relay(&bed.pool, publisher).batch_bytes(2);
+    let draining = tokio::spawn(relay.drain());
+    log.until(|taken| !taken.is_empty()).await;
+    assert_eq!(log.all().len(), 1);
+    gate.add_permits(1_000);
+    draining.await.unwrap().unwrap();
+    assert_eq!(log.all().len(), 250);
+}
+
+/// Cure: an event is marked after its verdict, and the lease of a relay that is dropped is freed. The drop hits every
+/// point at which the relay waits, with the publication behind it or before it.
+#[tokio::test]
+async fn a_relay_that_is_dropped_at_any_point_loses_nothing_and_changes_no_id() {
+    let bed = Bed::start().await;
+    let log = Log::new();
+    let relay = relay(&bed.pool, To::all(&log)).batch(2);
+    let mut ids = HashSet::new();
+    let mut expected = Vec::new();
+    for (k, n) in (0..).zip((0..).step_by(3)) {
+        let events = [(Some("a"), n), (Some("a"), n + 1), (None, n + 2)];
+        ids.extend(emit(&bed.pool, &events).await.unwrap());
+        expected.extend([n, n + 1]);
+        let ended = drop_at_pending(k, relay.drain()).await;
+        relay.drain().await.unwrap();
+        assert_eq!(unpublished(&bed.pool).await, 0);
+        if ended.is_some() {
+            break;
+        }
+    }
+    let taken: HashSet<_> = log.all().into_iter().map(|taken| taken.id).collect();
+    assert_eq!(taken, ids);
+    assert_eq!(log.of_key(Some("a")), expected);
+    assert!(
+        log.all().len() > ids.len(),
+        "no drop fell between a publication and its mark"
+    );
+}
+
+/// Cure: the same, for a receiver that has taken the events and never confirmed them.
+#[tokio::test]
+async fn what_was_taken_but_not_confirmed_comes_again_under_its_id() {
+    let bed = Bed::start().await;
+    let log = Log::new();
+    let ids = emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    let crashed = tokio::spawn(relay(&bed.pool, Silent(log.clone())).drain());
+    log.until(|taken| taken.len() == 2).await;
+    crashed.abort();
+    relay(&bed.pool, To::all(&log)).drain().await.unwrap();
+    let taken: Vec<_> = log.all().into_iter().map(|taken| taken.id).collect();
+    assert_eq!(taken, [ids[0], ids[1], ids[0], ids[1]]);
+}
+
+/// Cure: the count of verdicts is compared before any of them is used.
+#[tokio::test]
+async fn a_publisher_that_forgets_a_verdict_is_named_and_nothing_is_marked() {
+    let bed = Bed::start().await;
+    emit(&bed.pool, &[(None, 1), (None, 2)]).await.unwrap();
+    let relay = relay(&bed.pool, Short(Log::new()));
+    for error in [
+        relay.drain().await.unwrap_err(),
+        relay.run(CancellationToken::new()).await.unwrap_err(),
+    ] {
+        let RelayError::Verdicts {
+            publisher,
+            messages: 2,
+            verdicts: 1,
+            ..
+        } = error
+        else {
+            panic!("{error}");
+        };
+        assert!(publisher.ends_with("::Short"), "{publisher}");
+    }
+    assert_eq!(unpublished(&bed.pool).await, 2);
+}
+
+/// Cure: a shutdown is looked for between batches only.
+#[tokio::test]
+async fn a_shutdown_finishes_what_is_in_hand_and_begins_nothing() {
+    let bed = Bed::start().await;
+    let log = Log::new();
+    let gate = std::sync::Arc::new(Semaphore::new(0));
+    let publisher = Gated {
+        log: log.clone(),
+        gate: gate.clone(),
+        verdict: Ok(()),
+    };
+    emit(&bed.pool, &[(None, 1), (None, 2), (None, 3)])
+        .await
+        .unwrap();
+    let shutdown = CancellationToken::new();
+    let relay = relay(&bed.pool, publisher).batch(2);
+    let running = tokio::spawn(relay.run(shutdown.clone()));
+    log.until(|taken| taken.len() == 2).await;
+    shutdown.cancel();
+    gate.add_permits(10);
+    assert_eq!(running.await.unwrap().unwrap().published, 2);
+    assert_eq!(log.of_key(None), [1, 2]);
+    assert_eq!(unpublished(&bed.pool).await, 1);
+}
+
+/// Cure: headers are read one event at a time, after the batch.
+#[tokio::test]
+async fn an_event_that_cant_be_read_becomes_a_dead_letter_and_stops_nothing() {
+    let bed = Bed::start().await;
+    let log = Log::new();
+    emit(&bed.pool, &[(Some("a"), 1), (Some("a"), 2)])
+        .await
+        .unwrap();
+    execute(
+        &bed.pool,
+        "UPDATE idem_outbox SET headers = '[7]' WHERE seq = (SELECT first FROM (SELECT min(seq) AS first FROM idem_outbox) AS x)",
+    )
+    .await;
+    let relayed = relay(&bed.pool, To::all(&log)).drain().await.unwrap();
+    assert_eq!((relayed.published, relayed.dead_lettered), (1, 1));
+    assert_eq!(log.of_key(Some("a")), [2]);
+    let letters = idem_runtime::dead_letters(&bed.pool, 0, 10).await.unwrap();
+    assert_eq!(
+        letters[0].reason,
+        "its headers are not a JSON object of strings"
+    );
+}
+
+#[tokio::test]
+async fn missing_tables_are_told_by_name() {
+    let bed = Bed::empty().await;
+    let relay = relay(&bed.pool, To::all(&Log::new()));
+    for error in [
+        relay.drain().await.unwrap_err(),
+        relay.run(CancellationToken::new()).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, RelayError::NotMigrated), "{error:?}");
+    }
+    let error = idem_runtime::count_dead_letters(&bed.pool)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, idem_runtime::Error::NotMigrated),
+        "{error:?}"
+    );
+}
+
+/// A reason with every character that could end a literal, or can't be stored.
+#[tokio::test]
+async fn any_reason_can_be_stored() {
+    let bed = Bed::start().await;
+    let reason = "it's \"bad\" \\ `so`\n-- 😀 \u{0}; DROP TABLE idem_outbox";
+    emit(&bed.pool, &[(None, 1)]).await.unwrap();
+    let publisher = To::new(&Log::new(), |_| Err(PublishError::retryable(reason)));
+    let relayed = relay(&bed.pool, publisher)
+        .max_attempts(2)
+        .drain()
+        .await
+        .unwrap();
+    assert_eq!((relayed.failed, relayed.dead_lettered), (1, 1));
+    let letters = idem_runtime::dead_letters(&bed.pool, 0, 10).await.unwrap();
+    assert_eq!(letters[0].reason, reason.replace('\0', ""));
+}

@@ -1,0 +1,164 @@
+//! Several relays at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use idem_runtime::PublishError;
+use idem_tests::poll::drop_at_pending;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{Bed, emit, execute, number, relay, unpublished};
+use crate::receivers::{Gated, Log, Silent, To};
+
+/// So often a relay that stands by is polled to see that it does nothing else.
+const MANY: usize = 60;
+
+/// Cure: who publishes holds the lease, and one that is dropped frees it.
+#[tokio::test]
+async fn one_relay_publishes_and_another_takes_over_when_it_is_gone() {
+    let bed = Bed::start().await;
+    let (first_log, log) = (Log::new(), Log::new());
+    emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    let first = tokio::spawn(relay(&bed.pool, Silent(first_log.clone())).drain());
+    first_log.until(|taken| taken.len() == 2).await;
+    let second = relay(&bed.pool, To::all(&log));
+    assert!(drop_at_pending(MANY, second.drain()).await.is_none());
+    assert_eq!(log.all(), []);
+    first.abort();
+    second.drain().await.unwrap();
+    assert_eq!(log.all(), first_log.all());
+}
+
+/// Cure: a lease has an end, by the database's clock. The first relay goes down with its whole runtime, as in a crash:
+/// nothing is freed.
+#[tokio::test]
+async fn the_lease_of_a_relay_that_crashed_ends() {
+    let bed = Bed::start().await;
+    let log = Log::new();
+    emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    let crashing = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let lease = Duration::from_millis(300);
+    let bed = Arc::new(bed);
+    let (its_bed, its_log) = (bed.clone(), log.clone());
+    crashing.spawn(async move {
+        let pool = its_bed.another_pool().await;
+        let relay = relay(&pool, Silent(its_log)).lease(lease);
+        relay.run(CancellationToken::new()).await
+    });
+    log.until(|taken| taken.len() == 2).await;
+    crashing.shutdown_background();
+    assert_eq!(
+        number(&bed.pool, "SELECT count(*) FROM idem_relay").await,
+        1
+    );
+    let relayed = relay(&bed.pool, To::all(&log)).drain().await.unwrap();
+    assert_eq!(relayed.published, 2);
+    assert_eq!(unpublished(&bed.pool).await, 0);
+}
+
+/// Cure: the lease is renewed beside the publisher's work.
+#[tokio::test]
+async fn the_lease_of_a_slow_publisher_is_renewed() {
+    let bed = Bed::start().await;
+    let (slow_log, log) = (Log::new(), Log::new());
+    emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let publisher = Gated {
+        log: slow_log.clone(),
+        gate: gate.clone(),
+        verdict: Ok(()),
+    };
+    let slow = relay(&bed.pool, publisher).lease(Duration::from_secs(1));
+    let slow = tokio::spawn(slow.drain());
+    slow_log.until(|taken| taken.len() == 2).await;
+    // Each renewal moves the end, so after four of them more than one whole lease has passed.
+    let renewals = async {
+        let mut ends = std::collections::HashSet::new();
+        while ends.len() < 5 {
+            ends.insert(end_of_lease(&bed).await);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), renewals)
+        .await
+        .expect("the lease is not renewed");
+    let second = relay(&bed.pool, To::all(&log));
+    assert!(drop_at_pending(MANY, second.drain()).await.is_none());
+    assert_eq!(log.all(), []);
+    gate.add_permits(1);
+    assert_eq!(slow.await.unwrap().unwrap().published, 2);
+}
+
+async fn end_of_lease(bed: &Bed) -> String {
+    use sqlx::Row as _;
+    let row = sqlx::raw_sql("SELECT CAST(expires_at AS char(40)) FROM idem_relay")
+        .fetch_one(&bed.pool)
+        .await
+        .unwrap();
+    row.get(0)
+}
+
+/// Cure: every mark is bound to the owner of the lease. Another relay takes over while the first one's publisher works;
+/// what the first one learns after that is not written.
+#[tokio::test]
+async fn a_relay_that_lost_its_lease_marks_nothing() {
+    for verdict in [Ok(()), Err(PublishError::retryable("no"))] {
+        let bed = Bed::start().await;
+        let log = Log::new();
+        let gate = Arc::new(Semaphore::new(0));
+        let publisher = Gated {
+            log: log.clone(),
+            gate: gate.clone(),
+            verdict,
+        };
+        emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+        let stale = tokio::spawn(relay(&bed.pool, publisher).drain());
+        log.until(|taken| taken.len() == 2).await;
+        let thief = format!("UPDATE idem_relay SET owner = {}", Bed::THIEF);
+        execute(&bed.pool, &thief).await;
+        gate.add_permits(1);
+        // It publishes again only when it has the lease again, and so after it has tried to mark.
+        execute(&bed.pool, "DELETE FROM idem_relay").await;
+        log.until(|taken| taken.len() == 4).await;
+        assert_eq!(unpublished(&bed.pool).await, 2);
+        let touched = "SELECT count(*) FROM idem_outbox WHERE attempts > 0 OR retry_at IS NOT NULL";
+        assert_eq!(number(&bed.pool, touched).await, 0);
+        stale.abort();
+    }
+}
+
+/// Cure: a relay that learns of the loss of its lease drops what is in hand. It does not take a lease that is free
+/// again for its own: another relay had it in between.
+#[tokio::test]
+async fn a_relay_that_lost_its_lease_stops_to_publish() {
+    let bed = Bed::start().await;
+    let (stale_log, log) = (Log::new(), Log::new());
+    emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    let stale = relay(&bed.pool, Silent(stale_log.clone())).lease(Duration::from_millis(300));
+    let stale = tokio::spawn(stale.drain());
+    stale_log.until(|taken| taken.len() == 2).await;
+    execute(&bed.pool, "DELETE FROM idem_relay").await;
+    relay(&bed.pool, To::all(&log)).drain().await.unwrap();
+    // Its publisher never returns: only the loss ends it. Then nothing is left for it to do.
+    assert_eq!(stale.await.unwrap().unwrap().published, 0);
+    assert_eq!(log.all().len(), 2);
+}
+
+/// Cure: the lease is freed at the end of a run.
+#[tokio::test]
+async fn a_relay_that_ends_leaves_no_lease() {
+    let bed = Bed::start().await;
+    emit(&bed.pool, &[(None, 1)]).await.unwrap();
+    relay(&bed.pool, To::all(&Log::new()))
+        .drain()
+        .await
+        .unwrap();
+    assert_eq!(
+        number(&bed.pool, "SELECT count(*) FROM idem_relay").await,
+        0
+    );
+}
