@@ -10,6 +10,7 @@
 //! | [`migrations_and_deploys`] | How do the tables, the code and old messages change together? |
 //! | [`operating`] | What do I watch, schedule and configure? |
 //! | [`crash_points`] | What is in the database after a crash at this line? |
+//! | [`key_encoding`] | Which bytes are a key, and where does an event's ID come from? |
 //! | [`why_not`] | Why not locks, Redis, or two-phase commit? |
 
 macro_rules! pages {
@@ -28,5 +29,6 @@ pages! {
     migrations_and_deploys
     operating
     crash_points
+    key_encoding
     why_not
 }

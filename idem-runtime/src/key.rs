@@ -1,20 +1,7 @@
 //! What identifies a delivery, and the bytes it is stored as.
 //!
-//! # The encoding
-//!
-//! A published format: changing it would make every delivery that is already handled look new.
-//! A key is a tree of parts, written as one tag byte and its body:
-//!
-//! | tag | body | written for |
-//! |---|---|---|
-//! | `0x01` | 16 bytes | a UUID, or text that is one's canonical form |
-//! | `0x02` | UTF-8 | other text; integers in decimal |
-//! | `0x03` | bytes | byte strings, [`ContentHash`] |
-//! | `0x04` | parts, each: LEB128 length, then the part's own tag and body | tuples |
-//! | `0x05` | SHA-256 of any of the above | keys whose encoding is longer than 64 bytes, and every key under `hash_key` |
-//!
-//! So `String` to `Uuid`, or `i32` to `i64`, keeps old keys valid, bytes never meet text, and
-//! `("ab", "c")` never meets `("a", "bc")`.
+//! The encoding is published, in `docs/key_encoding.md`: changing it would make every delivery that was handled look
+//! new.
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -359,14 +346,16 @@ mod tests {
             (hex_of(&-42_i64), "022d3432"),
             (hex_of(b"evt_1".as_slice()), "036576745f31"),
             (hex_of(&("a", 7_u8)), "04020261020237"),
+            (
+                hex_of("x".repeat(64).as_str()),
+                "05cfff4b723b11334231858f695a27c9578379e90d517612b9656d4ce1f8e45009",
+            ),
         ];
+        let published = include_str!("../docs/key_encoding.md");
         for (found, golden) in golden {
             assert_eq!(found, golden);
+            assert!(published.contains(&format!("`{golden}`")), "{golden}");
         }
-        assert_eq!(
-            hex_of("x".repeat(64).as_str()),
-            "05cfff4b723b11334231858f695a27c9578379e90d517612b9656d4ce1f8e45009"
-        );
     }
 
     #[test]
