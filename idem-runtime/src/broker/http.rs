@@ -348,7 +348,7 @@ mod tests {
             headers.insert(RETRY_AFTER, value.parse().unwrap());
             retry_after(&headers)
         };
-        assert_eq!(parse(" 120 "), Duration::from_secs(120));
+        assert_eq!(parse(" 120 "), Duration::from_mins(2));
         assert_eq!(parse("soon"), Duration::ZERO);
         assert_eq!(parse("Wed, 21 Oct 2015 07:28:00 GMT"), Duration::ZERO);
         let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_hours(1));
