@@ -16,6 +16,30 @@ use crate::store::Store;
 /// | `&mut pool_connection` | the call's own, or joined if one is open | all; a dropped call closes the connection |
 /// | `&mut connection` | the call's own, or joined if one is open | a call dropped while it begins leaves a transaction open on it: drop the connection then |
 ///
+/// A function that passes its own origin on is generic over it:
+///
+/// ```
+/// # #[cfg(all(feature = "macros", feature = "sqlite"))]
+/// # mod example {
+/// use idem_runtime::{Begin, Error, Outcome, idempotent};
+/// use sqlx::SqliteConnection;
+///
+/// #[idempotent(key = "id")]
+/// async fn count(tx: &mut SqliteConnection, id: &str) -> Result<i64, sqlx::Error> {
+///     sqlx::query_scalar("UPDATE counters SET n = n + 1 RETURNING n").fetch_one(&mut *tx).await
+/// }
+///
+/// async fn count_order(
+///     origin: impl Begin<SqliteConnection>,
+///     order: i64,
+/// ) -> Result<Outcome<i64>, Error<sqlx::Error>> {
+///     count(origin, &format!("order-{order}")).await
+/// }
+/// # }
+/// ```
+///
+/// What each argument asks of its caller stands in [the guide](crate::guide::joining_a_transaction).
+///
 /// Sealed; implemented for each database whose feature is on.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't open or join a transaction on `{C}`",

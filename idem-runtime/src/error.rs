@@ -8,6 +8,20 @@ use std::fmt;
 /// Messages hold neither keys nor payloads. `E` is the handler's own error type; any
 /// `E: Debug + Display` makes this a [`std::error::Error`], so `anyhow` and `Box<dyn Error>` work as
 /// `E` and around it.
+///
+/// What is in the database after each of them, and what a consumer does, stands in
+/// [the guide](crate::guide::replay_and_errors#the-errors).
+///
+/// ```
+/// use idem_runtime::{Disposition, Error};
+///
+/// let error: Error<std::io::Error> = Error::InFlight;
+/// assert_eq!(error.disposition(), Disposition::Retry);
+///
+/// // the handler's own error, for callers that know what to do with that alone
+/// let error = Error::Handler(std::io::Error::other("the bank is closed"));
+/// assert_eq!(error.into_handler().unwrap().to_string(), "the bank is closed");
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E = Infallible> {

@@ -129,7 +129,16 @@ impl Key for EventId {
     }
 }
 
-/// What orders events: a text of at most 255 bytes, made of any [`Key`].
+/// What orders events, those with the same one being published in order: a text of at most 255 bytes, made of any [`Key`].
+///
+/// ```
+/// use idem_runtime::OrderingKey;
+///
+/// // as with keys, an ID is the same whether it is text or a UUID
+/// let id = uuid::Uuid::nil();
+/// assert_eq!(OrderingKey::of(&id), OrderingKey::of("00000000-0000-0000-0000-000000000000"));
+/// assert_ne!(OrderingKey::of(&("a", 1)), OrderingKey::of(&("a", 2)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OrderingKey(String);
 

@@ -11,6 +11,38 @@ use crate::outcome::Outcome;
 
 /// Implemented by the unit struct that `#[idempotent(handler = ApplyPayment)]` emits.
 ///
+/// ```
+/// # #[cfg(all(feature = "macros", feature = "sqlite"))]
+/// # mod example {
+/// use idem_runtime::{Handler, Received, idempotent};
+/// use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+///
+/// pub struct Payment {
+///     id: String,
+///     cents: i64,
+/// }
+///
+/// #[idempotent(key = "payment.id", handler = ApplyPayment)]
+/// pub async fn apply_payment(tx: &mut SqliteConnection, payment: &Payment) -> Result<(), sqlx::Error> {
+///     sqlx::query("UPDATE accounts SET cents = cents + $1").bind(payment.cents).execute(&mut *tx).await?;
+///     Ok(())
+/// }
+///
+/// /// Whether to acknowledge.
+/// async fn deliver<H: Handler<Database = Sqlite, Context = ()>>(
+///     pool: &SqlitePool,
+///     received: &Received<H::Message>,
+/// ) -> bool {
+///     H::call(pool, received, &()).await.is_ok()
+/// }
+///
+/// async fn example(pool: &SqlitePool) -> bool {
+///     let payment = Payment { id: "p-1".into(), cents: 500 };
+///     deliver::<ApplyPayment>(pool, &Received::new("evt_1", payment)).await
+/// }
+/// # }
+/// ```
+///
 /// The call's future has no `Send` bound, so that a body which is not `Send` is reported where it is spawned.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
@@ -34,7 +66,7 @@ pub trait Handler {
     /// The namespace of its keys.
     const SCOPE: &'static str;
 
-    /// Handles one delivery.
+    /// Handles one delivery; ends as the function does, see [`Outcome`] and [`Error`].
     fn call<B: Begin<<Self::Database as Database>::Connection>>(
         begin: B,
         message: &Received<Self::Message>,

@@ -26,6 +26,27 @@ pub(crate) const VERBATIM: usize = 64;
 /// #[derive(Key)]
 /// struct OrderId(uuid::Uuid);
 /// ```
+///
+/// By hand, for a type of several fields, as one part or as a tuple of parts:
+///
+/// ```
+/// use idem_runtime::{Key, KeyWriter};
+///
+/// struct InvoiceNumber {
+///     year: u16,
+///     number: u32,
+/// }
+///
+/// impl Key for InvoiceNumber {
+///     fn name() -> String {
+///         "InvoiceNumber".into()
+///     }
+///
+///     fn write(&self, out: &mut KeyWriter) {
+///         out.tuple(&[&self.year, &self.number]);
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a stable key",
     label = "not a `Key`",
@@ -36,7 +57,8 @@ pub trait Key {
     /// The name of the encoded type, as it stands in `idem.lock`.
     fn name() -> String;
 
-    /// Writes this value in the published format.
+    /// Writes this value, as one part, in the [published format](crate::guide::key_encoding): the same bytes for the same
+    /// value in every release, since what is stored is compared byte for byte.
     fn write(&self, out: &mut KeyWriter);
 }
 

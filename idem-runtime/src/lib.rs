@@ -78,6 +78,8 @@
 //! | say which errors are permanent | [`Classify`], [`Disposition`] |
 //! | publish events | [`outbox`](macro@outbox), [`Outbox`], [`Event`](trait@Event) and `#[derive(Event)]` |
 //! | call a handler with a pool, or in a transaction of yours | [`Begin`] |
+//! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`] |
+//! | look at events that could not be sent | [`dead_letters`], [`replay_dead_letters`] |
 //! | take handlers as types, in a consumer of yours | [`Handler`], [`Received`] |
 //! | create, check and clean the tables | [`migrate`], [`verify`], [`purge`] |
 //! | see a change of a contract in the diff | [`contracts!`] |
@@ -93,6 +95,7 @@
 //! | `postgres` | PostgreSQL 15 and later, also behind PgBouncer |
 //! | `mysql` | MySQL 8, MariaDB 10.6 and later |
 //! | `sqlite` | SQLite 3.40 and later |
+//! | `http` | `broker::Http`: events to an HTTP endpoint |
 //! | `metrics` | counts and durations for the crate `metrics` |
 //! | `opentelemetry` | `traceparent` in events, OpenTelemetry names on spans |
 //!
@@ -181,6 +184,11 @@ pub use schema::{Purged, migrate, purge};
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
 pub use verify::{VerifyError, verify};
+
+// The README's example must compile, too. Only a test sees the file: it is not in the published package.
+#[cfg(all(doctest, feature = "macros", feature = "postgres"))]
+#[doc = include_str!("../../README.md")]
+pub mod readme {}
 
 /// What expansions call. Not for people: no promise is made about it.
 #[doc(hidden)]

@@ -35,7 +35,42 @@ impl fmt::Debug for Row {
 /// Collects the events of one handler. `E` is one event type or a tuple of them; only these can be
 /// emitted.
 ///
-/// The rows are written in one statement after the handler's body, in its transaction.
+/// The rows are written in one statement after the handler's body, in its transaction: they exist if and only if its
+/// effect does. See [the guide](crate::guide::the_outbox).
+///
+/// ```
+/// # #[cfg(all(feature = "macros", feature = "sqlite"))]
+/// # mod example {
+/// use idem_runtime::{Event, Outbox, idempotent, outbox};
+/// use serde::Serialize;
+/// use sqlx::SqliteConnection;
+///
+/// #[derive(Serialize, Event)]
+/// #[event(topic = "users.registered", key = "user")]
+/// struct UserRegistered {
+///     user: i64,
+/// }
+///
+/// #[derive(Serialize, Event)]
+/// #[event(topic = "mails.due")]
+/// struct MailDue {
+///     to: i64,
+/// }
+///
+/// #[idempotent(key = "user")]
+/// #[outbox]
+/// async fn register(
+///     tx: &mut SqliteConnection,
+///     outbox: &mut Outbox<(UserRegistered, MailDue)>,
+///     user: i64,
+/// ) -> Result<(), sqlx::Error> {
+///     sqlx::query("INSERT INTO users (id) VALUES ($1)").bind(user).execute(&mut *tx).await?;
+///     outbox.emit(&UserRegistered { user });
+///     outbox.emit_with(&MailDue { to: user }, &[("tenant", "acme")]);
+///     Ok(())
+/// }
+/// # }
+/// ```
 pub struct Outbox<E> {
     rows: Vec<Row>,
     ids: Ids,

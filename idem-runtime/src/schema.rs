@@ -17,6 +17,18 @@ const KEEP_PUBLISHED: Duration = Duration::from_hours(24);
 /// Creates the tables, or brings them to this release's version. Safe when many services start at once;
 /// never drops or rewrites anything.
 ///
+/// Needs a role that may run DDL; where the service's may not, see
+/// [the guide](crate::guide::migrations_and_deploys) and [`verify`](crate::verify).
+///
+/// ```no_run
+/// # #[cfg(feature = "postgres")]
+/// # async fn start(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = sqlx::PgPool::connect(url).await?;
+/// idem_runtime::migrate(&pool).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// [`Error::Store`] if the database refuses.
 pub async fn migrate<DB: Store>(pool: &Pool<DB>) -> Result<(), Error> {
@@ -34,7 +46,19 @@ pub struct Purged {
 }
 
 /// Deletes the keys whose retention has passed and the events that were published more than a day ago, in
-/// batches of a thousand rows, by the database's clock. Safe beside running handlers and other purges.
+/// batches of a thousand rows, by the database's clock. Safe beside running handlers and other purges, and to drop half way.
+///
+/// Nothing calls it but you: from a job, or a timer. A message whose key was purged runs again if it comes again; see
+/// [retention](crate::guide::retention).
+///
+/// ```no_run
+/// # #[cfg(feature = "postgres")]
+/// # async fn hourly(pool: &sqlx::PgPool) -> Result<(), idem_runtime::Error> {
+/// let purged = idem_runtime::purge(pool).await?;
+/// println!("{} keys, {} events", purged.keys, purged.events);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses; what was deleted until then stays so.
