@@ -12,13 +12,10 @@ async fn apply_payment(
         __SCOPE,
     );
     ::idem_runtime::__private::inventory::submit! {
-        ::idem_runtime::__private::Contract { package : ::core::env!("CARGO_PKG_NAME"),
-        file : ::core::file!(), line : ::core::line!(), scope : __SCOPE, key :
-        ::core::option::Option::Some("event.id"), key_type : ||
-        ::idem_runtime::__private::key_type:: < (& PaymentCaptured,), _, _ > (| (event,)
-        | ::idem_runtime::__private::key(& (event.id))), fingerprint :
-        ::core::option::Option::None, duplicate : "replay:Receipt@1", error : "rollback",
-        retention : "forever", emits : ::std::vec::Vec::new, }
+        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
+        .key("event.id", || ::idem_runtime::__private::key_type:: < (& PaymentCaptured,),
+        _, _ > (| (event,) | ::idem_runtime::__private::key(& (event.id))),
+        "replay:Receipt@1")
     }
     let mut __call = ::idem_runtime::__private::call(
         tx,

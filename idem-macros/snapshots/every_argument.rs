@@ -15,13 +15,10 @@ pub(crate) async fn apply(
         .retry(3u32)
         .result_version(2u32);
     ::idem::__private::inventory::submit! {
-        ::idem::__private::Contract { package : ::core::env!("CARGO_PKG_NAME"), file :
-        ::core::file!(), line : ::core::line!(), scope : __SCOPE, key :
-        ::core::option::Option::Some("(event.tenant,event.id)"), key_type : ||
-        ::idem::__private::key_type:: < (& Received < Payment >,), _, _ > (| (event,) |
-        ::idem::__private::key(& (& (event.tenant), & (event.id),))), fingerprint :
-        ::core::option::Option::Some("event.amount"), duplicate : "skip", error :
-        "record", retention : "30d", emits : ::std::vec::Vec::new, }
+        ::idem::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
+        .key("(event.tenant,event.id)", || ::idem::__private::key_type:: < (& Received <
+        Payment >,), _, _ > (| (event,) | ::idem::__private::key(& (& (event.tenant), &
+        (event.id),))), "skip").fingerprint("event.amount").record().retention("30d")
     }
     let mut __call = ::idem::__private::call(
             tx,

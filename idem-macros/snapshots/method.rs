@@ -16,12 +16,8 @@ where
         )
         .retry(2u32);
     ::idem_runtime::__private::inventory::submit! {
-        ::idem_runtime::__private::Contract { package : ::core::env!("CARGO_PKG_NAME"),
-        file : ::core::file!(), line : ::core::line!(), scope : __SCOPE, key :
-        ::core::option::Option::Some("event.id"), key_type : ||
-        ::std::string::String::from("_"), fingerprint : ::core::option::Option::None,
-        duplicate : "replay:Balance@1", error : "rollback", retention : "forever", emits
-        : ::std::vec::Vec::new, }
+        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
+        .key("event.id", || ::std::string::String::from("_"), "replay:Balance@1")
     }
     let mut __call = ::idem_runtime::__private::call(
             tx,

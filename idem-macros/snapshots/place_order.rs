@@ -14,14 +14,11 @@ async fn place_order(
         __SCOPE,
     );
     ::idem_runtime::__private::inventory::submit! {
-        ::idem_runtime::__private::Contract { package : ::core::env!("CARGO_PKG_NAME"),
-        file : ::core::file!(), line : ::core::line!(), scope : __SCOPE, key :
-        ::core::option::Option::Some("command.id"), key_type : ||
-        ::idem_runtime::__private::key_type:: < (& PlaceOrder,), _, _ > (| (command,) |
-        ::idem_runtime::__private::key(& (command.id))), fingerprint :
-        ::core::option::Option::None, duplicate : "replay:Receipt@1", error : "rollback",
-        retention : "forever", emits : < OrderPlaced as
-        ::idem_runtime::__private::EventSet > ::topics, }
+        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
+        .key("command.id", || ::idem_runtime::__private::key_type:: < (& PlaceOrder,), _,
+        _ > (| (command,) | ::idem_runtime::__private::key(& (command.id))),
+        "replay:Receipt@1").emits(< OrderPlaced as ::idem_runtime::__private::EventSet >
+        ::topics)
     }
     let mut __call = ::idem_runtime::__private::call(
         tx,

@@ -9,11 +9,8 @@ async fn register(
         __SCOPE,
     );
     ::idem_runtime::__private::inventory::submit! {
-        ::idem_runtime::__private::Contract { package : ::core::env!("CARGO_PKG_NAME"),
-        file : ::core::file!(), line : ::core::line!(), scope : __SCOPE, key :
-        ::core::option::Option::None, key_type : ::std::string::String::new, fingerprint
-        : ::core::option::Option::None, duplicate : "-", error : "rollback", retention :
-        "-", emits : || ::std::vec!["users.registered"], }
+        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
+        .emits(|| ::std::vec!["users.registered"])
     }
     let mut __call = ::idem_runtime::__private::transaction(tx, &__SPEC);
     let __ordering_key = ::core::option::Option::Some(

@@ -3,6 +3,7 @@
 mod arguments;
 mod expression;
 mod handler_type;
+mod minted;
 mod publish;
 mod signature;
 mod value;
@@ -10,7 +11,7 @@ mod value;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::{Attribute, Error, Path};
 
-pub(crate) use self::expression::{Scopes, expression};
+pub(crate) use self::expression::{Purpose, Scopes, expression};
 pub(crate) use self::value::{crate_path, topic};
 use crate::attr::Macro;
 use crate::errors::Errors;

@@ -40,7 +40,7 @@ pub(crate) fn did_you_mean<'a>(
     names
         .into_iter()
         .map(|name| (strsim::damerau_levenshtein(written, name), name))
-        .filter(|(distance, name)| *distance <= (name.len() / 2).clamp(1, 3))
+        .filter(|(distance, name)| *distance <= (name.len().max(written.len()) / 2).clamp(1, 3))
         .min()
         .map(|(_, name)| format!("; did you mean `{name}`?"))
 }

@@ -5,7 +5,7 @@ use quote::quote;
 use syn::{Data, DeriveInput, LitStr, Path, parse_quote};
 
 use crate::attr::{Args, Macro};
-use crate::check::{self, Scopes, expression};
+use crate::check::{self, Purpose, Scopes, expression};
 use crate::errors::Errors;
 use crate::model::Expression;
 use crate::tokens::Near;
@@ -61,7 +61,7 @@ fn check(input: &DeriveInput, errors: &mut Errors) -> Option<Event> {
             values: fields(&input.data),
             ..Scopes::default()
         };
-        expression(&arg, &names, errors)
+        expression(&arg, Purpose::EventOrdering, &names, errors)
     });
     let Some(topic) = args.take("topic") else {
         if !args.broken {

@@ -7,9 +7,10 @@ mod body;
 mod contract;
 mod handler;
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
-use syn::Path;
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Path, Type};
 
 use crate::check;
 use crate::errors::Errors;
@@ -93,11 +94,15 @@ fn function(shape: &Shape, outline: &Outline, retried: bool) -> TokenStream {
         }
     });
     let output = output(shape, outline);
+    // Located on the type that it stands for: there a caller's error shows what was asked for.
+    let at = at(connection);
+    let begin = tokens::located_at(quote!(impl #runtime::Begin), at);
+    let begin = quote_spanned!(at=> #begin<#connection>);
     quote! {
         #(#attrs)*
         #vis #asyncness #fn_token #ident #generics(
             #(#receiver,)*
-            #(#tx_attrs)* #name: impl #runtime::Begin<#connection>,
+            #(#tx_attrs)* #name: #begin,
             #(#params),*
         ) -> #output #where_clause
     }
@@ -112,21 +117,40 @@ fn output(shape: &Shape, outline: &Outline) -> TokenStream {
         (true, false) => quote!(#runtime::Outcome<#ok, ()>),
         (false, _) => ok,
     };
-    quote!(::core::result::Result<#ok, #runtime::Error<#err>>)
+    let arguments = quote!(#ok, #runtime::Error<#err>);
+    // An alias that hides no `Result` is told of twice by rustc, and shown once where both are told of the same place.
+    let span = match &shape.output.ok {
+        Side::Written(_) => Span::call_site(),
+        Side::Alias(result) => result.span(),
+    };
+    quote_spanned!(span=> ::core::result::Result<#arguments>)
 }
 
 fn ok(shape: &Shape, runtime: &Path) -> TokenStream {
     match &shape.output.ok {
         Side::Written(ty) => ty.to_token_stream(),
-        Side::Alias(result) => quote!(<#result as #runtime::__private::Returned>::Ok),
+        Side::Alias(result) => returned(result, runtime, &quote!(Ok)),
     }
 }
 
 fn err(shape: &Shape, runtime: &Path) -> TokenStream {
     match &shape.output.err {
         Side::Written(ty) => ty.to_token_stream(),
-        Side::Alias(result) => quote!(<#result as #runtime::__private::Returned>::Err),
+        Side::Alias(result) => returned(result, runtime, &quote!(Err)),
     }
+}
+
+/// One side of an alias, located on it.
+fn returned(result: &Type, runtime: &Path, side: &TokenStream) -> TokenStream {
+    let at = result.span();
+    let returned = tokens::located_at(quote!(#runtime::__private::Returned), at);
+    let side = tokens::located_at(side.clone(), at);
+    quote_spanned!(at=> <#result as #returned>::#side)
+}
+
+/// Where a type of the user's stands.
+fn at(ty: &Type) -> Span {
+    Span::call_site().located_at(ty.span())
 }
 
 fn scope(outline: &Outline) -> TokenStream {

@@ -2,10 +2,22 @@
 
 use std::fmt::Debug;
 
-use sqlx::Pool;
 use sqlx::pool::PoolConnection;
+use sqlx::{Connection, Pool};
 
 use crate::store::Store;
+
+/// The connection of a database whose feature is on.
+///
+/// Demanded by each expansion, so that a handler on anything else is refused where it is written, not where it is called.
+#[diagnostic::on_unimplemented(
+    message = "a handler can't run on `{Self}`",
+    label = "not a connection of a supported database",
+    note = "the first parameter of a handler is `&mut PgConnection`, `&mut MySqlConnection` or `&mut SqliteConnection`",
+    note = "turn on the feature of its database in `idem-runtime`: `postgres`, `mysql` or `sqlite`"
+)]
+#[doc(hidden)]
+pub trait Supported: Connection {}
 
 /// What a generated handler takes in place of its transaction parameter.
 ///
@@ -76,6 +88,8 @@ pub trait Begin<C>: Send + Debug {
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 macro_rules! begin_on {
     ($database:ty, $connection:ty) => {
+        impl $crate::begin::Supported for $connection {}
+
         impl $crate::Begin<$connection> for &sqlx::Pool<$database> {
             type Database = $database;
 

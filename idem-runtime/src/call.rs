@@ -2,9 +2,7 @@
 
 use std::marker::PhantomData;
 
-use sqlx::Connection;
-
-use crate::begin::Begin;
+use crate::begin::{Begin, Supported};
 use crate::codec::{Body, OnDuplicate, OnError, rollback};
 use crate::error::Error;
 use crate::event::OrderingKey;
@@ -63,7 +61,7 @@ pub struct Call<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> {
 }
 
 /// Starts a call of a handler with a key.
-pub fn call<C: Connection, B: Begin<C>, K: ?Sized, T, R, E>(
+pub fn call<C: Supported, B: Begin<C>, K: ?Sized, T, R, E>(
     origin: B,
     spec: &'static Spec,
     key: Encoded<K>,
@@ -295,7 +293,7 @@ pub struct Transaction<DB: Store, B: Begin<DB::Connection, Database = DB>, T, E>
 }
 
 /// Starts a call of a handler with an outbox and no key.
-pub fn transaction<C: Connection, B: Begin<C>, T, E>(
+pub fn transaction<C: Supported, B: Begin<C>, T, E>(
     origin: B,
     spec: &'static Spec,
 ) -> Transaction<B::Database, B, T, E> {

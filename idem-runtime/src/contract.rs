@@ -8,6 +8,7 @@ mod lock;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
+use std::panic::Location;
 use std::path::Path;
 
 use self::lock::{Handler, Mode};
@@ -40,6 +41,71 @@ pub struct Contract {
 }
 
 inventory::collect!(Contract);
+
+/// An expansion says what differs from the defaults.
+impl Contract {
+    /// Of `#[outbox]` alone, at the place of the call.
+    #[track_caller]
+    pub const fn new(package: &'static str, scope: &'static str) -> Self {
+        let place = Location::caller();
+        Self {
+            package,
+            file: place.file(),
+            line: place.line(),
+            scope,
+            key: None,
+            key_type: String::new,
+            fingerprint: None,
+            duplicate: "-",
+            error: "rollback",
+            retention: "-",
+            emits: Vec::new,
+        }
+    }
+
+    /// `#[idempotent]`.
+    #[must_use]
+    pub const fn key(
+        mut self,
+        key: &'static str,
+        key_type: fn() -> String,
+        duplicate: &'static str,
+    ) -> Self {
+        self.key = Some(key);
+        self.key_type = key_type;
+        self.duplicate = duplicate;
+        self.retention = "forever";
+        self
+    }
+
+    /// `fingerprint = "..."`.
+    #[must_use]
+    pub const fn fingerprint(mut self, fingerprint: &'static str) -> Self {
+        self.fingerprint = Some(fingerprint);
+        self
+    }
+
+    /// `on_error = "record"`.
+    #[must_use]
+    pub const fn record(mut self) -> Self {
+        self.error = "record";
+        self
+    }
+
+    /// `retention = "90d"`.
+    #[must_use]
+    pub const fn retention(mut self, retention: &'static str) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Its topics.
+    #[must_use]
+    pub const fn emits(mut self, emits: fn() -> Vec<&'static str>) -> Self {
+        self.emits = emits;
+        self
+    }
+}
 
 /// Expands to a test that compares this crate's handlers with `idem.lock`, the file beside its `Cargo.toml` in which each
 /// handler's contract is one line. Commit the file: a change of a contract is then a line in the diff.

@@ -65,7 +65,7 @@ impl<E: Event> EventSet for E {
     }
 }
 
-impl<E: Event> Emits<E, ()> for E {}
+impl<E> Emits<E, ()> for E {}
 
 macro_rules! event_sets {
     ($(($($name:ident $place:literal)+))*) => {$(
@@ -81,7 +81,8 @@ macro_rules! event_sets {
         $(event_sets!(@one $all $name $place);)+
     };
     (@one ($($all:ident)+) $name:ident $place:literal) => {
-        impl<$($all: Event),+> Emits<$name, Place<$place>> for ($($all,)+) {}
+        #[diagnostic::do_not_recommend]
+        impl<$($all),+> Emits<$name, Place<$place>> for ($($all,)+) {}
     };
 }
 

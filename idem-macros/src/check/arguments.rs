@@ -3,14 +3,14 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::spanned::Spanned;
-use syn::{FnArg, GenericParam, Path, ReceiverKind, parse_quote};
+use syn::{FnArg, GenericParam, Path, ReceiverKind, Type, parse_quote};
 
-use super::expression::{Scopes, example, expression};
+use super::expression::{Purpose, Scopes, example, expression};
 use super::{handler_type, publish, value};
 use crate::attr::Args;
 use crate::errors::Errors;
 use crate::handler::{Attributes, Function};
-use crate::model::{Claim, InFlight, Outline, Retry, Scope, Shape, Side, Terms};
+use crate::model::{Claim, InFlight, Outline, Output, Retry, Scope, Shape, Side, Terms};
 use crate::tokens;
 
 /// Checks all arguments. The outline is right even where another argument is wrong.
@@ -158,10 +158,10 @@ fn claim(
             ),
         );
     }
-    let key = key.and_then(|arg| expression(&arg, names, errors));
+    let key = key.and_then(|arg| expression(&arg, Purpose::Key, names, errors));
     let fingerprint = args
         .take("fingerprint")
-        .and_then(|arg| expression(&arg, names, errors));
+        .and_then(|arg| expression(&arg, Purpose::Fingerprint, names, errors));
     let on_duplicate = args.take("on_duplicate");
     outline.replay = on_duplicate
         .as_ref()
@@ -173,6 +173,11 @@ fn claim(
     {
         let (Side::Written(ok) | Side::Alias(ok)) = &shape.output.ok;
         errors.on(ok, "a result without a name cannot be stored for a replay; name its type, or add `on_duplicate = \"skip\"`");
+    }
+    if let Some(ok) = shape.and_then(|shape| borrowed_ok(&shape.output))
+        && outline.replay
+    {
+        errors.on(ok, "a result that borrows cannot be stored for a replay; return an owned type, or add `on_duplicate = \"skip\"`");
     }
     let record = args
         .take("on_error")
@@ -223,4 +228,15 @@ fn claim(
         result_version,
         hash_key: hash_key.is_some(),
     })
+}
+
+/// The `Ok` type, if it holds a reference: what is read back from the database has nothing to point to.
+fn borrowed_ok(output: &Output) -> Option<&Type> {
+    match &output.ok {
+        Side::Written(ty) => {
+            let tokens = ty.to_token_stream();
+            tokens::any(&tokens, &mut |near| near.is_punct(0, '&')).then_some(ty)
+        }
+        Side::Alias(_) => None,
+    }
 }

@@ -70,12 +70,17 @@ pub(super) fn check(
             None => None,
         },
     );
-    for ty in std::iter::once(&message).chain(&context) {
-        if tokens::any(&ty.to_token_stream(), &mut |near| {
+    let borrows = |ty: &&Type| {
+        tokens::any(&ty.to_token_stream(), &mut |near| {
             near.is_punct(-1, '\'') && near.ident().is_some_and(|name| name != "static")
-        }) {
-            errors.on(ty, "a `Handler` owns the data of its message and context; use a type without a lifetime");
-        }
+        })
+    };
+    if let Some(ty) = std::iter::once(&message).chain(&context).find(borrows) {
+        errors.on(
+            ty,
+            "a `Handler` owns the data of its message and context; use a type without a lifetime",
+        );
+        return None;
     }
     let received = is_path_to(&message, &["Received"])
         .then(|| last_segment(&message).and_then(type_arguments))

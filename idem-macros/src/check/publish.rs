@@ -1,6 +1,6 @@
 //! `#[outbox]`: what a function publishes, and how.
 
-use super::expression::{Scopes, expression};
+use super::expression::{Purpose, Scopes, expression};
 use super::signature::last_segment;
 use super::value;
 use crate::attr::Args;
@@ -46,7 +46,7 @@ pub(super) fn check(
         }
         return None;
     };
-    let key = key.and_then(|arg| expression(&arg, names, errors));
+    let key = key.and_then(|arg| expression(&arg, Purpose::Ordering, names, errors));
     let topic = value::topic(&topic, "orders.placed", errors)?;
     let event = event_name(shape?, errors)?;
     Some(Publish { topic, key, event })

@@ -210,7 +210,10 @@ pub(super) fn integer(arg: &Arg, least: u32, errors: &mut Errors) -> Option<u32>
     }
     errors.on(
         value,
-        format!("`{name}` takes an integer of at least {least}, e.g. `{name} = 3`"),
+        match least {
+            0 => format!("`{name}` takes an integer, e.g. `{name} = 3`"),
+            _ => format!("`{name}` takes an integer of at least {least}, e.g. `{name} = 3`"),
+        },
     );
     None
 }

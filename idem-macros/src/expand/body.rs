@@ -1,12 +1,14 @@
 //! The body of a generated function: begin, the user's body, end.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{Pat, PatType, Path, Type};
 
-use super::{contract, err, ok, scope};
+use super::{at, contract, err, ok, scope};
 use crate::handler::bound_by;
-use crate::model::{Claim, InFlight, Outline, Publish, Retry, Shape, Terms};
+use crate::model::{Claim, InFlight, Outline, Publish, Retry, Shape, Side, Terms};
+use crate::tokens::located_at;
 
 /// Names of our own, which no name of the user's can meet.
 struct Names {
@@ -75,7 +77,9 @@ pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenStream
         _ => quote!(#begin #run #call.end(#result).await),
     };
     let imported = imported(shape.absorbed.as_ref());
-    quote! {{
+    let mut block = Group::new(
+        Delimiter::Brace,
+        quote! {
         #imported
         const #scope_name: &::core::primitive::str = #scope;
         static #spec: #runtime::__private::Spec = #runtime::__private::Spec::new(#scope_name) #settings;
@@ -83,7 +87,11 @@ pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenStream
         let mut #call = #open;
         #ordering_key
         #end
-    }}
+        },
+    );
+    // rustc keeps quiet about dead code in what looks like another crate's macro.
+    block.set_span(shape.body.span());
+    block.into_token_stream()
 }
 
 /// An import that served only the attribute which was taken off would be reported as unused.
@@ -122,9 +130,14 @@ fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> Token
     let runtime = &outline.runtime;
     let (tx, spec) = (&shape.tx.name, &names.spec);
     let (ok, err) = (ok(shape, runtime), err(shape, runtime));
+    // What the connection must be is demanded here, and said on its type.
+    let at = at(&shape.tx.connection);
     let Some(claim) = &terms.claim else {
-        return quote!(#runtime::__private::transaction(#tx, &#spec));
+        let transaction = located_at(quote!(#runtime::__private::transaction), at);
+        let arguments = quote!(#tx, &#spec);
+        return quote_spanned!(at=> #transaction(#arguments));
     };
+    let call = located_at(quote!(#runtime::__private::call), at);
     let key = &claim.key.borrowed;
     let fingerprint = match &claim.fingerprint {
         None => quote!(::core::option::Option::None),
@@ -144,17 +157,16 @@ fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> Token
         quote!(rollback::<#err>())
     };
     let conflict = claim.retry.as_ref().map(|retry| conflict(retry, runtime));
-    quote! {
-        #runtime::__private::call(
-            #tx,
-            &#spec,
-            #runtime::__private::key(#key),
-            #fingerprint,
-            #runtime::__private::#duplicate,
-            #runtime::__private::#error,
-        )
-        #conflict
-    }
+    let arguments = quote! {
+        #tx,
+        &#spec,
+        #runtime::__private::key(#key),
+        #fingerprint,
+        #runtime::__private::#duplicate,
+        #runtime::__private::#error,
+    };
+    let call = quote_spanned!(at=> #call(#arguments));
+    quote!(#call #conflict)
 }
 
 /// How the database's error is found in the handler's. Method resolution decides, so the error's type is needed here.
@@ -213,6 +225,8 @@ fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
         }
         (None, Some(Publish { topic, key, event })) => {
             let key_name = &names.ordering_key;
+            let (Side::Written(ty) | Side::Alias(ty)) = &shape.output.ok;
+            let emit_value = Ident::new("emit_value", Span::mixed_site().located_at(ty.span()));
             let key = if retried && key.is_some() {
                 quote!(#key_name.clone())
             } else {
@@ -221,23 +235,30 @@ fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
             (
                 None,
                 None,
-                Some(quote!(#call.emit_value(#topic, #event, #key, &#result);)),
+                Some(quote!(#call.#emit_value(#topic, #event, #key, &#result);)),
             )
         }
         (None, None) => (None, None, None),
     };
+    // Located on the body, so that an error in what the block captures or holds across an await is shown there.
+    let at = Span::mixed_site().located_at(body.span());
+    let mut block = Group::new(
+        Delimiter::Brace,
+        quote! {
+            if let ::core::option::Option::Some(#ret) = ::core::option::Option::None::<#output> { return #ret; }
+            let #ret: #output = #body;
+            #ret
+        },
+    );
+    block.set_span(at);
+    let block = quote_spanned!(at=> async move #block);
     quote! {
         #open_outbox
         #clones
         let #span = #call.span();
         let #mutability #tx: &mut #connection = #call.connection();
         #bind_outbox
-        let #result = #span.within(async move {
-            if let ::core::option::Option::Some(#ret) = ::core::option::Option::None::<#output> { return #ret; }
-            let #ret: #output = #body;
-            #ret
-        })
-        .await;
+        let #result = #span.within(#block).await;
         #emit
     }
 }

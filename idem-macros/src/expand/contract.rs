@@ -1,73 +1,45 @@
 //! The registration of a handler's contract, which becomes its line in `idem.lock`.
 
-use proc_macro2::{Ident, TokenStream};
-use quote::{ToTokens, quote};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{GenericParam, Pat, Path};
 
 use crate::handler::bound_by;
 use crate::model::{Claim, Outline, Shape, Side, Terms};
-use crate::tokens::{self, text};
+use crate::tokens::{self, located_at, text};
 
 pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms, scope: &Ident) -> TokenStream {
     let runtime = &outline.runtime;
-    let claim = terms.claim.as_ref();
-    let key = optional(claim.map(|claim| text(&claim.key.tokens)));
-    let key_type = claim.map_or_else(
-        || quote!(::std::string::String::new),
-        |claim| {
-            key_type(shape, claim, runtime)
-                .unwrap_or_else(|| quote!(|| ::std::string::String::from("_")))
-        },
-    );
-    let fingerprint = optional(
-        claim
-            .and_then(|claim| claim.fingerprint.as_ref())
-            .map(|expression| text(&expression.tokens)),
-    );
-    let duplicate = match claim {
-        Some(claim) if outline.replay => {
-            format!("replay:{}@{}", result_name(shape), claim.result_version)
-        }
-        Some(_) => "skip".to_owned(),
-        None => "-".to_owned(),
-    };
-    let error = if claim.is_some_and(|claim| claim.record) {
-        "record"
-    } else {
-        "rollback"
-    };
-    let retention = match claim {
-        Some(claim) => claim
-            .retention
-            .as_ref()
-            .map_or("forever", |retention| &retention.text),
-        None => "-",
-    };
-    let emits = emits(shape, outline, terms);
+    let key = terms.claim.as_ref().map(|claim| key(shape, outline, claim));
+    let emits = emits(shape, outline, terms).map(|topics| quote!(.emits(#topics)));
     quote! {
         #runtime::__private::inventory::submit! {
-            #runtime::__private::Contract {
-                package: ::core::env!("CARGO_PKG_NAME"),
-                file: ::core::file!(),
-                line: ::core::line!(),
-                scope: #scope,
-                key: #key,
-                key_type: #key_type,
-                fingerprint: #fingerprint,
-                duplicate: #duplicate,
-                error: #error,
-                retention: #retention,
-                emits: #emits,
-            }
+            #runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), #scope) #key #emits
         }
     }
 }
 
-fn optional(text: Option<String>) -> TokenStream {
-    text.map_or_else(
-        || quote!(::core::option::Option::None),
-        |text| quote!(::core::option::Option::Some(#text)),
-    )
+/// What `#[idempotent]` promises, and differs from the defaults of `Contract::new`.
+fn key(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
+    let runtime = &outline.runtime;
+    let key = text(&claim.key.tokens);
+    let key_type = key_type(shape, claim, runtime)
+        .unwrap_or_else(|| quote!(|| ::std::string::String::from("_")));
+    let duplicate = if outline.replay {
+        format!("replay:{}@{}", result_name(shape), claim.result_version)
+    } else {
+        "skip".to_owned()
+    };
+    let fingerprint = claim.fingerprint.as_ref().map(|expression| {
+        let fingerprint = text(&expression.tokens);
+        quote!(.fingerprint(#fingerprint))
+    });
+    let record = claim.record.then(|| quote!(.record()));
+    let retention = claim.retention.as_ref().map(|retention| {
+        let retention = &retention.text;
+        quote!(.retention(#retention))
+    });
+    quote!(.key(#key, #key_type, #duplicate) #fingerprint #record #retention)
 }
 
 /// The name of what is stored, as it is written.
@@ -84,12 +56,7 @@ fn key_type(shape: &Shape, claim: &Claim, runtime: &Path) -> Option<TokenStream>
     if !shape.sig.inputs.is_empty() || !nameable(shape, &expression.tokens) {
         return None;
     }
-    let lifetimes: Vec<Ident> = shape
-        .sig
-        .generics
-        .lifetimes()
-        .map(|param| param.lifetime.ident.clone())
-        .collect();
+    let lifetimes = lifetimes(shape);
     let (mut pats, mut types, mut simple) = (Vec::new(), Vec::new(), true);
     for param in &shape.params {
         let names = bound_by([param]);
@@ -114,7 +81,14 @@ fn key_type(shape: &Shape, claim: &Claim, runtime: &Path) -> Option<TokenStream>
     }
     let key = &expression.borrowed;
     let probe = quote!(|(#(#pats,)*)| #runtime::__private::key(#key));
-    let call = quote!(#runtime::__private::key_type::<(#(#types,)*), _, _>);
+    // rustc shows one error only where two say the same of the same place.
+    let on_key = key
+        .clone()
+        .into_iter()
+        .next()
+        .map_or_else(Span::mixed_site, |first| first.span());
+    let call = located_at(quote!(#runtime::__private::key_type), on_key);
+    let call = quote_spanned!(on_key=> #call::<(#(#types,)*), _, _>);
     Some(if simple {
         quote!(|| #call(#probe))
     } else {
@@ -141,24 +115,25 @@ fn nameable(shape: &Shape, tokens: &TokenStream) -> bool {
             .all(|word| !tokens::contains_word(tokens, word))
 }
 
-fn emits(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenStream {
+/// A function that returns the topics; `None` if there are none.
+fn emits(shape: &Shape, outline: &Outline, terms: &Terms) -> Option<TokenStream> {
     let runtime = &outline.runtime;
-    match (&shape.outbox, &terms.publish) {
-        (Some(outbox), _) if nameable(shape, &outbox.events.to_token_stream()) => {
-            let lifetimes: Vec<Ident> = shape
-                .sig
-                .generics
-                .lifetimes()
-                .map(|param| param.lifetime.ident.clone())
-                .collect();
-            let events = tokens::erase_lifetimes(outbox.events.to_token_stream(), &lifetimes);
-            quote!(<#events as #runtime::__private::EventSet>::topics)
-        }
-        (Some(_), _) => quote!(|| ::std::vec!["_"]),
-        (None, Some(publish)) => {
-            let topic = &publish.topic;
-            quote!(|| ::std::vec![#topic])
-        }
-        (None, None) => quote!(::std::vec::Vec::new),
+    if let Some(publish) = &terms.publish {
+        let topic = &publish.topic;
+        return Some(quote!(|| ::std::vec![#topic]));
     }
+    let events = shape.outbox.as_ref()?.events.to_token_stream();
+    if !nameable(shape, &events) {
+        return Some(quote!(|| ::std::vec!["_"]));
+    }
+    let events = tokens::erase_lifetimes(events, &lifetimes(shape));
+    Some(quote!(<#events as #runtime::__private::EventSet>::topics))
+}
+
+fn lifetimes(shape: &Shape) -> Vec<Ident> {
+    let generics = &shape.sig.generics;
+    generics
+        .lifetimes()
+        .map(|param| param.lifetime.ident.clone())
+        .collect()
 }

@@ -1,0 +1,11 @@
+use idem_tests::ui::*;
+
+#[derive(Serialize, Event)]
+#[event(topic = "orders.placed")]
+#[event(topic = "orders.noted")]
+struct Placed {
+    order: u64,
+    total: f64,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use idem_tests::ui::*;
+
+#[derive(Event)]
+#[event(topic = "orders.placed")]
+union Placed {
+    order: u64,
+}
+
+fn main() {}

@@ -1,0 +1,19 @@
+use idem_tests::ui::*;
+
+struct Ledger;
+
+#[async_trait::async_trait]
+trait Apply {
+    async fn apply(&self, tx: &mut PgConnection, event: &Payment) -> Result<Receipt, AppError>;
+}
+
+#[async_trait::async_trait]
+impl Apply for Ledger {
+    #[idempotent(key = "event.id", scope = "ledger.apply")]
+    async fn apply(&self, tx: &mut PgConnection, event: &Payment) -> Result<Receipt, AppError> {
+        sqlx::query("SELECT 1").execute(tx).await?;
+        Ok(Receipt { account: event.account })
+    }
+}
+
+fn main() {}

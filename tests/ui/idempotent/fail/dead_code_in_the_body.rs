@@ -1,0 +1,13 @@
+#![deny(dead_code)]
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.id")]
+async fn apply(tx: &mut PgConnection, event: &Payment) -> Result<Receipt, AppError> {
+    fn never_called() {}
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(Receipt { account: event.account })
+}
+
+fn main() {
+    let _ = |pool: PgPool, event: Payment| drop(async move { drop(apply(&pool, &event).await) });
+}

@@ -1,0 +1,13 @@
+use idem_tests::ui::*;
+
+fn tenant() -> &'static str {
+    "acme"
+}
+
+#[idempotent(key = "tenant()")]
+async fn apply(tx: &mut PgConnection, event: &Payment) -> Result<Receipt, AppError> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(Receipt { account: event.account })
+}
+
+fn main() {}

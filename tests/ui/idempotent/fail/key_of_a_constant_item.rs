@@ -1,0 +1,11 @@
+use idem_tests::ui::*;
+
+const TENANT: &str = "acme";
+
+#[idempotent(key = "TENANT")]
+async fn apply(tx: &mut PgConnection, event: &Payment) -> Result<Receipt, AppError> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(Receipt { account: event.account })
+}
+
+fn main() {}

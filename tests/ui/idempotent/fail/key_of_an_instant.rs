@@ -1,0 +1,13 @@
+use idem_tests::ui::*;
+
+struct Timed {
+    at: std::time::Instant,
+}
+
+#[idempotent(key = "event.at")]
+async fn apply(tx: &mut PgConnection, event: &Timed) -> Result<Receipt, AppError> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(Receipt { account: 1 })
+}
+
+fn main() {}

@@ -1,0 +1,7 @@
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.id")]
+#[tokio::main]
+async fn main() {
+    println!("no message in sight");
+}

@@ -1,0 +1,9 @@
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.id")]
+#[tokio::test]
+async fn applies() {
+    assert_eq!(1 + 1, 2);
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.id")]
+async fn apply(tx: &mut Transaction<'_, Postgres>, event: &Payment) -> Result<Receipt, AppError> {
+    sqlx::query("SELECT 1").execute(&mut **tx).await?;
+    Ok(Receipt { account: event.account })
+}
+
+fn main() {}

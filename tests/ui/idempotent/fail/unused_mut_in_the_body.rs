@@ -1,0 +1,13 @@
+#![deny(warnings)]
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.id")]
+async fn apply(tx: &mut PgConnection, event: &Payment) -> Result<Receipt, AppError> {
+    let mut account = event.account;
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(Receipt { account })
+}
+
+fn main() {
+    let _ = |pool: PgPool, event: Payment| drop(async move { drop(apply(&pool, &event).await) });
+}

@@ -1,0 +1,12 @@
+#![deny(warnings)]
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.id")]
+async fn apply(tx: &mut PgConnection, mut event: Payment) -> Result<Receipt, AppError> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(Receipt { account: event.account })
+}
+
+fn main() {
+    let _ = |pool: PgPool, event: Payment| drop(async move { drop(apply(&pool, event).await) });
+}

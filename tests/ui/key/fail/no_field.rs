@@ -1,0 +1,6 @@
+use idem_tests::ui::*;
+
+#[derive(Key)]
+struct OrderId;
+
+fn main() {}

@@ -1,0 +1,8 @@
+use idem_tests::ui::*;
+
+#[derive(Key)]
+union OrderId {
+    number: u64,
+}
+
+fn main() {}

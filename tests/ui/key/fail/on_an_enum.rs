@@ -1,0 +1,9 @@
+use idem_tests::ui::*;
+
+#[derive(Key)]
+enum OrderId {
+    Uuid(Uuid),
+    Number(u64),
+}
+
+fn main() {}

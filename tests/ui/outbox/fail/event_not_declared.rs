@@ -1,0 +1,11 @@
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.id")]
+#[outbox]
+async fn apply(tx: &mut PgConnection, outbox: &mut Outbox<Settled>, event: &Payment) -> Result<Receipt, AppError> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    outbox.emit(&Refunded { account: event.account });
+    Ok(Receipt { account: event.account })
+}
+
+fn main() {}

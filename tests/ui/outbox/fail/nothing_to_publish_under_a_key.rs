@@ -1,0 +1,10 @@
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.id")]
+#[outbox]
+async fn apply(tx: &mut PgConnection, event: &Payment) -> Result<Settled, AppError> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(Settled { account: event.account })
+}
+
+fn main() {}
