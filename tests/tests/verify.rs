@@ -1,9 +1,9 @@
 //! `verify` tells what is wrong before the first message, and its fix is the right one.
 
-use idem_runtime::{VerifyError, migrate, verify};
+use idem_runtime::{Event, Outbox, Outcome, VerifyError, idempotent, migrate, outbox, verify};
 use idem_tests::server::{self, Database};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool};
 
 async fn migrated() -> (Database, PgPool) {
     let database = server::postgres().database().await;
@@ -89,7 +89,24 @@ async fn later_tables_are_fit_and_older_ones_are_not() {
     );
 }
 
-/// Each sentence ends with the statement that helps: run them all, and the role is fit.
+#[derive(serde::Serialize, Event)]
+#[event(topic = "verify.done")]
+struct Done {
+    id: i64,
+}
+
+#[idempotent(key = "id", scope = "verify.emits")]
+#[outbox]
+async fn emits(
+    _tx: &mut PgConnection,
+    outbox: &mut Outbox<Done>,
+    id: i64,
+) -> Result<(), sqlx::Error> {
+    outbox.emit(&Done { id });
+    Ok(())
+}
+
+/// Each sentence ends with the statement that helps: run them all, and the role is fit, and handles a message.
 #[tokio::test]
 async fn a_role_without_grants_is_told_each_one() {
     let (database, admin) = migrated().await;
@@ -106,6 +123,7 @@ async fn a_role_without_grants_is_told_each_one() {
         format!("`SELECT` is not granted: GRANT SELECT ON idem_keys TO {role}"),
         format!("`INSERT` is not granted: GRANT INSERT ON idem_keys TO {role}"),
         format!("`UPDATE` is not granted: GRANT UPDATE ON idem_keys TO {role}"),
+        format!("`SELECT` is not granted: GRANT SELECT ON idem_outbox TO {role}"),
         format!("`INSERT` is not granted: GRANT INSERT ON idem_outbox TO {role}"),
         format!("`SELECT` is not granted: GRANT SELECT ON idem_schema TO {role}"),
         format!(
@@ -124,6 +142,8 @@ async fn a_role_without_grants_is_told_each_one() {
             .unwrap();
     }
     verify(&pool).await.unwrap();
+    assert_eq!(emits(&pool, 7).await.unwrap(), Outcome::Executed(()));
+    assert_eq!(emits(&pool, 7).await.unwrap(), Outcome::Replayed(()));
     pool.close().await;
     let drop = format!("DROP OWNED BY {role}; DROP ROLE {role}");
     admin
@@ -195,9 +215,20 @@ async fn a_database_that_does_not_answer_is_reported_as_it_is() {
 }
 
 mod mariadb {
-    use sqlx::MySqlPool;
+    use sqlx::{MySqlConnection, MySqlPool};
 
     use super::*;
+
+    #[idempotent(key = "id", scope = "verify.emits_on_mariadb")]
+    #[outbox]
+    async fn emits(
+        _tx: &mut MySqlConnection,
+        outbox: &mut Outbox<Done>,
+        id: i64,
+    ) -> Result<(), sqlx::Error> {
+        outbox.emit(&Done { id });
+        Ok(())
+    }
 
     #[tokio::test]
     async fn a_role_without_grants_is_told_each_one() {
@@ -234,7 +265,9 @@ mod mariadb {
             "SELECT ON idem_keys",
             "INSERT ON idem_keys",
             "UPDATE ON idem_keys",
+            "SELECT ON idem_outbox",
             "INSERT ON idem_outbox",
+            "UPDATE ON idem_outbox",
             "SELECT ON idem_schema",
         ];
         let expected = grants.map(|grant| {
@@ -250,6 +283,8 @@ mod mariadb {
             .await;
         }
         verify(&pool).await.unwrap();
+        assert_eq!(emits(&pool, 7).await.unwrap(), Outcome::Executed(()));
+        assert_eq!(emits(&pool, 7).await.unwrap(), Outcome::Replayed(()));
         run(format!("DROP USER {user}@localhost")).await;
     }
 

@@ -33,7 +33,7 @@ type Transactions = <MySql as sqlx::Database>::TransactionManager;
 const MIGRATION_WAIT: Duration = Duration::from_mins(1);
 
 /// What handlers do to the tables. EXPLAIN needs the privileges of the statement and runs nothing.
-const NEEDED: [(&str, &str, &str); 5] = [
+const NEEDED: [(&str, &str, &str); 7] = [
     ("SELECT", "idem_keys", "SELECT result FROM idem_keys"),
     (
         "INSERT",
@@ -41,11 +41,14 @@ const NEEDED: [(&str, &str, &str); 5] = [
         "INSERT INTO idem_keys (scope, `key`) VALUES ('', '')",
     ),
     ("UPDATE", "idem_keys", "UPDATE idem_keys SET state = 0"),
+    ("SELECT", "idem_outbox", "SELECT id FROM idem_outbox"),
     (
         "INSERT",
         "idem_outbox",
         "INSERT INTO idem_outbox (topic) VALUES ('')",
     ),
+    // For the event that is there already.
+    ("UPDATE", "idem_outbox", "UPDATE idem_outbox SET id = id"),
     ("SELECT", "idem_schema", "SELECT version FROM idem_schema"),
 ];
 

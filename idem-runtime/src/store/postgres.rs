@@ -26,8 +26,8 @@ use crate::outbox::Row;
 /// What a handler's role can't find or may not do, in sentences.
 const LACKS: &str = "
 SELECT format('`%s` is not granted: GRANT %s ON %s TO %I', privilege, privilege, to_regclass(name), current_user)
-FROM (VALUES ('idem_keys', 'SELECT'), ('idem_keys', 'INSERT'), ('idem_keys', 'UPDATE'), ('idem_outbox', 'INSERT'),
-             ('idem_schema', 'SELECT')) AS needed (name, privilege)
+FROM (VALUES ('idem_keys', 'SELECT'), ('idem_keys', 'INSERT'), ('idem_keys', 'UPDATE'), ('idem_outbox', 'SELECT'),
+             ('idem_outbox', 'INSERT'), ('idem_schema', 'SELECT')) AS needed (name, privilege)
 WHERE NOT has_table_privilege(to_regclass(name), privilege)
 UNION ALL
 SELECT CASE
