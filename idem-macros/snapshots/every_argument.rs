@@ -18,7 +18,8 @@ pub(crate) async fn apply(
         ::idem::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
         .key("(event.tenant,event.id)", || ::idem::__private::key_type:: < (& Received <
         Payment >,), _, _ > (| (event,) | ::idem::__private::key(& (& (event.tenant), &
-        (event.id),))), "skip").fingerprint("event.amount").record().retention("30d")
+        (event.id),))), "skip").hash_key().fingerprint("event.amount").record()
+        .retention("30d")
     }
     let mut __call = ::idem::__private::call(
             tx,

@@ -28,6 +28,8 @@ pub struct Contract {
     pub key: Option<&'static str>,
     /// The type of the key expression, `_` if it can't be named.
     pub key_type: fn() -> String,
+    /// `hash_key`.
+    pub hashed: bool,
     /// The fingerprint expression.
     pub fingerprint: Option<&'static str>,
     /// `skip`, or `replay:Receipt@1`.
@@ -55,6 +57,7 @@ impl Contract {
             scope,
             key: None,
             key_type: String::new,
+            hashed: false,
             fingerprint: None,
             duplicate: "-",
             error: "rollback",
@@ -75,6 +78,13 @@ impl Contract {
         self.key_type = key_type;
         self.duplicate = duplicate;
         self.retention = "forever";
+        self
+    }
+
+    /// `hash_key`.
+    #[must_use]
+    pub const fn hash_key(mut self) -> Self {
+        self.hashed = true;
         self
     }
 

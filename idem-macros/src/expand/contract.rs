@@ -39,7 +39,8 @@ fn key(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
         let retention = &retention.text;
         quote!(.retention(#retention))
     });
-    quote!(.key(#key, #key_type, #duplicate) #fingerprint #record #retention)
+    let hash_key = claim.hash_key.then(|| quote!(.hash_key()));
+    quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention)
 }
 
 /// The name of what is stored, as it is written.

@@ -16,6 +16,12 @@ pub(super) enum Kept {
 impl Kept {
     /// The worst of the parts decides.
     pub(super) fn of(old: &str, new: &str) -> Self {
+        match (unhashed(old), unhashed(new)) {
+            (Some(old), Some(new)) => return Self::of(old, new),
+            (None, None) => {}
+            // A long key is stored as its hash either way; no other is found again.
+            _ => return Self::Nothing,
+        }
         if old == new && old != "_" {
             return Self::All;
         }
@@ -63,6 +69,11 @@ impl Family {
     }
 }
 
+/// What is stored as its hash, under `hash_key`.
+fn unhashed(name: &str) -> Option<&str> {
+    name.strip_prefix("hash(")?.strip_suffix(')')
+}
+
 /// The parts of a tuple.
 fn parts(name: &str) -> Option<Vec<&str>> {
     let inner = name.strip_prefix('(')?.strip_suffix(')')?;
@@ -105,6 +116,11 @@ mod tests {
             ("(String,i32)", "(String,i32,i32)", Kept::Nothing),
             ("(String,(i32,i32))", "(String,(i64,i64))", Kept::All),
             ("Uuid", "(Uuid)", Kept::Nothing),
+            ("Uuid", "hash(Uuid)", Kept::Nothing),
+            ("hash(Uuid)", "Uuid", Kept::Nothing),
+            ("hash(i32)", "hash(i64)", Kept::All),
+            ("hash(String)", "hash(Uuid)", Kept::Canonical),
+            ("hash(_)", "hash(_)", Kept::Unknown),
             ("OrderId", "Uuid", Kept::Unknown),
             ("_", "Uuid", Kept::Unknown),
             ("_", "(Uuid,Uuid)", Kept::Unknown),

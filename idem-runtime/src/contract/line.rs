@@ -31,9 +31,14 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn of(contract: &Contract) -> Self {
-        let key = contract
-            .key
-            .map(|key| format!("{key}:{}", (contract.key_type)()));
+        let key = contract.key.map(|key| {
+            let key_type = (contract.key_type)();
+            if contract.hashed {
+                format!("{key}:hash({key_type})")
+            } else {
+                format!("{key}:{key_type}")
+            }
+        });
         let mut topics = (contract.emits)();
         topics.sort_unstable();
         topics.dedup();

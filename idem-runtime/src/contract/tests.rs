@@ -9,6 +9,7 @@ fn contract() -> Contract {
         scope: "payments.apply",
         key: Some("event.id"),
         key_type: || "Uuid".into(),
+        hashed: false,
         fingerprint: None,
         duplicate: "replay:Receipt@1",
         error: "rollback",
@@ -42,6 +43,7 @@ fn a_line_splits_at_its_blanks_whatever_the_code_says() {
     let spaced = Contract {
         key: Some("(event.tenant,event.id as u64,format!(\"{} {}\",a,b))"),
         key_type: || "(String, u64, String)".into(),
+        hashed: false,
         fingerprint: Some("event.total as i64"),
         duplicate: "replay:Box<dyn Any>@2",
         emits: Vec::new,
