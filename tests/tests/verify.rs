@@ -98,10 +98,11 @@ struct Done {
 #[idempotent(key = "id", scope = "verify.emits")]
 #[outbox]
 async fn emits(
-    _tx: &mut PgConnection,
+    tx: &mut PgConnection,
     outbox: &mut Outbox<Done>,
     id: i64,
 ) -> Result<(), sqlx::Error> {
+    tx.execute("SELECT 1").await?;
     outbox.emit(&Done { id });
     Ok(())
 }
@@ -222,10 +223,11 @@ mod mariadb {
     #[idempotent(key = "id", scope = "verify.emits_on_mariadb")]
     #[outbox]
     async fn emits(
-        _tx: &mut MySqlConnection,
+        tx: &mut MySqlConnection,
         outbox: &mut Outbox<Done>,
         id: i64,
     ) -> Result<(), sqlx::Error> {
+        tx.execute("SELECT 1").await?;
         outbox.emit(&Done { id });
         Ok(())
     }
