@@ -114,7 +114,7 @@ async fn a_role_without_grants_is_told_each_one() {
     let role = format!("service_{}", database.name());
     for statement in [
         format!("CREATE ROLE {role}"),
-        "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC".to_owned(),
+        "REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA public FROM PUBLIC".to_owned(),
     ] {
         admin.execute(AssertSqlSafe(statement)).await.unwrap();
     }
@@ -128,10 +128,13 @@ async fn a_role_without_grants_is_told_each_one() {
         format!("`INSERT` is not granted: GRANT INSERT ON idem_outbox TO {role}"),
         format!("`SELECT` is not granted: GRANT SELECT ON idem_schema TO {role}"),
         format!(
-            "`EXECUTE` is not granted: GRANT EXECUTE ON FUNCTION idem_claim(text,bytea,bytea,integer,boolean) TO {role}"
+            "`EXECUTE` is not granted: GRANT EXECUTE ON PROCEDURE idem_claim(text,bytea,bytea,integer,boolean,boolean) TO {role}"
         ),
         format!(
-            "`EXECUTE` is not granted: GRANT EXECUTE ON FUNCTION idem_finish(text,bytea,integer,bytea,integer,bigint) TO {role}"
+            "`EXECUTE` is not granted: GRANT EXECUTE ON PROCEDURE idem_emit(uuid,text,text,text,bytea,text,text) TO {role}"
+        ),
+        format!(
+            "`EXECUTE` is not granted: GRANT EXECUTE ON PROCEDURE idem_finish(text,bytea,integer,bytea,integer,bigint) TO {role}"
         ),
     ];
     assert_eq!(lacks, expected);
@@ -154,30 +157,30 @@ async fn a_role_without_grants_is_told_each_one() {
 }
 
 #[tokio::test]
-async fn a_function_that_is_gone_is_named() {
+async fn a_procedure_that_is_gone_is_named() {
     let (_database, pool) = migrated().await;
-    pool.execute("DROP FUNCTION idem_finish").await.unwrap();
+    pool.execute("DROP PROCEDURE idem_finish").await.unwrap();
     assert_eq!(
         unfit(&pool).await,
         [
-            "the function `idem_finish(text,bytea,integer,bytea,integer,bigint)` is not on the search path: apply the migrations again, \
+            "the procedure `idem_finish(text,bytea,integer,bytea,integer,bigint)` is not on the search path: apply the migrations again, \
              or set search_path to the schema of `idem_keys`"
         ]
     );
 }
 
 #[tokio::test]
-async fn functions_that_are_found_in_another_schema_than_the_tables_are_named() {
+async fn procedures_that_are_found_in_another_schema_than_the_tables_are_named() {
     let (database, pool) = migrated().await;
     pool.execute("CREATE SCHEMA other").await.unwrap();
-    pool.execute("ALTER FUNCTION idem_claim SET SCHEMA other")
+    pool.execute("ALTER PROCEDURE idem_claim SET SCHEMA other")
         .await
         .unwrap();
     let pool = pool_after(&database, "SET search_path TO other, public").await;
     assert_eq!(
         unfit(&pool).await,
         [
-            "the function `idem_claim(text,bytea,bytea,integer,boolean)` is found in the schema other and `idem_keys` in public: set \
+            "the procedure `idem_claim(text,bytea,bytea,integer,boolean,boolean)` is found in the schema other and `idem_keys` in public: set \
              search_path so that both are of one"
         ]
     );

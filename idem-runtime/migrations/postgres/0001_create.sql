@@ -61,11 +61,13 @@ CREATE TABLE idem_relay (
     expires_at timestamptz NOT NULL
 );
 
+-- What a call does to these tables. Procedures, because a session plans their statements once and CALL itself is
+-- not planned. A search_path that differs at run time does not lead them to other tables.
+
 -- Claims a key: true, or false if it is taken. A transaction that holds it is waited for, wait_ms at most.
 -- With raise_taken a taken key is an error: the one answer that a caller can see who sends BEGIN in the same
--- round trip. The SET clauses end with the function, so the handler's own settings stay as they were.
-CREATE FUNCTION idem_claim(the_scope text, the_key bytea, the_fingerprint bytea, wait_ms integer, raise_taken boolean)
-RETURNS boolean
+-- round trip. The SET clauses end with the procedure, so the handler's own settings stay as they were.
+CREATE PROCEDURE idem_claim(the_scope text, the_key bytea, the_fingerprint bytea, wait_ms integer, raise_taken boolean, INOUT claimed boolean)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 SET lock_timeout = 0
@@ -74,18 +76,27 @@ BEGIN
     PERFORM set_config('lock_timeout', greatest(wait_ms, 1)::text, true);
     INSERT INTO idem_keys (scope, key, fingerprint) VALUES (the_scope, the_key, the_fingerprint)
     ON CONFLICT DO NOTHING;
-    IF FOUND THEN
-        RETURN true;
-    ELSIF raise_taken THEN
+    claimed := FOUND;
+    IF raise_taken AND NOT claimed THEN
         RAISE EXCEPTION USING ERRCODE = 'IDM01', MESSAGE = 'idem: this delivery was handled before';
     END IF;
-    RETURN false;
+END
+$$;
+
+-- Adds an event. One of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
+CREATE PROCEDURE idem_emit(the_id uuid, the_topic text, the_key text, the_type text, the_payload bytea, the_content_type text, the_headers text)
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers)
+    VALUES (the_id, the_topic, the_key, the_type, the_payload, the_content_type, the_headers)
+    ON CONFLICT (id) DO NOTHING;
 END
 $$;
 
 -- Ends a claim, in the transaction that made it or not at all.
-CREATE FUNCTION idem_finish(the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer, keep_ms bigint)
-RETURNS void
+CREATE PROCEDURE idem_finish(the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer, keep_ms bigint)
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$

@@ -31,14 +31,14 @@ FROM (VALUES ('idem_keys', 'SELECT'), ('idem_keys', 'INSERT'), ('idem_keys', 'UP
 WHERE NOT has_table_privilege(to_regclass(name), privilege)
 UNION ALL
 SELECT CASE
-    WHEN function IS NULL THEN format('the function `%s` is not on the search path: apply the migrations again, or set search_path to \
+    WHEN function IS NULL THEN format('the procedure `%s` is not on the search path: apply the migrations again, or set search_path to \
         the schema of `idem_keys`', name)
-    WHEN pronamespace <> relnamespace THEN format('the function `%s` is found in the schema %s and `idem_keys` in %s: set search_path \
+    WHEN pronamespace <> relnamespace THEN format('the procedure `%s` is found in the schema %s and `idem_keys` in %s: set search_path \
         so that both are of one', name, pronamespace::regnamespace, relnamespace::regnamespace)
-    ELSE format('`EXECUTE` is not granted: GRANT EXECUTE ON FUNCTION %s TO %I', function, current_user)
+    ELSE format('`EXECUTE` is not granted: GRANT EXECUTE ON PROCEDURE %s TO %I', function, current_user)
 END
-FROM (VALUES ('idem_claim(text,bytea,bytea,integer,boolean)'), ('idem_finish(text,bytea,integer,bytea,integer,bigint)'))
-    AS needed (name)
+FROM (VALUES ('idem_claim(text,bytea,bytea,integer,boolean,boolean)'), ('idem_emit(uuid,text,text,text,bytea,text,text)'),
+             ('idem_finish(text,bytea,integer,bytea,integer,bigint)')) AS needed (name)
 CROSS JOIN to_regprocedure(name) AS function
 LEFT JOIN pg_proc ON pg_proc.oid = function
 JOIN pg_class ON pg_class.oid = to_regclass('idem_keys')
@@ -112,14 +112,11 @@ impl Store for Postgres {
             // The fence of a call without a key: it fails outside of the transaction that set it.
             let _ = write!(sql, "RELEASE SAVEPOINT {}; ", finish.fence.savepoint);
         }
-        if !finish.events.is_empty() {
-            insert_events_sql(&mut sql, finish.events);
-            sql.push_str("; ");
-        }
+        emit_sql(&mut sql, finish.events);
         if let Some(claim) = &finish.claim {
             let _ = write!(
                 sql,
-                "SELECT idem_finish({}, {}, {}, {}, {}, {}); ",
+                "CALL idem_finish({}, {}, {}, {}, {}, {}); ",
                 text(claim.scope),
                 bytes(claim.key.as_bytes()),
                 finish.end.state() as u8,
@@ -220,7 +217,7 @@ fn opening_sql(opening: &Opening<'_>, raise_taken: bool) -> String {
     if let Some(claim) = &opening.claim {
         let _ = write!(
             sql,
-            "SELECT idem_claim({}, {}, {}, {}, {raise_taken})",
+            "CALL idem_claim({}, {}, {}, {}, {raise_taken}, NULL)",
             text(claim.scope),
             bytes(claim.key.as_bytes()),
             optional(claim.fingerprint.map(crate::key::StoredKey::as_bytes)),
@@ -245,31 +242,48 @@ fn lookup_sql(claim: &Claim<'_>) -> String {
     )
 }
 
+/// One event, as handlers mostly emit, by the procedure whose plan the session keeps; several in one statement.
+///
 /// An event of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
-fn insert_events_sql(sql: &mut String, events: &[Row]) {
-    sql.push_str(
-        "INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers) VALUES ",
-    );
-    for (index, event) in events.iter().enumerate() {
-        let _ = write!(
-            sql,
-            "{}('{}', {}, {}, {}, {}, {}, {})",
-            if index == 0 { "" } else { ", " },
-            event.id,
-            text(event.topic),
-            event.key.as_deref().map_or_else(|| "NULL".into(), text),
-            text(event.kind),
-            bytes(&event.payload),
-            text(event.content_type),
-            text(&event.headers),
-        );
+fn emit_sql(sql: &mut String, events: &[Row]) {
+    match events {
+        [] => {}
+        [event] => {
+            sql.push_str("CALL idem_emit(");
+            event_sql(sql, event);
+            sql.push_str("); ");
+        }
+        [first, rest @ ..] => {
+            sql.push_str(
+                "INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers) VALUES (",
+            );
+            event_sql(sql, first);
+            for event in rest {
+                sql.push_str("), (");
+                event_sql(sql, event);
+            }
+            sql.push_str(") ON CONFLICT (id) DO NOTHING; ");
+        }
     }
-    sql.push_str(" ON CONFLICT (id) DO NOTHING");
 }
 
-/// A bytea literal that no setting of the session can misread.
+fn event_sql(sql: &mut String, event: &Row) {
+    let _ = write!(
+        sql,
+        "'{}', {}, {}, {}, {}, {}, {}",
+        event.id,
+        text(event.topic),
+        event.key.as_deref().map_or_else(|| "NULL".into(), text),
+        text(event.kind),
+        bytes(&event.payload),
+        text(event.content_type),
+        text(&event.headers),
+    );
+}
+
+/// A bytea literal that no setting of the session can misread. Bare, its type follows from where it stands.
 fn bytes(bytes: &[u8]) -> String {
-    format!("decode('{}', 'hex')", hex::encode(bytes))
+    format!("E'\\\\x{}'", hex::encode(bytes))
 }
 
 fn optional(value: Option<&[u8]>) -> String {
