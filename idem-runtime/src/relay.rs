@@ -61,8 +61,8 @@ use crate::store::{Limit, Outlet};
 /// * No transaction and no connection is held while the publisher works, and no more than
 ///   [`batch`](Self::batch) events or [`batch_bytes`](Self::batch_bytes) are in memory.
 ///
-/// A look costs time in proportion to the events that are held back, since it steps over them: some milliseconds
-/// for ten thousand.
+/// A look costs time in proportion to the events that are held back, since it steps over them: a millisecond or two
+/// for each thousand. Where one key can be stuck for long, with many events behind it, a larger batch makes up for it.
 pub struct Relay<DB: Outlet, P> {
     pool: Pool<DB>,
     publisher: Arc<P>,

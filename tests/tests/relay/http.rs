@@ -7,6 +7,7 @@ use idem_runtime::broker::Http;
 use idem_runtime::{Relayed, count_dead_letters, dead_letters};
 
 use crate::http_server::{Answer, Request, Server};
+use crate::receivers::within;
 use crate::sqlite::Bed;
 use crate::sqlite::suite::{emit, relay};
 
@@ -24,7 +25,7 @@ async fn drain(server: &Server, events: &[(Option<&str>, u32)]) -> (Bed, Relayed
     let bed = Bed::start().await;
     emit(&bed.pool, events).await.unwrap();
     let relay = relay(&bed.pool, Http::new(&server.url).unwrap()).max_attempts(5);
-    let relayed = relay.drain().await.unwrap();
+    let relayed = within(relay.drain()).await.unwrap();
     (bed, relayed)
 }
 
@@ -38,7 +39,7 @@ async fn an_event_is_a_post_in_binary_mode() {
         .unwrap()
         .header("authorization", "Bearer abc")
         .unwrap();
-    relay(&bed.pool, publisher).drain().await.unwrap();
+    within(relay(&bed.pool, publisher).drain()).await.unwrap();
     let requests = server.requests();
     let [request] = requests.as_slice() else {
         panic!("{requests:?}");
@@ -139,10 +140,11 @@ async fn an_endpoint_that_does_not_answer_in_time_is_asked_again() {
     let publisher = Http::new(&server.url)
         .unwrap()
         .timeout(Duration::from_millis(200));
-    let relayed = relay(&bed.pool, publisher).drain().await.unwrap();
+    let relayed = within(relay(&bed.pool, publisher).drain()).await.unwrap();
     assert_eq!((relayed.published, relayed.failed), (1, 1));
 }
 
+/// Cure: a connection that fails is an attempt.
 #[tokio::test]
 async fn an_endpoint_that_is_not_there_makes_dead_letters_in_the_end() {
     let server = Server::start(|_, _| Answer::Cut).await;
@@ -165,7 +167,7 @@ async fn each_key_arrives_in_order_and_keys_side_by_side() {
     let bed = Bed::start().await;
     emit(&bed.pool, &events).await.unwrap();
     let relay = relay(&bed.pool, Http::new(&server.url).unwrap()).max_attempts(1_000);
-    assert_eq!(relay.drain().await.unwrap().published, 60);
+    assert_eq!(within(relay.drain()).await.unwrap().published, 60);
     let mut arrived: HashMap<_, Vec<u64>> = HashMap::new();
     for (request, before) in server.requests().iter().zip(0..) {
         if before % 3 != 1 {

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use idem_runtime::broker::JsonLines;
 use serde_json::Value;
 
+use crate::receivers::within;
 use crate::sqlite::Bed;
 use crate::sqlite::suite::{emit, relay};
 
@@ -17,6 +19,7 @@ fn numbers(path: &Path) -> Vec<u64> {
         .collect()
 }
 
+/// Cure: the file is appended to, and the mapping of CloudEvents.
 #[tokio::test]
 async fn each_event_is_one_line_at_the_end_of_the_file() {
     let bed = Bed::start().await;
@@ -27,7 +30,7 @@ async fn each_event_is_one_line_at_the_end_of_the_file() {
         JsonLines::file(&path).source("https://shop.example/orders"),
     );
     let ids = emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
-    relay.drain().await.unwrap();
+    within(relay.drain()).await.unwrap();
     let text = fs::read_to_string(&path).unwrap();
     let mut first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     let time = first["time"].take();
@@ -41,7 +44,7 @@ async fn each_event_is_one_line_at_the_end_of_the_file() {
         })
     );
     emit(&bed.pool, &[(None, 3)]).await.unwrap();
-    relay.drain().await.unwrap();
+    within(relay.drain()).await.unwrap();
     assert_eq!(numbers(&path), [1, 2, 3]);
 }
 
@@ -53,13 +56,13 @@ async fn a_line_that_a_crash_cut_short_does_not_spoil_the_next() {
     let path = folder.path().join("events.jsonl");
     let relay = relay(&bed.pool, JsonLines::file(&path));
     emit(&bed.pool, &[(None, 1)]).await.unwrap();
-    relay.drain().await.unwrap();
+    within(relay.drain()).await.unwrap();
     let whole = fs::read(&path).unwrap();
     // Longer than what is read at once.
     let torn = [whole.clone(), vec![b'{'; 10_000]].concat();
     fs::write(&path, torn).unwrap();
     emit(&bed.pool, &[(None, 2)]).await.unwrap();
-    relay.drain().await.unwrap();
+    within(relay.drain()).await.unwrap();
     assert_eq!(numbers(&path), [1, 2]);
     assert!(fs::read(&path).unwrap().starts_with(&whole));
 }
@@ -73,12 +76,39 @@ async fn a_file_that_cant_be_written_is_tried_again() {
     let path = missing.join("events.jsonl");
     emit(&bed.pool, &[(None, 1)]).await.unwrap();
     let relay = relay(&bed.pool, JsonLines::file(&path)).max_attempts(2);
-    let relayed = relay.drain().await.unwrap();
+    let relayed = within(relay.drain()).await.unwrap();
     assert_eq!((relayed.failed, relayed.dead_lettered), (1, 1));
     fs::create_dir(&missing).unwrap();
     idem_runtime::replay_dead_letters(&bed.pool, idem_runtime::Replay::All)
         .await
         .unwrap();
-    relay.drain().await.unwrap();
+    within(relay.drain()).await.unwrap();
     assert_eq!(numbers(&path), [1]);
+}
+
+/// Cure: all lines are flushed before they are confirmed. The test runs itself in another process, whose output it reads.
+#[tokio::test]
+async fn lines_on_standard_output_are_whole() {
+    const CHILD: &str = "IDEM_TESTS_PRINTS";
+    if std::env::var_os(CHILD).is_some() {
+        let bed = Bed::start().await;
+        let events: Vec<_> = (0..500).map(|n| (None, n)).collect();
+        emit(&bed.pool, &events).await.unwrap();
+        relay(&bed.pool, JsonLines::stdout()).drain().await.unwrap();
+        // Without a destructor that could flush.
+        std::process::exit(0);
+    }
+    let name = "json_lines::lines_on_standard_output_are_whole";
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["data"]["n"].as_u64())
+        .collect();
+    assert_eq!(numbers, (0..500).map(Some).collect::<Vec<_>>());
 }

@@ -1,5 +1,8 @@
 //! Transactions that commit in another order than that of their row numbers.
 
+use sqlx::pool::PoolOptions;
+use sqlx::raw_sql;
+
 use super::Bed;
 use super::suite::{emit, relay};
 use crate::receivers::{Log, To};
@@ -21,21 +24,22 @@ async fn a_row_that_commits_late_is_not_skipped() {
     assert_eq!(log.of_key(None), [4, 2]);
 }
 
-/// Cure: only committed rows are read, also where the session reads uncommitted ones.
+/// Cure: the isolation of the relay's own statements. PostgreSQL has no dirty reads; MariaDB has.
 #[tokio::test]
-async fn what_is_rolled_back_is_never_published() {
+async fn what_is_rolled_back_is_never_published_by_a_session_that_reads_uncommitted_rows() {
     let bed = Bed::start().await;
     let log = Log::new();
-    let relay = relay(&bed.pool, To::all(&log));
+    let dirty = PoolOptions::new().max_connections(1);
+    let dirty = dirty.connect(bed.database.url()).await.unwrap();
+    raw_sql(Bed::READ_UNCOMMITTED)
+        .execute(&dirty)
+        .await
+        .unwrap();
     let mut slow = bed.pool.begin().await.unwrap();
     emit(&mut slow, &[(Some("a"), 1)]).await.unwrap();
-    let mut dirty = bed.pool.acquire().await.unwrap();
-    sqlx::raw_sql("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
-        .execute(&mut *dirty)
-        .await
-        .ok();
-    drop(dirty);
+    let relay = relay(&dirty, To::all(&log));
     relay.drain().await.unwrap();
     slow.rollback().await.unwrap();
     assert_eq!(log.all(), []);
+    dirty.close().await;
 }

@@ -21,6 +21,9 @@ impl Bed {
     /// The literal of another relay's ID.
     pub(crate) const THIEF: &str = "X'00000000000000000000000000000000'";
 
+    pub(crate) const READ_UNCOMMITTED: &str =
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+
     pub(crate) async fn start() -> Self {
         let bed = Self::empty().await;
         idem_runtime::migrate(&bed.pool).await.unwrap();

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio_util::sync::CancellationToken;
 
-use crate::receivers::{Log, To};
+use crate::receivers::{Log, To, within};
 
 #[path = "late.rs"]
 mod late;
@@ -26,6 +26,9 @@ pub(crate) struct Bed {
 impl Bed {
     /// The literal of another relay's ID.
     pub(crate) const THIEF: &str = "'00000000-0000-0000-0000-000000000000'";
+
+    pub(crate) const READ_UNCOMMITTED: &str =
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
 
     pub(crate) async fn start() -> Self {
         let bed = Self::empty().await;
@@ -62,12 +65,20 @@ async fn a_running_relay_survives_a_restart_of_the_database() {
     idem_runtime::migrate(&pool).await.unwrap();
     suite::emit(&pool, &[(Some("a"), 1)]).await.unwrap();
 
+    let impatient = PgPoolOptions::new().acquire_timeout(Duration::from_millis(50));
+    let impatient = impatient.connect(database.url()).await.unwrap();
     let log = Log::new();
-    let relay = Relay::new(pool.clone(), To::all(&log)).poll_interval(Duration::from_millis(5));
+    let relay =
+        Relay::new(impatient.clone(), To::all(&log)).poll_interval(Duration::from_millis(5));
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(relay.run(shutdown.clone()));
-    log.until(|taken| taken.len() == 1).await;
+    let marked = async { while suite::unpublished(&pool).await > 0 {} };
+    within(marked).await;
     server.crash().unwrap();
+    // Each try takes as long as one of the relay's, which pauses for less in between.
+    for _ in 0..10 {
+        impatient.acquire().await.unwrap_err();
+    }
     server.restart().await.unwrap();
     suite::emit(&connect(database.url()).await, &[(Some("a"), 2)])
         .await
@@ -77,4 +88,5 @@ async fn a_running_relay_survives_a_restart_of_the_database() {
     shutdown.cancel();
     running.await.unwrap().unwrap();
     pool.close().await;
+    impatient.close().await;
 }

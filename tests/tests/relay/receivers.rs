@@ -8,6 +8,13 @@ use std::time::Duration;
 use idem_runtime::{EventId, Message, PublishError, Publisher};
 use tokio::sync::{Semaphore, watch};
 
+/// A relay whose cure is missing may run for ever.
+pub(crate) async fn within<T>(running: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), running)
+        .await
+        .expect("the relay does not end")
+}
+
 /// A message that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use idem_runtime::{PublishError, Replay, count_dead_letters, dead_letters, replay_dead_letters};
 
 use super::{Bed, emit, relay};
-use crate::receivers::{Log, To, n_of};
+use crate::receivers::{Log, To, n_of, within};
 
 /// Cure: the count of attempts in the database, and the way back that keeps the event as it was.
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn an_event_that_fails_too_often_is_put_aside_and_can_be_replayed() {
         .await
         .unwrap();
     let relay = relay(&bed.pool, publisher).max_attempts(3);
-    let relayed = relay.drain().await.unwrap();
+    let relayed = within(relay.drain()).await.unwrap();
     assert_eq!(
         (relayed.published, relayed.failed, relayed.dead_lettered),
         (2, 2, 1)
@@ -52,7 +52,7 @@ async fn an_event_that_fails_too_often_is_put_aside_and_can_be_replayed() {
     let back = replay_dead_letters(&bed.pool, Replay::All).await;
     assert_eq!(back.unwrap(), 1);
     assert_eq!(count_dead_letters(&bed.pool).await.unwrap(), 0);
-    assert_eq!(relay.drain().await.unwrap().published, 1);
+    assert_eq!(within(relay.drain()).await.unwrap().published, 1);
     assert_eq!(log.all().last().map(|taken| taken.id), Some(ids[1]));
 }
 
@@ -68,7 +68,7 @@ async fn what_can_never_be_published_is_put_aside_at_once() {
     emit(&bed.pool, &[(Some("a"), 1), (Some("a"), 2)])
         .await
         .unwrap();
-    let relayed = relay(&bed.pool, publisher).drain().await.unwrap();
+    let relayed = within(relay(&bed.pool, publisher).drain()).await.unwrap();
     assert_eq!(
         (relayed.published, relayed.failed, relayed.dead_lettered),
         (1, 0, 1)
@@ -96,21 +96,21 @@ async fn dead_letters_are_replayed_by_topic_or_id_and_in_their_old_order() {
     .await
     .unwrap();
     let relay = relay(&bed.pool, publisher);
-    assert_eq!(relay.drain().await.unwrap().dead_lettered, 4);
+    assert_eq!(within(relay.drain()).await.unwrap().dead_lettered, 4);
     broken.store(false, Ordering::Relaxed);
 
     let none = replay_dead_letters(&bed.pool, Replay::Events(&[])).await;
     assert_eq!(none.unwrap(), 0);
     let one = replay_dead_letters(&bed.pool, Replay::Events(&ids[3..])).await;
     assert_eq!(one.unwrap(), 1);
-    relay.drain().await.unwrap();
+    within(relay.drain()).await.unwrap();
     assert_eq!(log.of_key(None), [4]);
 
     // Younger than all dead letters, and pending beside them.
     emit(&bed.pool, &[(Some("a"), 5)]).await.unwrap();
     let topic = replay_dead_letters(&bed.pool, Replay::Topic("happenings")).await;
     assert_eq!(topic.unwrap(), 2);
-    relay.drain().await.unwrap();
+    within(relay.drain()).await.unwrap();
     assert_eq!(log.of_key(Some("a")), [1, 3, 5]);
     assert_eq!(count_dead_letters(&bed.pool).await.unwrap(), 1);
 }

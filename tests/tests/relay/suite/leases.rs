@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bed, emit, execute, number, relay, unpublished};
-use crate::receivers::{Gated, Log, Silent, To};
+use crate::receivers::{Gated, Log, Silent, To, within};
 
 /// So often a relay that stands by is polled to see that it does nothing else.
 const MANY: usize = 60;
@@ -73,7 +73,7 @@ async fn the_lease_of_a_slow_publisher_is_renewed() {
         gate: gate.clone(),
         verdict: Ok(()),
     };
-    let slow = relay(&bed.pool, publisher).lease(Duration::from_secs(1));
+    let slow = relay(&bed.pool, publisher).lease(Duration::from_secs(2));
     let slow = tokio::spawn(slow.drain());
     slow_log.until(|taken| taken.len() == 2).await;
     // Each renewal moves the end, so after four of them more than one whole lease has passed.
@@ -138,13 +138,14 @@ async fn a_relay_that_lost_its_lease_stops_to_publish() {
     let bed = Bed::start().await;
     let (stale_log, log) = (Log::new(), Log::new());
     emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
-    let stale = relay(&bed.pool, Silent(stale_log.clone())).lease(Duration::from_millis(300));
+    let stale = relay(&bed.pool, Silent(stale_log.clone())).lease(Duration::from_secs(1));
     let stale = tokio::spawn(stale.drain());
     stale_log.until(|taken| taken.len() == 2).await;
     execute(&bed.pool, "DELETE FROM idem_relay").await;
     relay(&bed.pool, To::all(&log)).drain().await.unwrap();
     // Its publisher never returns: only the loss ends it. Then nothing is left for it to do.
-    assert_eq!(stale.await.unwrap().unwrap().published, 0);
+    let ended = within(stale).await.unwrap().unwrap();
+    assert_eq!(ended.published, 0);
     assert_eq!(log.all().len(), 2);
 }
 

@@ -1,5 +1,6 @@
 //! What every database must do.
 
+mod crowd;
 mod dead_letters;
 mod delivery;
 mod leases;
@@ -66,7 +67,7 @@ async fn number(pool: &Pool, sql: &str) -> i64 {
     row.get(0)
 }
 
-async fn unpublished(pool: &Pool) -> i64 {
+pub(crate) async fn unpublished(pool: &Pool) -> i64 {
     number(
         pool,
         "SELECT count(*) FROM idem_outbox WHERE published_at IS NULL",
