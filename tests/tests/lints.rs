@@ -52,6 +52,15 @@ pub async fn apply(tx: &mut PgConnection, event: &Payment) -> Result<Receipt, sq
     })
 }
 
+/// Claims, and nothing else.
+///
+/// # Errors
+/// The database's.
+#[idempotent(key = "id", on_duplicate = "skip")]
+pub async fn claim(_tx: &mut PgConnection, id: i64) -> Result<(), sqlx::Error> {
+    Ok(())
+}
+
 /// Settles a payment.
 ///
 /// # Errors

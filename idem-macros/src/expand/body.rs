@@ -77,6 +77,9 @@ pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenStream
         _ => quote!(#begin #run #call.end(#result).await),
     };
     let imported = imported(shape.absorbed.as_ref());
+    // The user says that the body does not use it, and it does not: the call does.
+    let unused = shape.tx.name.to_string().starts_with('_');
+    let allowed = unused.then(|| quote!(#[allow(clippy::used_underscore_binding)]));
     let mut block = Group::new(
         Delimiter::Brace,
         quote! {
@@ -84,6 +87,7 @@ pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenStream
         const #scope_name: &::core::primitive::str = #scope;
         static #spec: #runtime::__private::Spec = #runtime::__private::Spec::new(#scope_name) #settings;
         #contract
+        #allowed
         let mut #call = #open;
         #ordering_key
         #end
