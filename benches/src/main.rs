@@ -2,6 +2,7 @@
 
 mod args;
 mod arm;
+mod growth;
 mod machine;
 mod mariadb;
 mod measure;
@@ -38,6 +39,9 @@ async fn main() -> Result<()> {
     };
     fs::create_dir_all(&args.out).with_context(|| format!("can't make {}", args.out.display()))?;
     println!("{}", machine::describe()?);
+    if args.growth {
+        return growth::run(&args).await;
+    }
     let mut sets = Vec::new();
     if args.wants("postgres") {
         on_postgres(&args, &mut sets).await?;

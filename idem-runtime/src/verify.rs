@@ -13,7 +13,7 @@ use crate::store::Store;
 /// * No two handlers of this program have one scope.
 /// * The tables are there, of this release's version or a later one; this role may read and write them, and the server takes
 ///   writes.
-/// * PostgreSQL: the functions are found in the tables' schema and may be called. MySQL, MariaDB: the tables have transactions.
+/// * PostgreSQL: the procedures are found in the tables' schema and may be called. MySQL, MariaDB: the tables have transactions.
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
