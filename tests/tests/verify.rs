@@ -120,6 +120,9 @@ async fn a_role_without_grants_is_told_each_one() {
     }
     let pool = pool_after(&database, format!("SET ROLE {role}")).await;
     let lacks = unfit(&pool).await;
+    let grant_execute = |procedure: &str| {
+        format!("`EXECUTE` is not granted: GRANT EXECUTE ON PROCEDURE {procedure} TO {role}")
+    };
     let expected = [
         format!("`SELECT` is not granted: GRANT SELECT ON idem_keys TO {role}"),
         format!("`INSERT` is not granted: GRANT INSERT ON idem_keys TO {role}"),
@@ -127,14 +130,13 @@ async fn a_role_without_grants_is_told_each_one() {
         format!("`SELECT` is not granted: GRANT SELECT ON idem_outbox TO {role}"),
         format!("`INSERT` is not granted: GRANT INSERT ON idem_outbox TO {role}"),
         format!("`SELECT` is not granted: GRANT SELECT ON idem_schema TO {role}"),
-        format!(
-            "`EXECUTE` is not granted: GRANT EXECUTE ON PROCEDURE idem_claim(text,bytea,bytea,integer,boolean,boolean) TO {role}"
-        ),
-        format!(
-            "`EXECUTE` is not granted: GRANT EXECUTE ON PROCEDURE idem_emit(uuid,text,text,text,bytea,text,text) TO {role}"
-        ),
-        format!(
-            "`EXECUTE` is not granted: GRANT EXECUTE ON PROCEDURE idem_finish(text,bytea,integer,bytea,integer,bigint) TO {role}"
+        grant_execute("idem_claim(text,bytea,bytea,integer)"),
+        grant_execute("idem_try_claim(text,bytea,bytea,integer,boolean)"),
+        grant_execute("idem_find(text,bytea,text)"),
+        grant_execute("idem_emit(uuid,text,text,text,bytea,text,text)"),
+        grant_execute("idem_finish(text,bytea,integer,bytea,integer,bigint)"),
+        grant_execute(
+            "idem_emit_and_finish(uuid,text,text,text,bytea,text,text,text,bytea,integer,bytea,integer,bigint)",
         ),
     ];
     assert_eq!(lacks, expected);
@@ -180,7 +182,7 @@ async fn procedures_that_are_found_in_another_schema_than_the_tables_are_named()
     assert_eq!(
         unfit(&pool).await,
         [
-            "the procedure `idem_claim(text,bytea,bytea,integer,boolean,boolean)` is found in the schema other and `idem_keys` in public: set \
+            "the procedure `idem_claim(text,bytea,bytea,integer)` is found in the schema other and `idem_keys` in public: set \
              search_path so that both are of one"
         ]
     );

@@ -62,54 +62,115 @@ CREATE TABLE idem_relay (
 );
 
 -- What a call does to these tables. Procedures, because a session plans their statements once and CALL itself is
--- not planned. A search_path that differs at run time does not lead them to other tables.
-
--- Claims a key: true, or false if it is taken. A transaction that holds it is waited for, wait_ms at most.
--- With raise_taken a taken key is an error: the one answer that a caller can see who sends BEGIN in the same
--- round trip. The SET clauses end with the procedure, so the handler's own settings stay as they were.
-CREATE PROCEDURE idem_claim(the_scope text, the_key bytea, the_fingerprint bytea, wait_ms integer, raise_taken boolean, INOUT claimed boolean)
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-SET lock_timeout = 0
-AS $$
+-- not planned. They name the schema that they are made in: a search_path that differs at run time leads them to no
+-- other tables. A SET clause would do the same, and cost a call about as much as its statement.
+DO $make$
+DECLARE
+    here text := current_schema();
 BEGIN
-    PERFORM set_config('lock_timeout', greatest(wait_ms, 1)::text, true);
-    INSERT INTO idem_keys (scope, key, fingerprint) VALUES (the_scope, the_key, the_fingerprint)
-    ON CONFLICT DO NOTHING;
-    claimed := FOUND;
-    IF raise_taken AND NOT claimed THEN
-        RAISE EXCEPTION USING ERRCODE = 'IDM01', MESSAGE = 'idem: this delivery was handled before';
-    END IF;
-END
-$$;
+    -- Claims a key. A transaction that holds it is waited for, wait_ms at most; lock_timeout is then what it was.
+    -- A taken key is an error: the one answer that a caller can see who sends BEGIN in the same round trip.
+    EXECUTE format($procedure$
+        CREATE PROCEDURE %1$I.idem_claim(the_scope text, the_key bytea, the_fingerprint bytea, wait_ms integer)
+        LANGUAGE plpgsql AS $$
+        DECLARE
+            before text := current_setting('lock_timeout');
+            unused text;
+        BEGIN
+            unused := set_config('lock_timeout', wait_ms::text, true);
+            INSERT INTO %1$I.idem_keys (scope, key, fingerprint) VALUES (the_scope, the_key, the_fingerprint)
+            ON CONFLICT DO NOTHING;
+            IF NOT FOUND THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM01', MESSAGE = 'idem: this delivery was handled before';
+            END IF;
+            unused := set_config('lock_timeout', before, true);
+        END
+        $$
+    $procedure$, here);
 
--- Adds an event. One of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
-CREATE PROCEDURE idem_emit(the_id uuid, the_topic text, the_key text, the_type text, the_payload bytea, the_content_type text, the_headers text)
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers)
-    VALUES (the_id, the_topic, the_key, the_type, the_payload, the_content_type, the_headers)
-    ON CONFLICT (id) DO NOTHING;
-END
-$$;
+    -- The same inside a transaction that others have begun: a taken key is no error, which would abort it.
+    EXECUTE format($procedure$
+        CREATE PROCEDURE %1$I.idem_try_claim(
+            the_scope text, the_key bytea, the_fingerprint bytea, wait_ms integer, INOUT claimed boolean)
+        LANGUAGE plpgsql AS $$
+        DECLARE
+            before text := current_setting('lock_timeout');
+            unused text;
+        BEGIN
+            unused := set_config('lock_timeout', wait_ms::text, true);
+            INSERT INTO %1$I.idem_keys (scope, key, fingerprint) VALUES (the_scope, the_key, the_fingerprint)
+            ON CONFLICT DO NOTHING;
+            claimed := FOUND;
+            unused := set_config('lock_timeout', before, true);
+        END
+        $$
+    $procedure$, here);
 
--- Ends a claim, in the transaction that made it or not at all.
-CREATE PROCEDURE idem_finish(the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer, keep_ms bigint)
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    UPDATE idem_keys
-    SET state = the_state, result = the_result, result_version = the_version,
-        expires_at = clock_timestamp() + keep_ms * interval '1 millisecond'
-    WHERE scope = the_scope AND key = the_key AND state = 0 AND xid = pg_current_xact_id();
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'IDM02', MESSAGE = 'idem: this is not the transaction that claimed';
-    END IF;
+    -- What an earlier delivery stored: state, version of the result, fingerprint and result, the last two in
+    -- hexadecimal or `-`. NULL if there is no such key.
+    EXECUTE format($procedure$
+        CREATE PROCEDURE %1$I.idem_find(the_scope text, the_key bytea, INOUT record text)
+        LANGUAGE plpgsql AS $$
+        BEGIN
+            SELECT state || ' ' || result_version || ' ' || coalesce(encode(fingerprint, 'hex'), '-')
+                || ' ' || coalesce(encode(result, 'hex'), '-')
+            INTO record FROM %1$I.idem_keys WHERE scope = the_scope AND key = the_key;
+        END
+        $$
+    $procedure$, here);
+
+    -- Adds an event. One of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
+    EXECUTE format($procedure$
+        CREATE PROCEDURE %1$I.idem_emit(
+            the_id uuid, the_topic text, the_key text, the_type text, the_payload bytea, the_content_type text, the_headers text)
+        LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO %1$I.idem_outbox (id, topic, key, type, payload, content_type, headers)
+            VALUES (the_id, the_topic, the_key, the_type, the_payload, the_content_type, the_headers)
+            ON CONFLICT (id) DO NOTHING;
+        END
+        $$
+    $procedure$, here);
+
+    -- Ends a claim, in the transaction that made it or not at all.
+    EXECUTE format($procedure$
+        CREATE PROCEDURE %1$I.idem_finish(
+            the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer, keep_ms bigint)
+        LANGUAGE plpgsql AS $$
+        BEGIN
+            UPDATE %1$I.idem_keys
+            SET state = the_state, result = the_result, result_version = the_version,
+                expires_at = clock_timestamp() + keep_ms * interval '1 millisecond'
+            WHERE scope = the_scope AND key = the_key AND state = 0 AND xid = pg_current_xact_id();
+            IF NOT FOUND THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM02', MESSAGE = 'idem: this is not the transaction that claimed';
+            END IF;
+        END
+        $$
+    $procedure$, here);
+
+    -- Both: a handler with a key mostly emits one event.
+    EXECUTE format($procedure$
+        CREATE PROCEDURE %1$I.idem_emit_and_finish(
+            the_id uuid, the_topic text, the_event_key text, the_type text, the_payload bytea, the_content_type text, the_headers text,
+            the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer, keep_ms bigint)
+        LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO %1$I.idem_outbox (id, topic, key, type, payload, content_type, headers)
+            VALUES (the_id, the_topic, the_event_key, the_type, the_payload, the_content_type, the_headers)
+            ON CONFLICT (id) DO NOTHING;
+            UPDATE %1$I.idem_keys
+            SET state = the_state, result = the_result, result_version = the_version,
+                expires_at = clock_timestamp() + keep_ms * interval '1 millisecond'
+            WHERE scope = the_scope AND key = the_key AND state = 0 AND xid = pg_current_xact_id();
+            IF NOT FOUND THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM02', MESSAGE = 'idem: this is not the transaction that claimed';
+            END IF;
+        END
+        $$
+    $procedure$, here);
 END
-$$;
+$make$;
 
 -- The version of this schema. One row.
 CREATE TABLE idem_schema (

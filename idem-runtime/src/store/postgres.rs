@@ -37,8 +37,10 @@ SELECT CASE
         so that both are of one', name, pronamespace::regnamespace, relnamespace::regnamespace)
     ELSE format('`EXECUTE` is not granted: GRANT EXECUTE ON PROCEDURE %s TO %I', function, current_user)
 END
-FROM (VALUES ('idem_claim(text,bytea,bytea,integer,boolean,boolean)'), ('idem_emit(uuid,text,text,text,bytea,text,text)'),
-             ('idem_finish(text,bytea,integer,bytea,integer,bigint)')) AS needed (name)
+FROM (VALUES ('idem_claim(text,bytea,bytea,integer)'), ('idem_try_claim(text,bytea,bytea,integer,boolean)'),
+             ('idem_find(text,bytea,text)'), ('idem_emit(uuid,text,text,text,bytea,text,text)'),
+             ('idem_finish(text,bytea,integer,bytea,integer,bigint)'),
+             ('idem_emit_and_finish(uuid,text,text,text,bytea,text,text,text,bytea,integer,bytea,integer,bigint)')) AS needed (name)
 CROSS JOIN to_regprocedure(name) AS function
 LEFT JOIN pg_proc ON pg_proc.oid = function
 JOIN pg_class ON pg_class.oid = to_regclass('idem_keys')
@@ -58,7 +60,7 @@ impl Store for Postgres {
         &[include_str!("../../migrations/postgres/0001_create.sql")];
 
     async fn open(conn: &mut PgConnection, opening: &Opening<'_>) -> Result<(), sqlx::Error> {
-        let sql = format!("BEGIN; {}", opening_sql(opening, true));
+        let sql = format!("BEGIN; {}", opening_sql(opening, Taken::Raised));
         Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await
     }
 
@@ -67,7 +69,7 @@ impl Store for Postgres {
     }
 
     async fn join(conn: &mut PgConnection, opening: &Opening<'_>) -> Result<bool, sqlx::Error> {
-        let row = fetch_last(conn, opening_sql(opening, false)).await?;
+        let row = fetch_last(conn, opening_sql(opening, Taken::Told)).await?;
         row.map_or(Ok(true), |row| row.try_get(0))
     }
 
@@ -85,7 +87,7 @@ impl Store for Postgres {
             sql.push_str(&lookup_sql(claim));
         }
         let row = fetch_last(conn, sql).await?;
-        row.as_ref().map(record).transpose()
+        row.as_ref().map_or(Ok(None), record)
     }
 
     async fn lookup(
@@ -94,7 +96,7 @@ impl Store for Postgres {
         _in_transaction: bool,
     ) -> Result<Option<Record>, sqlx::Error> {
         let row = fetch_last(conn, lookup_sql(claim)).await?;
-        row.as_ref().map(record).transpose()
+        row.as_ref().map_or(Ok(None), record)
     }
 
     async fn undo_effects(conn: &mut PgConnection, fence: &Fence) -> Result<(), sqlx::Error> {
@@ -112,20 +114,20 @@ impl Store for Postgres {
             // The fence of a call without a key: it fails outside of the transaction that set it.
             let _ = write!(sql, "RELEASE SAVEPOINT {}; ", finish.fence.savepoint);
         }
-        emit_sql(&mut sql, finish.events);
-        if let Some(claim) = &finish.claim {
-            let _ = write!(
-                sql,
-                "CALL idem_finish({}, {}, {}, {}, {}, {}); ",
-                text(claim.scope),
-                bytes(claim.key.as_bytes()),
-                finish.end.state() as u8,
-                optional(finish.end.body()),
-                finish.result_version,
-                finish
-                    .retention
-                    .map_or_else(|| "NULL".into(), |keep| keep.as_millis().to_string()),
-            );
+        match (finish.events, &finish.claim) {
+            ([event], Some(claim)) => {
+                sql.push_str("CALL idem_emit_and_finish(");
+                event_sql(&mut sql, event);
+                sql.push_str(", ");
+                end_sql(&mut sql, claim, finish);
+            }
+            (events, claim) => {
+                emit_sql(&mut sql, events);
+                if let Some(claim) = claim {
+                    sql.push_str("CALL idem_finish(");
+                    end_sql(&mut sql, claim, finish);
+                }
+            }
         }
         if commit == Commit::Pooled {
             // The chained transaction is empty. Its ROLLBACK is queued below and goes out when the pool takes the
@@ -212,16 +214,30 @@ impl Store for Postgres {
     }
 }
 
-fn opening_sql(opening: &Opening<'_>, raise_taken: bool) -> String {
+/// How a claim says that its key is taken.
+#[derive(Clone, Copy)]
+enum Taken {
+    /// By an error.
+    Raised,
+    /// By a row.
+    Told,
+}
+
+fn opening_sql(opening: &Opening<'_>, taken: Taken) -> String {
     let mut sql = String::new();
     if let Some(claim) = &opening.claim {
+        let (procedure, answer) = match taken {
+            Taken::Raised => ("idem_claim", ""),
+            Taken::Told => ("idem_try_claim", ", NULL"),
+        };
         let _ = write!(
             sql,
-            "CALL idem_claim({}, {}, {}, {}, {raise_taken}, NULL)",
+            "CALL {procedure}({}, {}, {}, {}{answer})",
             text(claim.scope),
             bytes(claim.key.as_bytes()),
             optional(claim.fingerprint.map(crate::key::StoredKey::as_bytes)),
-            opening.wait.as_millis().min(i32::MAX as u128),
+            // Zero would be no bound at all.
+            opening.wait.as_millis().clamp(1, i32::MAX as u128),
         );
     }
     if opening.claim.is_none() || opening.fence.undoable {
@@ -235,11 +251,26 @@ fn opening_sql(opening: &Opening<'_>, raise_taken: bool) -> String {
 
 fn lookup_sql(claim: &Claim<'_>) -> String {
     format!(
-        "SELECT state, encode(fingerprint, 'hex'), result_version, encode(result, 'hex') \
-         FROM idem_keys WHERE scope = {} AND key = {}",
+        "CALL idem_find({}, {}, NULL)",
         text(claim.scope),
         bytes(claim.key.as_bytes()),
     )
+}
+
+/// The rest of a call that ends a claim.
+fn end_sql(sql: &mut String, claim: &Claim<'_>, finish: &Finish<'_>) {
+    let _ = write!(
+        sql,
+        "{}, {}, {}, {}, {}, {}); ",
+        text(claim.scope),
+        bytes(claim.key.as_bytes()),
+        finish.end.state() as u8,
+        optional(finish.end.body()),
+        finish.result_version,
+        finish
+            .retention
+            .map_or_else(|| "NULL".into(), |keep| keep.as_millis().to_string()),
+    );
 }
 
 /// One event, as handlers mostly emit, by the procedure whose plan the session keeps; several in one statement.
@@ -300,19 +331,30 @@ async fn fetch_last(conn: &mut PgConnection, sql: String) -> Result<Option<PgRow
     Ok(raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await?.pop())
 }
 
-fn record(row: &PgRow) -> Result<Record, sqlx::Error> {
-    let unhex = |hexed: Option<String>| {
-        hexed
-            .map(hex::decode)
-            .transpose()
+/// Reads the answer of `idem_find`.
+fn record(row: &PgRow) -> Result<Option<Record>, sqlx::Error> {
+    let Some(record) = row.try_get::<Option<&str>, _>(0)? else {
+        return Ok(None);
+    };
+    let unhex = |hexed: &str| match hexed {
+        "-" => Ok(None),
+        hexed => hex::decode(hexed)
+            .map(Some)
+            .map_err(|error| sqlx::Error::Decode(error.into())),
+    };
+    let mut fields = record.split(' ');
+    let mut field = || fields.next().unwrap_or_default();
+    let number = |field: &str| {
+        field
+            .parse::<i32>()
             .map_err(|error| sqlx::Error::Decode(error.into()))
     };
-    Ok(Record {
-        state: State::from_code(row.try_get(0)?),
-        fingerprint: unhex(row.try_get(1)?)?,
-        result_version: u32::try_from(row.try_get::<i32, _>(2)?).unwrap_or(0),
-        body: unhex(row.try_get(3)?)?,
-    })
+    Ok(Some(Record {
+        state: State::from_code(i16::try_from(number(field())?).unwrap_or_default()),
+        result_version: u32::try_from(number(field())?).unwrap_or_default(),
+        fingerprint: unhex(field())?,
+        body: unhex(field())?,
+    }))
 }
 
 async fn schema_version(conn: &mut PgConnection) -> Result<Option<u32>, sqlx::Error> {

@@ -277,6 +277,69 @@ mod only_here {
         }
     }
 
+    /// A session that waits for locks 7 s and finds another `idem_keys` before ours.
+    async fn particular(bed: &Bed) -> PgPool {
+        bed.pool
+            .execute(
+                "CREATE SCHEMA decoy; CREATE TABLE decoy.idem_keys (LIKE idem_keys INCLUDING ALL); \
+                CREATE TABLE decoy.idem_outbox (LIKE idem_outbox INCLUDING ALL)",
+            )
+            .await
+            .unwrap();
+        PgPoolOptions::new()
+            .max_connections(1)
+            .after_connect(|conn, _| {
+                Box::pin(async move {
+                    conn.execute("SET lock_timeout = '7s'; SET search_path = decoy, public")
+                        .await
+                        .map(drop)
+                })
+            })
+            .connect_with(bed.options.clone())
+            .await
+            .unwrap()
+    }
+
+    #[idempotent(key = "id", scope = "laws.shows")]
+    async fn shows(tx: &mut PgConnection, id: &str) -> Result<String, sqlx::Error> {
+        let _ = id;
+        sqlx::query_scalar("SHOW lock_timeout").fetch_one(tx).await
+    }
+
+    /// Cure: a claim puts `lock_timeout` back.
+    #[tokio::test]
+    async fn a_handler_waits_for_its_own_locks_as_long_as_its_session_says() {
+        let bed = Bed::start(2).await;
+        let pool = particular(&bed).await;
+        let mut tx = pool.begin().await.unwrap();
+        let joined = shows(&mut tx, "joined").await.unwrap();
+        assert_eq!(joined, Outcome::Executed("7s".into()));
+        tx.commit().await.unwrap();
+        let own = shows(&pool, "own").await.unwrap();
+        assert_eq!(own, Outcome::Executed("7s".into()));
+        let after: String = sqlx::query_scalar("SHOW lock_timeout")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(after, "7s");
+    }
+
+    /// Cure: the procedures name the schema of their tables.
+    #[tokio::test]
+    async fn a_search_path_leads_a_claim_to_no_other_tables() {
+        let bed = Bed::start(2).await;
+        let pool = particular(&bed).await;
+        assert!(shows(&pool, "o").await.unwrap().is_executed());
+        assert!(shows(&pool, "o").await.unwrap().is_replayed());
+        let claims: Vec<i64> = sqlx::query_scalar(
+            "SELECT count(*) FROM public.idem_keys UNION ALL SELECT count(*) FROM decoy.idem_keys",
+        )
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+        assert_eq!(claims, [1, 0]);
+    }
+
     /// Cure: the wait for a holder elsewhere is bounded, and so is what a dropped call leaves on the server.
     #[tokio::test]
     async fn calls_dropped_while_they_wait_leave_no_session_behind() {
