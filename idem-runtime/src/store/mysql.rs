@@ -70,17 +70,16 @@ impl Store for MySql {
         &[include_str!("../../migrations/mysql/0001_create.sql")];
 
     async fn open(conn: &mut MySqlConnection, opening: &Opening<'_>) -> Result<(), sqlx::Error> {
-        let mut sql = String::from(
-            "SET @idem_autocommit = @@autocommit, @idem_wait = @@innodb_lock_wait_timeout, autocommit = 0; \
-             START TRANSACTION; ",
+        let sql = opening_sql(
+            "@idem_autocommit = @@autocommit, autocommit = 0, ",
+            "START TRANSACTION; ",
+            opening,
         );
-        opening_sql(&mut sql, opening);
         Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await
     }
 
     async fn join(conn: &mut MySqlConnection, opening: &Opening<'_>) -> Result<bool, sqlx::Error> {
-        let mut sql = String::from("SET @idem_wait = @@innodb_lock_wait_timeout; ");
-        opening_sql(&mut sql, opening);
+        let sql = opening_sql("", "", opening);
         let Err(error) = execute(conn, sql).await else {
             return Ok(true);
         };
@@ -251,20 +250,24 @@ const RESTORE_WAIT: &str = "SET innodb_lock_wait_timeout = @idem_wait";
 /// For the next transaction alone.
 const READ_COMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
-fn opening_sql(sql: &mut String, opening: &Opening<'_>) {
+/// One SET for all: a batch costs the server time for each of its statements.
+fn opening_sql(settings: &str, begin: &str, opening: &Opening<'_>) -> String {
+    let mut sql = format!("SET {settings}@idem_wait = @@innodb_lock_wait_timeout");
     if let Some(claim) = &opening.claim {
         let _ = write!(
             sql,
-            "SET innodb_lock_wait_timeout = {}; \
-             INSERT INTO idem_keys (scope, `key`, fingerprint) VALUES ({}, {}, {}); \
-             {RESTORE_WAIT}; ",
+            ", innodb_lock_wait_timeout = {}; {begin}\
+             INSERT INTO idem_keys (scope, `key`, fingerprint) VALUES ({}, {}, {}); {RESTORE_WAIT}; ",
             lock_wait(opening.wait),
             bytes(claim.scope.as_bytes()),
             bytes(claim.key.as_bytes()),
             optional(claim.fingerprint.map(StoredKey::as_bytes)),
         );
+    } else {
+        let _ = write!(sql, "; {begin}");
     }
     let _ = write!(sql, "SAVEPOINT {}", opening.fence.savepoint);
+    sql
 }
 
 /// The server counts in whole seconds, from 0 on MariaDB, from 1 on MySQL.
