@@ -114,6 +114,9 @@ pub(crate) mod name {
     pub(crate) const OURS_LONE: &str = "ours, lone duplicate";
     pub(crate) const HAND_OUTBOX: &str = "hand-written, event only";
     pub(crate) const OURS_OUTBOX: &str = "ours, event only";
+    pub(crate) const FLOOR_BARE: &str = "floor: bare transaction";
+    pub(crate) const FLOOR: &str = "floor: result and event";
+    pub(crate) const FLOOR_SKIP: &str = "floor: no result or event";
     pub(crate) const OUTBOX_POSTGRES: &str = "outbox-postgres 0.3, event only";
     pub(crate) const UNDERWAY: &str = "underway 0.2, enqueue and process";
     pub(crate) const UNDERWAY_PROCESS: &str = "underway 0.2, process";
@@ -123,8 +126,8 @@ pub(crate) mod name {
     /// The arm that `arm` must be compared with, if it is not the bare transaction alone.
     pub(crate) fn rival(arm: &str) -> Option<&'static str> {
         match arm {
-            OURS | UNDERWAY | UNDERWAY_PROCESS | SQLXMQ | SQLXMQ_PROCESS => Some(HAND),
-            OURS_SKIP => Some(HAND_SKIP),
+            OURS | FLOOR | UNDERWAY | UNDERWAY_PROCESS | SQLXMQ | SQLXMQ_PROCESS => Some(HAND),
+            OURS_SKIP | FLOOR_SKIP => Some(HAND_SKIP),
             OURS_DUPLICATE => Some(HAND_DUPLICATE),
             OURS_LONE => Some(HAND_LONE),
             OURS_OUTBOX | OUTBOX_POSTGRES => Some(HAND_OUTBOX),

@@ -1,5 +1,6 @@
 //! The work on PostgreSQL.
 
+mod floor;
 mod peers;
 
 use anyhow::Result;
@@ -63,6 +64,7 @@ pub(crate) async fn set_up([main, peers @ ..]: [&str; 4]) -> Result<()> {
 /// The arms on these databases.
 pub(crate) async fn arms([main, peers @ ..]: [&str; 4]) -> Result<Vec<Arm>> {
     let mut arms = work(main).await?;
+    arms.extend(floor::arms(main).await?);
     arms.extend(peers::arms(peers).await?);
     Ok(arms)
 }
