@@ -153,6 +153,8 @@ mod session;
 mod spec;
 mod store;
 mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod unlogged;
 mod verify;
 
@@ -206,4 +208,12 @@ pub mod __private {
     pub use crate::event::EventSet;
     pub use crate::returned::Returned;
     pub use crate::spec::Spec;
+}
+
+/// What the crash-point explorer is made of, for our own tests.
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod __testing {
+    pub use crate::store::lab::{Lab, LabError, Specimen};
+    pub use crate::testing::{Column, ForeignKey, Nature, Snapshot, Table, Value, Window};
 }

@@ -15,6 +15,8 @@ use sqlx_core::transaction::TransactionManager as _;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
+#[cfg(feature = "testing")]
+pub(crate) mod lab;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod outlet;

@@ -4,6 +4,8 @@
 //! A call of its own makes two round trips beside the handler's: BEGIN with the claim, and the end with COMMIT.
 //! The arguments travel as literals, since only the simple protocol takes several statements at once.
 
+#[cfg(feature = "testing")]
+mod lab;
 mod outlet;
 
 use std::fmt::Write as _;

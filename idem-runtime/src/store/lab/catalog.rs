@@ -1,0 +1,134 @@
+//! From a description of the tables to their rows.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::testing::{Column, ForeignKey, Nature, Table, Value};
+
+/// The tables as the database describes them, and how each is read.
+#[derive(Debug, Default)]
+pub(crate) struct Catalog {
+    tables: BTreeMap<String, Entry>,
+    /// The constraint that the last column pair was of.
+    constraint: Option<(String, String)>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    table: Table,
+    source: String,
+    selected: Vec<String>,
+    forms: Vec<Form>,
+    primary_key: Vec<(u32, usize)>,
+}
+
+/// A column, or, without a name, a table that has none.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) table: String,
+    /// What stands after FROM.
+    pub(crate) source: String,
+    pub(crate) name: Option<String>,
+    /// What stands after SELECT.
+    pub(crate) selected: String,
+    pub(crate) type_name: String,
+    pub(crate) nature: Nature,
+    pub(crate) form: Form,
+    /// Its place in the primary key.
+    pub(crate) primary_key: Option<u32>,
+}
+
+/// What a column's values are, apart from the type's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Text,
+    Number,
+    Bytes,
+}
+
+impl Catalog {
+    pub(crate) fn column(&mut self, described: Described) {
+        let entry = self.tables.entry(described.table).or_default();
+        entry.source = described.source;
+        let Some(name) = described.name else {
+            return;
+        };
+        if let Some(order) = described.primary_key {
+            entry.primary_key.push((order, entry.forms.len()));
+        }
+        entry.selected.push(described.selected);
+        entry.forms.push(described.form);
+        entry.table.columns.push(Column {
+            name,
+            type_name: described.type_name,
+            nature: described.nature,
+        });
+    }
+
+    /// One pair of columns of a foreign key; those of one constraint come one after the other.
+    pub(crate) fn foreign_key(
+        &mut self,
+        table: &str,
+        referenced: &str,
+        constraint: &str,
+        column: &str,
+        referenced_column: String,
+    ) {
+        let Some(entry) = self.tables.get_mut(table) else {
+            return;
+        };
+        let Some(place) = entry.table.place(column) else {
+            return;
+        };
+        let constraint = (table.to_owned(), constraint.to_owned());
+        if self.constraint.as_ref() != Some(&constraint) {
+            self.constraint = Some(constraint);
+            entry.table.foreign_keys.push(ForeignKey {
+                columns: Vec::new(),
+                table: referenced.to_owned(),
+                referenced: Vec::new(),
+            });
+        }
+        if let Some(key) = entry.table.foreign_keys.last_mut() {
+            key.columns.push(place);
+            key.referenced.push(referenced_column);
+        }
+    }
+
+    /// One statement a table, in order.
+    pub(crate) fn selects(&self) -> String {
+        let mut sql = String::new();
+        for entry in self.tables.values() {
+            let _ = write!(
+                sql,
+                "SELECT {} FROM {}; ",
+                entry.selected.join(", "),
+                entry.source
+            );
+        }
+        sql
+    }
+
+    /// The tables with the rows that [`selects`](Self::selects) gave.
+    pub(crate) fn filled<R, E>(
+        self,
+        results: Vec<Vec<R>>,
+        value: impl Fn(&R, usize, Form) -> Result<Value, E>,
+    ) -> Result<BTreeMap<String, Table>, E> {
+        let mut results = results.into_iter();
+        let mut tables = BTreeMap::new();
+        for (name, mut entry) in self.tables {
+            for row in results.next().unwrap_or_default() {
+                let values = entry.forms.iter().enumerate();
+                let values = values.map(|(place, form)| value(&row, place, *form));
+                entry.table.rows.push(values.collect::<Result<_, _>>()?);
+            }
+            entry.table.rows.sort_unstable();
+            entry.primary_key.sort_unstable();
+            let places = entry.primary_key.into_iter().map(|(_, place)| place);
+            entry.table.primary_key = places.collect();
+            tables.insert(name, entry.table);
+        }
+        Ok(tables)
+    }
+}

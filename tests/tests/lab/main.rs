@@ -1,0 +1,4 @@
+//! Copies of a database are equal to it, independent of each other, and read in full.
+
+mod postgres;
+mod suite;
