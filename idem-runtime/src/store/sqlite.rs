@@ -15,6 +15,8 @@
 //! A call that is dropped closes its connection. If that was the only one to a database in memory, the database is
 //! gone: give such a pool a second connection.
 
+#[cfg(feature = "testing")]
+mod lab;
 mod outlet;
 
 use std::fmt::Write as _;

@@ -1,4 +1,5 @@
 //! Copies of a database are equal to it, independent of each other, and read in full.
 
 mod postgres;
+mod sqlite;
 mod suite;

@@ -11,6 +11,7 @@ use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool, Postgres, Row as _};
 use sqlx::{ValueRef as _, raw_sql};
@@ -156,7 +157,7 @@ async fn make_base(template: &Template, source: &str) -> Result<(), LabError> {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
-    if error.as_database_error().and_then(|error| error.code()) != Some("55006".into()) {
+    if error.as_database_error().and_then(DatabaseError::code) != Some("55006".into()) {
         return Err(LabError::sql(format!(
             "the database `{source}` can't be copied"
         ))(error));

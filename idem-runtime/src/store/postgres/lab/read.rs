@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::TryStreamExt as _;
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either, Row as _, ValueRef as _, raw_sql};
 
@@ -81,7 +82,7 @@ pub(super) async fn tables(
     }
     let mut results = batch(conn, format!("{}COMMIT", catalog.selects())).await?;
     results.pop();
-    catalog.filled(results, |row, place, form| value(row, place, form))
+    catalog.filled(results, value)
 }
 
 fn described(row: &PgRow) -> Result<Described, sqlx::Error> {
@@ -124,7 +125,7 @@ fn value(row: &PgRow, place: usize, form: Form) -> Result<Value, sqlx::Error> {
 }
 
 pub(super) fn unreadable(error: sqlx::Error) -> LabError {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(DatabaseError::code);
     LabError::sql(match code.as_deref() {
         Some("55P03") => {
             "a table can't be read, as a transaction that the run left open has locked it"
