@@ -215,5 +215,5 @@ pub mod __private {
 #[doc(hidden)]
 pub mod __testing {
     pub use crate::store::lab::{Lab, LabError, Specimen};
-    pub use crate::testing::{Column, ForeignKey, Nature, Snapshot, Table, Value, Window};
+    pub use crate::testing::{Difference, Mask, Nondeterminism, Snapshot, Value, compare};
 }

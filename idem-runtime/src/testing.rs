@@ -1,5 +1,17 @@
 //! The crash-point explorer.
 
+mod changes;
+mod compare;
+mod difference;
+#[cfg(test)]
+mod fixture;
+mod mask;
+mod moment;
 mod snapshot;
+mod token;
 
+pub use compare::compare;
+pub use difference::Difference;
+pub(crate) use difference::shortened;
+pub use mask::{Mask, Nondeterminism};
 pub use snapshot::{Column, ForeignKey, Nature, Snapshot, Table, Value, Window};

@@ -1,0 +1,200 @@
+use super::Mask;
+use crate::testing::Snapshot;
+use crate::testing::fixture::{rows, run_at};
+
+fn lines(clean: &[Snapshot], base: &Snapshot) -> Vec<String> {
+    match Mask::calibrate(clean, base) {
+        Ok(mask) => mask.lines(),
+        Err(unexplained) => panic!("{unexplained:?}"),
+    }
+}
+
+fn complaints(clean: &[Snapshot], base: &Snapshot) -> Vec<String> {
+    match Mask::calibrate(clean, base) {
+        Ok(mask) => panic!("{:?}", mask.lines()),
+        Err(unexplained) => unexplained.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn what_is_equal_in_all_runs_is_compared_exactly() {
+    let run = |second| run_at(second).with("t", "id key generated, note", rows![[7, "a"]]);
+    let none = Vec::<String>::new();
+    assert_eq!(lines(&[run(1), run(2), run(3)], &run_at(0)), none);
+}
+
+#[test]
+fn a_column_that_differs_for_no_reason_is_named_with_its_values() {
+    let run =
+        |second, note: &str| run_at(second).with("accounts", "id key, note", rows![[1, note]]);
+    assert_eq!(
+        complaints(&[run(1, "a"), run(2, "b"), run(3, "a")], &run_at(0)),
+        ["handler is not deterministic: accounts.note differs between two clean runs: 'a' and 'b'"]
+    );
+}
+
+#[test]
+fn a_random_number_has_no_reason() {
+    let run = |second, number: i64| run_at(second).with("t", "n", rows![[number]]);
+    assert_eq!(
+        complaints(&[run(1, 81_235), run(2, 4), run(3, 999)], &run_at(0)),
+        ["handler is not deterministic: t.n differs between two clean runs: 81235 and 4"]
+    );
+}
+
+#[test]
+fn identities_and_what_refers_to_them_are_mapped() {
+    let run = |second, id: i64, line: i64| {
+        run_at(second)
+            .with(
+                "orders",
+                "id key generated, note",
+                rows![[id, "a"], [id + 1, "b"]],
+            )
+            .with(
+                "lines",
+                "id key generated, order_id -> orders.id, sku",
+                rows![[line, id, "x"], [line + 1, id + 1, "x"]],
+            )
+            // No foreign key says what this refers to.
+            .with(
+                "log",
+                "about, text",
+                rows![[id + 1, format!("order {id} came in")]],
+            )
+    };
+    assert_eq!(
+        lines(
+            &[run(1, 1, 1), run(2, 1, 1), run(3, 1000, 2000)],
+            &run_at(0)
+        ),
+        [
+            "lines.id (identity, by bijection)",
+            "lines.order_id (refers to orders.id, by bijection)",
+            "log.about (refers to orders.id, by bijection)",
+            "log.text after `order ` (refers to orders.id, by bijection)",
+            "orders.id (identity, by bijection)",
+        ]
+    );
+}
+
+#[test]
+fn times_move_with_the_clock_whatever_was_added_to_them() {
+    let run = |second: i64, at: &str, epoch: i64| {
+        let later = epoch + 2_592_000_000_000;
+        run_at(second.unsigned_abs()).with(
+            "t",
+            "id key, at time, micros, expires, json",
+            rows![[1, at, epoch, later, format!("{{\"at\":\"{at}\"}}")]],
+        )
+    };
+    let clean = [
+        run(1, "2026-01-01 00:00:01.25+00", 1_767_225_601_250_000),
+        run(4, "2026-01-01 00:00:04.25+00", 1_767_225_604_250_000),
+    ];
+    assert_eq!(
+        lines(&clean, &run_at(0)),
+        [
+            "t.at (time)",
+            "t.expires (time)",
+            "t.json after `at` (time)",
+            "t.micros (time)",
+        ]
+    );
+}
+
+#[test]
+fn a_time_that_is_not_of_the_run_is_not_the_clocks() {
+    let run = |second, at: &str| run_at(second).with("t", "id key, at time", rows![[1, at]]);
+    let clean = [run(1, "2020-05-01 10:00:00"), run(2, "2021-05-01 10:00:00")];
+    assert_eq!(
+        complaints(&clean, &run_at(0)),
+        [
+            "handler is not deterministic: t.at differs between two clean runs: '2020-05-01 10:00:00' and '2021-05-01 10:00:00'"
+        ]
+    );
+}
+
+#[test]
+fn uuids_are_known_in_text_json_and_bytes() {
+    let run = |second, first: &str| {
+        let uuid = format!("{first}a5d-ac96-774b-bcce-b302099a8057");
+        let bytes = hex::decode(uuid.replace('-', "")).unwrap();
+        run_at(second).with(
+            "t",
+            "uuid, json, bytes",
+            rows![[
+                uuid.as_str(),
+                format!("[{{\"of\": \"{uuid}\"}}]"),
+                &bytes[..]
+            ]],
+        )
+    };
+    assert_eq!(
+        lines(&[run(1, "01890"), run(2, "0189f")], &run_at(0)),
+        [
+            "t.bytes (UUID, by bijection)",
+            "t.json after `of` (UUID, by bijection)",
+            "t.uuid (UUID, by bijection)",
+        ]
+    );
+}
+
+#[test]
+fn transactions_and_traces_are_not_compared() {
+    let run = |second, xid: i64, span: &str| {
+        let headers = format!(
+            "{{\"traceparent\":\"00-4bf92f3577b34da6a3ce929d0e0e{span}-00f067aa0ba902b7-01\"}}"
+        );
+        run_at(second).with("t", "xid transaction, headers", rows![[xid, headers]])
+    };
+    assert_eq!(
+        lines(&[run(1, 700, "4736"), run(2, 812, "ffff")], &run_at(0)),
+        [
+            "t.headers after `traceparent` (trace)",
+            "t.xid (transaction)"
+        ]
+    );
+}
+
+#[test]
+fn rows_that_come_and_go_between_clean_runs_are_reported() {
+    let base = run_at(0).with("t", "id key", rows![[1], [2]]);
+    let run = |second, rows| run_at(second).with("t", "id key", rows);
+    assert_eq!(
+        complaints(
+            &[run(1, rows![[1], [2], [3]]), run(2, rows![[1], [2]])],
+            &base
+        ),
+        ["handler is not deterministic: two clean runs wrote 1 and 0 rows of t"]
+    );
+    assert_eq!(
+        complaints(&[run(1, rows![[1]]), run(2, rows![[2]])], &base),
+        [
+            "handler is not deterministic: two clean runs changed or deleted other rows of t that were there before"
+        ]
+    );
+}
+
+#[test]
+fn a_table_with_other_columns_is_reported() {
+    assert_eq!(
+        complaints(
+            &[
+                run_at(1).with("t", "id", rows![]),
+                run_at(2).with("t", "id, note", rows![])
+            ],
+            &run_at(0)
+        ),
+        ["handler is not deterministic: two clean runs left t with other columns"]
+    );
+}
+
+/// Only what a run wrote may differ: a value in a row of before is the same in each run anyway.
+#[test]
+fn rows_of_before_do_not_say_what_may_differ() {
+    let old = rows![[1, "2020-01-01 00:00:00"]];
+    let base = run_at(0).with("t", "id key, at time", old.clone());
+    let run = |second| run_at(second).with("t", "id key, at time", old.clone());
+    assert_eq!(lines(&[run(1), run(2)], &base), Vec::<String>::new());
+}
