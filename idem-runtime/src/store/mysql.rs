@@ -12,6 +12,8 @@
 //!
 //! An error of any other kind undoes its own statement alone, so a handler that swallows it commits the rest.
 
+#[cfg(feature = "testing")]
+mod lab;
 mod outlet;
 
 use std::fmt::Write as _;

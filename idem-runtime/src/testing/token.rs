@@ -62,35 +62,32 @@ pub(crate) fn uuid(value: &Value) -> Option<[u8; 16]> {
 }
 
 fn scan(text: &str) -> Vec<Part> {
-    let mut parts: Vec<Part> = Vec::new();
-    let mut rest = text;
-    let mut literal_from = text;
-    let mut boundary = true;
-    while let Some(first) = rest.chars().next() {
-        let Some((token, length)) = token(rest, boundary) else {
-            boundary = !first.is_ascii_alphanumeric();
-            rest = &rest[first.len_utf8()..];
+    let mut parts = Vec::new();
+    let (mut literal_from, mut at) = (0, 0);
+    let bytes = text.as_bytes();
+    while let Some(first) = bytes.get(at) {
+        let boundary = at == 0 || !bytes[at - 1].is_ascii_alphanumeric();
+        let begins = first.is_ascii_digit() || (boundary && first.is_ascii_hexdigit());
+        let Some((token, length)) = begins.then(|| token(&text[at..], boundary)).flatten() else {
+            at += 1;
             continue;
         };
-        let literal = &literal_from[..literal_from.len() - rest.len()];
+        let literal = &text[literal_from..at];
         push_literal(&mut parts, literal);
         parts.push(Part {
             label: label(literal),
             token,
         });
-        rest = &rest[length..];
-        literal_from = rest;
-        boundary = false;
+        at += length;
+        literal_from = at;
     }
-    if parts.is_empty() || !literal_from.is_empty() {
-        push_literal(&mut parts, literal_from);
-        if parts.is_empty() {
-            parts.push(Part {
-                label: String::new(),
-                token: Token::Literal(Vec::new()),
-            });
-        }
+    if parts.is_empty() {
+        return vec![Part {
+            label: String::new(),
+            token: Token::Literal(bytes.to_vec()),
+        }];
     }
+    push_literal(&mut parts, &text[literal_from..]);
     parts
 }
 

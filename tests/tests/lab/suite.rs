@@ -4,7 +4,7 @@ use idem_runtime::__testing::{Lab, Snapshot, Specimen};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor, raw_sql};
 
 /// Runs a batch on a connection of its own.
-pub async fn run<DB: Lab>(template: &DB::Template, specimen: &Specimen, sql: &str)
+pub(crate) async fn run<DB: Lab>(template: &DB::Template, specimen: &Specimen, sql: &str)
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {
@@ -17,7 +17,7 @@ where
     conn.close().await.unwrap();
 }
 
-pub async fn snapshot_of_copy<DB: Lab>(template: &DB::Template) -> Snapshot {
+pub(crate) async fn snapshot_of_copy<DB: Lab>(template: &DB::Template) -> Snapshot {
     let copy = DB::copy(template).await.unwrap();
     let snapshot = DB::snapshot(template, &copy).await.unwrap();
     DB::discard(template, copy).await.unwrap();
@@ -25,7 +25,7 @@ pub async fn snapshot_of_copy<DB: Lab>(template: &DB::Template) -> Snapshot {
 }
 
 /// What a run does to its copy is in that copy, and nowhere else.
-pub async fn a_copy_shows_what_was_done_to_it_and_to_no_other<DB: Lab>(url: &str)
+pub(crate) async fn a_copy_shows_what_was_done_to_it_and_to_no_other<DB: Lab>(url: &str)
 where
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
 {

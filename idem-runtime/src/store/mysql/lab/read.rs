@@ -1,0 +1,178 @@
+//! All tables, and what is still going on.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use sqlx::mysql::MySqlRow;
+use sqlx::{MySqlPool, Row as _};
+
+use super::{batch, execute, number, quoted, required, rows, string, text};
+use crate::store::lab::{Catalog, Described, Form, LabError};
+use crate::testing::{Nature, Table, Value};
+
+pub(super) async fn tables(
+    admin: &MySqlPool,
+    name: &str,
+) -> Result<BTreeMap<String, Table>, sqlx::Error> {
+    let catalog_sql = format!(
+        "SELECT c.table_name, c.column_name, c.column_type, c.data_type, c.extra, c.column_default
+         FROM information_schema.columns AS c
+         JOIN information_schema.tables AS t ON t.table_schema = c.table_schema AND t.table_name = c.table_name
+         WHERE c.table_schema = {name} AND t.table_schema = {name} AND t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED')
+         ORDER BY c.table_name, c.ordinal_position;
+         SELECT table_name, constraint_name, column_name, ordinal_position, referenced_table_name, referenced_column_name
+         FROM information_schema.key_column_usage
+         WHERE table_schema = {name} AND (constraint_name = 'PRIMARY' OR referenced_table_schema = {name})
+         ORDER BY table_name, constraint_name, ordinal_position",
+        name = text(name),
+    );
+    let results = batch(admin, catalog_sql).await?;
+    let [columns, keys] = &results[..] else {
+        return Err(sqlx::Error::Protocol("a result is missing".into()));
+    };
+    let mut primary = BTreeMap::new();
+    let mut foreign = Vec::new();
+    for row in keys {
+        let (table, column) = (required(row, 0)?, required(row, 2)?);
+        match string(row, 4)? {
+            None => {
+                primary.insert((table, column), required(row, 3)?.parse().unwrap_or(0));
+            }
+            Some(referenced) => {
+                foreign.push((
+                    table,
+                    referenced,
+                    required(row, 1)?,
+                    column,
+                    required(row, 5)?,
+                ));
+            }
+        }
+    }
+    let mut catalog = Catalog::default();
+    for row in columns {
+        let mut described = described(row, name)?;
+        let column = described.name.clone().unwrap_or_default();
+        described.primary_key = primary.get(&(described.table.clone(), column)).copied();
+        catalog.column(described);
+    }
+    for (table, referenced, constraint, column, referenced_column) in foreign {
+        catalog.foreign_key(&table, &referenced, &constraint, &column, referenced_column);
+    }
+    let sql = format!(
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY; {}COMMIT",
+        catalog.selects()
+    );
+    let mut results = batch(admin, sql).await?;
+    results.drain(..2);
+    catalog.filled(results, value)
+}
+
+fn described(row: &MySqlRow, database: &str) -> Result<Described, sqlx::Error> {
+    let (table, name, data_type) = (required(row, 0)?, required(row, 1)?, required(row, 3)?);
+    let extra = required(row, 4)?.to_lowercase();
+    let default = required(row, 5)?.to_lowercase();
+    let column = quoted(&name);
+    let clocks = [
+        "current_timestamp",
+        "timestamp(",
+        "now(",
+        "sysdate",
+        "curdate",
+        "curtime",
+    ];
+    Ok(Described {
+        source: format!("{}.{}", quoted(database), quoted(&table)),
+        // A FLOAT is written with six digits; as a DOUBLE it is exact.
+        selected: match &*data_type {
+            "float" => format!("{column} + 0e0"),
+            _ => column,
+        },
+        nature: match &*data_type {
+            _ if extra.contains("auto_increment") => Nature::Generated,
+            "date" | "datetime" | "timestamp" | "time" => Nature::Time,
+            _ if clocks.iter().any(|clock| default.contains(clock)) => Nature::Time,
+            _ => Nature::Plain,
+        },
+        form: match &*data_type {
+            "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "float"
+            | "double" => Form::Number,
+            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" | "bit" => {
+                Form::Bytes
+            }
+            _ => Form::Text,
+        },
+        table,
+        name: Some(name),
+        type_name: required(row, 2)?,
+        primary_key: None,
+    })
+}
+
+fn value(row: &MySqlRow, place: usize, form: Form) -> Result<Value, sqlx::Error> {
+    let bytes: Option<Vec<u8>> = row.try_get_unchecked(place)?;
+    Ok(bytes.map_or(Value::Null, |bytes| match form {
+        Form::Text => Value::text(&bytes),
+        Form::Number => Value::number(&bytes),
+        Form::Bytes => Value::Bytes(bytes),
+    }))
+}
+
+pub(super) fn unreadable(error: sqlx::Error) -> LabError {
+    LabError::sql(match number(&error) {
+        Some(1205) => {
+            "a table can't be read, as a transaction that the run left open has locked it"
+        }
+        Some(1142 | 1143) => "a table can't be read by the role of the URL: grant it SELECT",
+        _ => "the tables can't be read",
+    })(error)
+}
+
+/// Lets what numbers rows skip an amount of its own.
+pub(super) async fn burn(admin: &MySqlPool, name: &str) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "SELECT table_name, table_type, COALESCE(auto_increment, 0) FROM information_schema.tables \
+         WHERE table_schema = {} AND (auto_increment IS NOT NULL OR table_type = 'SEQUENCE') ORDER BY table_name",
+        text(name)
+    );
+    let mut burning = String::new();
+    for (place, row) in rows(admin, sql).await?.iter().enumerate() {
+        let amount = 1000 * (place as u64 + 1) + rand::random_range(0..500);
+        let table = format!("{}.{}", quoted(name), quoted(&required(row, 0)?));
+        if required(row, 1)? == "SEQUENCE" {
+            let state = rows(admin, format!("SELECT next_not_cached_value FROM {table}")).await?;
+            let next = state
+                .first()
+                .map_or(Ok(String::new()), |row| required(row, 0))?;
+            let next: u64 = next.parse().unwrap_or(1);
+            let _ = write!(burning, "DO SETVAL({table}, {}, 0);", next + amount);
+        } else {
+            let next: u64 = required(row, 2)?.parse().unwrap_or(1);
+            let _ = write!(
+                burning,
+                "ALTER TABLE {table} AUTO_INCREMENT = {};",
+                next + amount
+            );
+        }
+    }
+    if burning.is_empty() {
+        return Ok(());
+    }
+    execute(admin, burning).await
+}
+
+/// Transactions of sessions whose default database this is.
+pub(super) async fn open_transactions(
+    admin: &MySqlPool,
+    name: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let sql = format!(
+        "SELECT CONCAT('connection ', p.id, ' is ', LOWER(p.command), ' in a transaction since ', t.trx_started, \
+             ', its statement: ', LEFT(COALESCE(t.trx_query, 'none'), 200)) \
+         FROM information_schema.innodb_trx AS t JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id \
+         WHERE p.db = {} AND p.id <> CONNECTION_ID()",
+        text(name)
+    );
+    let rows = rows(admin, sql).await?;
+    rows.iter().map(|row| required(row, 0)).collect()
+}
