@@ -1,5 +1,6 @@
 //! A private MariaDB.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,9 +44,14 @@ impl MariaDb {
             prepare(&account, &install, data)
         })?;
 
+        // In a folder that servers share, one that starts deletes the temporary tables of the others.
+        let temporary = folder.path().join("tmp");
+        fs::create_dir(&temporary).map_err(|e| Error::io(&temporary, e))?;
+        account.own(&temporary)?;
+
         let port = free_port()?;
         let launch = Launch {
-            arguments: arguments(options, &data, port),
+            arguments: arguments(options, &data, &temporary, port),
             environment: Vec::new(),
             program: server,
             // It has no signal for an immediate shutdown; an orderly one writes all pages first.
@@ -182,11 +188,12 @@ fn prepare(account: &Account, install: &Path, data: &Path) -> Result<(), Error> 
 /// A tenth of the default: it is most of what a copy of the data folder copies.
 const LOG_SIZE: &str = "--innodb-log-file-size=10M";
 
-fn arguments(options: &Options, data: &Path, port: u16) -> Vec<String> {
+fn arguments(options: &Options, data: &Path, temporary: &Path, port: u16) -> Vec<String> {
     let mut arguments = vec![
         // Must come first: the machine's own configuration is for the machine's own server.
         "--no-defaults".to_owned(),
         format!("--datadir={}", data.display()),
+        format!("--tmpdir={}", temporary.display()),
         format!("--port={port}"),
         "--bind-address=127.0.0.1".to_owned(),
         // Relative to the data folder: an absolute path can be too long for a socket.

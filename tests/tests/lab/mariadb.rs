@@ -6,13 +6,13 @@ use sqlx::{Executor as _, MySql, MySqlPool};
 
 use crate::suite;
 
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
 CREATE TABLE accounts (id INT PRIMARY KEY, balance BIGINT NOT NULL);
 INSERT INTO accounts VALUES (1, 100), (2, 200);
 CREATE TABLE orders (id BIGINT AUTO_INCREMENT PRIMARY KEY, account INT NOT NULL, note VARCHAR(50) NOT NULL,
     created_at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP, FOREIGN KEY (account) REFERENCES accounts (id));";
 
-async fn database() -> Database {
+pub(crate) async fn database() -> Database {
     let database = server::mariadb().database().await;
     let pool = MySqlPool::connect(database.url()).await.unwrap();
     migrate(&pool).await.unwrap();

@@ -6,13 +6,13 @@ use sqlx::{Executor as _, PgPool, Postgres};
 
 use crate::suite;
 
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
 CREATE TABLE accounts (id integer PRIMARY KEY, balance bigint NOT NULL);
 INSERT INTO accounts VALUES (1, 100), (2, 200);
 CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, account integer NOT NULL REFERENCES accounts,
     note text NOT NULL, created_at timestamptz NOT NULL DEFAULT now());";
 
-async fn database() -> Database {
+pub(crate) async fn database() -> Database {
     let database = server::postgres().database().await;
     let pool = PgPool::connect(database.url()).await.unwrap();
     migrate(&pool).await.unwrap();

@@ -6,13 +6,13 @@ use sqlx::{Executor as _, Sqlite, SqlitePool};
 
 use crate::suite;
 
-const TABLES: &str = "
+pub(crate) const TABLES: &str = "
 CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
 INSERT INTO accounts VALUES (1, 100), (2, 200);
 CREATE TABLE orders (id INTEGER PRIMARY KEY AUTOINCREMENT, account INTEGER NOT NULL REFERENCES accounts,
     note TEXT NOT NULL, created_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP);";
 
-async fn database() -> Database {
+pub(crate) async fn database() -> Database {
     let database = server::sqlite();
     let pool = SqlitePool::connect(database.url()).await.unwrap();
     migrate(&pool).await.unwrap();

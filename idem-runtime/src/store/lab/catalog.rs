@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 use crate::testing::{Column, ForeignKey, Nature, Table, Value};
 
 /// The tables as the database describes them, and how each is read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Catalog {
     tables: BTreeMap<String, Entry>,
     /// The constraint that the last column pair was of.
     constraint: Option<(String, String)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Entry {
     table: Table,
     source: String,

@@ -8,7 +8,7 @@
 
 mod fit;
 mod read;
-mod refill;
+mod reference;
 mod script;
 
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ use sqlx::{AssertSqlSafe, Either, MySql, MySqlPool, Row as _, raw_sql};
 use super::{bytes, number};
 use crate::store::lab::{Lab, LabError, SETTLED_WITHIN, Specimen};
 use crate::testing::{Snapshot, Window};
-use refill::Reference;
+use reference::Reference;
 use script::Script;
 
 /// What our databases are named by, after the name of the user's: grants are by such patterns.
@@ -138,7 +138,12 @@ impl Lab for MySql {
     }
 
     async fn snapshot(template: &Template, specimen: &Specimen) -> Result<Snapshot, LabError> {
-        let tables = read::tables(&template.admin, specimen.name()).await;
+        let admin = &template.admin;
+        let as_the_base = template.reference.tables(admin, specimen.name()).await;
+        let tables = match as_the_base.ok().flatten() {
+            Some(tables) => Ok(tables),
+            None => read::tables(admin, specimen.name()).await,
+        };
         let tables = tables.map_err(read::unreadable)?;
         let window = Window::until_now(specimen.since);
         Ok(Snapshot { tables, window })
@@ -164,13 +169,11 @@ impl Lab for MySql {
 
     async fn discard(template: &Template, specimen: Specimen) -> Result<(), LabError> {
         let name = specimen.name;
-        refill::end_sessions(&template.admin, &name)
+        reference::end_sessions(&template.admin, &name)
             .await
             .map_err(LabError::sql("the sessions of a copy can't be ended"))?;
         let admin = &template.admin;
-        let refilled = template
-            .reference
-            .refill(admin, &template.script, &name, &template.base);
+        let refilled = template.reference.refill(admin, &template.script, &name);
         if matches!(refilled.await, Ok(true)) {
             ready(template).push(name);
             return Ok(());

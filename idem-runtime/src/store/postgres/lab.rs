@@ -31,8 +31,17 @@ pub struct Template {
     address: SocketAddr,
     /// On a database that is neither the user's nor a copy. Its sessions tell other explorations that we live.
     admin: PgPool,
+    strategy: Strategy,
     base: String,
     copies: AtomicU32,
+}
+
+/// How the server copies a database. Measured for creating and dropping: to copy files takes four fifths of the time
+/// where nothing is flushed to disk; where it is, the checkpoints around it make it the slower by a third.
+#[derive(Clone, Copy, Debug)]
+enum Strategy {
+    Files,
+    Log,
 }
 
 impl Lab for Postgres {
@@ -58,6 +67,11 @@ impl Lab for Postgres {
             options: fit::with_settings(options, source.settings),
             address,
             admin,
+            strategy: if source.is_durable {
+                Strategy::Log
+            } else {
+                Strategy::Files
+            },
             base,
             copies: AtomicU32::new(0),
         };
@@ -73,7 +87,7 @@ impl Lab for Postgres {
     async fn copy(template: &Template) -> Result<Specimen, LabError> {
         let number = template.copies.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}_{number}", template.base);
-        create(&template.admin, &name, &template.base)
+        create(template, &name, &template.base)
             .await
             .map_err(LabError::sql("the database can't be copied"))?;
         Ok(Specimen::named(name))
@@ -153,7 +167,7 @@ impl Lab for Postgres {
 /// The one copy from the user's database.
 async fn make_base(template: &Template, source: &str) -> Result<(), LabError> {
     // The server itself waits 5 s for the sessions to end.
-    let error = match create(&template.admin, &template.base, source).await {
+    let error = match create(template, &template.base, source).await {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
@@ -190,13 +204,17 @@ async fn remove_stale(template: &Template) -> Result<(), LabError> {
     Ok(())
 }
 
-async fn create(admin: &PgPool, name: &str, from: &str) -> Result<(), sqlx::Error> {
+async fn create(template: &Template, name: &str, from: &str) -> Result<(), sqlx::Error> {
     let sql = format!(
-        "CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log",
+        "CREATE DATABASE {} TEMPLATE {} STRATEGY {}",
         quoted(name),
         quoted(from),
+        match template.strategy {
+            Strategy::Files => "file_copy",
+            Strategy::Log => "wal_log",
+        },
     );
-    let mut conn = admin.acquire().await?;
+    let mut conn = template.admin.acquire().await?;
     raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
     Ok(())
 }

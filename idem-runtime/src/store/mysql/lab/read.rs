@@ -14,6 +14,29 @@ pub(super) async fn tables(
     admin: &MySqlPool,
     name: &str,
 ) -> Result<BTreeMap<String, Table>, sqlx::Error> {
+    let catalog = catalog(admin, name).await?;
+    let results = batch(admin, selects(&catalog)).await?;
+    filled(catalog, results)
+}
+
+/// All tables as they are at one moment.
+pub(super) fn selects(catalog: &Catalog) -> String {
+    format!(
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY; {}COMMIT",
+        catalog.selects()
+    )
+}
+
+/// With the results of [`selects`].
+pub(super) fn filled(
+    catalog: Catalog,
+    mut results: Vec<Vec<MySqlRow>>,
+) -> Result<BTreeMap<String, Table>, sqlx::Error> {
+    results.drain(..2);
+    catalog.filled(results, value)
+}
+
+pub(super) async fn catalog(admin: &MySqlPool, name: &str) -> Result<Catalog, sqlx::Error> {
     let catalog_sql = format!(
         "SELECT c.table_name, c.column_name, c.column_type, c.data_type, c.extra, c.column_default
          FROM information_schema.columns AS c
@@ -59,13 +82,7 @@ pub(super) async fn tables(
     for (table, referenced, constraint, column, referenced_column) in foreign {
         catalog.foreign_key(&table, &referenced, &constraint, &column, referenced_column);
     }
-    let sql = format!(
-        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY; {}COMMIT",
-        catalog.selects()
-    );
-    let mut results = batch(admin, sql).await?;
-    results.drain(..2);
-    catalog.filled(results, value)
+    Ok(catalog)
 }
 
 fn described(row: &MySqlRow, database: &str) -> Result<Described, sqlx::Error> {

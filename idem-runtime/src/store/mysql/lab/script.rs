@@ -161,7 +161,11 @@ impl Script {
         while !later.is_empty() {
             let count = later.len();
             for sql in std::mem::take(&mut later) {
-                let statement = format!("USE {}; {}", quoted(base), self.renamed(&sql, base));
+                let statement = format!(
+                    "USE {}; {}; USE information_schema",
+                    quoted(base),
+                    self.renamed(&sql, base)
+                );
                 match execute(admin, statement).await {
                     Ok(()) => self.rest.push(sql),
                     Err(refused) => {
@@ -212,6 +216,8 @@ impl Script {
         for create in &self.rest {
             let _ = write!(sql, "{};", self.renamed(create, name));
         }
+        // Who is in a copy when it is discarded is thrown out.
+        sql.push_str("USE information_schema");
         sql
     }
 

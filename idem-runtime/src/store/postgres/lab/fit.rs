@@ -15,11 +15,13 @@ pub(super) struct Source {
     pub(super) name: String,
     /// What `ALTER DATABASE .. SET` and `ALTER ROLE .. SET` say for sessions there; a copy does not inherit it.
     pub(super) settings: Vec<(String, String)>,
+    /// Whether the server waits for the disk.
+    pub(super) is_durable: bool,
 }
 
 const SOURCE: &str = "
-SELECT current_database(), pg_backend_pid(), rolsuper, rolcreatedb OR rolsuper, current_user,
-    rolsuper OR datistemplate OR pg_has_role(datdba, 'USAGE'), datdba::regrole
+SELECT current_database(), pg_backend_pid(), rolname, rolcreatedb OR rolsuper, current_user,
+    rolsuper OR datistemplate OR pg_has_role(datdba, 'USAGE'), datdba::regrole, current_setting('fsync')
 FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()";
 
 const SETTINGS: &str = "
@@ -60,6 +62,7 @@ pub(super) async fn source(options: &PgConnectOptions) -> Result<Source, LabErro
             .map_err(failed())
     };
     let (name, pid, role) = (column(0)?, column(1)?, column(4)?);
+    let is_durable = column(7)? != "off";
     if is_pooled(options, &pid).await? {
         return Err(LabError::new(
             "the URL leads through a pooler, which hands one session to several connections: give the server's own",
@@ -88,7 +91,11 @@ pub(super) async fn source(options: &PgConnectOptions) -> Result<Source, LabErro
     });
     let settings = settings.collect::<Result<_, _>>().map_err(failed())?;
     conn.close().await.map_err(failed())?;
-    Ok(Source { name, settings })
+    Ok(Source {
+        name,
+        settings,
+        is_durable,
+    })
 }
 
 /// What the database sets for its sessions, unless the URL says otherwise.
