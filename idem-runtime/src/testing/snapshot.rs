@@ -58,6 +58,8 @@ pub enum Nature {
     Time,
     /// An identifier of a transaction.
     Transaction,
+    /// Computed from other columns of the row.
+    Computed,
 }
 
 /// Columns that hold the key of another row.

@@ -109,8 +109,30 @@ impl Catalog {
         sql
     }
 
+    /// What stands after FROM for each table.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn sources(&self) -> BTreeMap<String, String> {
+        let tables = self.tables.iter();
+        tables
+            .map(|(name, entry)| (name.clone(), entry.source.clone()))
+            .collect()
+    }
+
     /// The tables with the rows that [`selects`](Self::selects) gave.
     pub(crate) fn filled<R, E>(
+        self,
+        results: Vec<Vec<R>>,
+        value: impl Fn(&R, usize, Form) -> Result<Value, E>,
+    ) -> Result<BTreeMap<String, Table>, E> {
+        let mut tables = self.unsorted(results, value)?;
+        for table in tables.values_mut() {
+            table.rows.sort_unstable();
+        }
+        Ok(tables)
+    }
+
+    /// As [`filled`](Self::filled), with the rows in the order in which they came.
+    pub(crate) fn unsorted<R, E>(
         self,
         results: Vec<Vec<R>>,
         value: impl Fn(&R, usize, Form) -> Result<Value, E>,
@@ -123,7 +145,6 @@ impl Catalog {
                 let values = values.map(|(place, form)| value(&row, place, *form));
                 entry.table.rows.push(values.collect::<Result<_, _>>()?);
             }
-            entry.table.rows.sort_unstable();
             entry.primary_key.sort_unstable();
             let places = entry.primary_key.into_iter().map(|(_, place)| place);
             entry.table.primary_key = places.collect();

@@ -1,24 +1,28 @@
 //! Copies by `CREATE DATABASE .. TEMPLATE`.
 //!
 //! A template must have no other session, so one copy of the user's database is made, to which nobody connects, and
-//! all others come from that one.
+//! all others come from that one. A copy that was used is refilled where that can be done.
 
 mod fit;
 mod read;
+mod reference;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool, Postgres, Row as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, Postgres, Row as _};
 use sqlx::{ValueRef as _, raw_sql};
 
 use super::text;
 use crate::store::lab::{Lab, LabError, SETTLED_WITHIN, Specimen};
 use crate::testing::{Snapshot, Window};
+use reference::Reference;
 
 /// What names our databases and, as `application_name`, the sessions of the process that they belong to.
 const PREFIX: &str = "idem_lab_";
@@ -34,6 +38,12 @@ pub struct Template {
     strategy: Strategy,
     base: String,
     copies: AtomicU32,
+    /// None until the first copy was read.
+    reference: Option<Reference>,
+    /// Copies that were used and are as fresh ones again.
+    ready: Mutex<Vec<String>>,
+    /// Our own sessions on copies, by name.
+    sessions: Mutex<BTreeMap<String, PgConnection>>,
 }
 
 /// How the server copies a database. Measured for creating and dropping: to copy files takes four fifths of the time
@@ -63,7 +73,7 @@ impl Lab for Postgres {
             .map_err(LabError::sql(
                 "copies are made through the database `postgres`, which can't be connected to",
             ))?;
-        let template = Template {
+        let mut template = Template {
             options: fit::with_settings(options, source.settings),
             address,
             admin,
@@ -74,9 +84,18 @@ impl Lab for Postgres {
             },
             base,
             copies: AtomicU32::new(0),
+            reference: None,
+            ready: Mutex::default(),
+            sessions: Mutex::default(),
         };
         remove_stale(&template).await?;
         make_base(&template, &source.name).await?;
+        let first = Self::copy(&template).await?;
+        let mut conn = connect(&template, &first).await?;
+        let reference = Reference::read(&mut conn).await;
+        template.reference = Some(reference.map_err(read::unreadable)?);
+        keep(&template, &first, conn);
+        of(&template.ready).push(first.name);
         Ok(template)
     }
 
@@ -85,6 +104,9 @@ impl Lab for Postgres {
     }
 
     async fn copy(template: &Template) -> Result<Specimen, LabError> {
+        if let Some(name) = of(&template.ready).pop() {
+            return Ok(Specimen::named(name));
+        }
         let number = template.copies.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}_{number}", template.base);
         create(template, &name, &template.base)
@@ -120,13 +142,21 @@ impl Lab for Postgres {
         burned.map_err(LabError::sql(
             "sequences can't be moved on (the role needs UPDATE on each)",
         ))?;
-        closed(conn).await
+        keep(template, specimen, conn);
+        Ok(())
     }
 
     async fn snapshot(template: &Template, specimen: &Specimen) -> Result<Snapshot, LabError> {
         let mut conn = connect(template, specimen).await?;
-        let tables = read::tables(&mut conn).await.map_err(read::unreadable)?;
-        closed(conn).await?;
+        let as_the_base = match &template.reference {
+            Some(reference) => reference.tables(&mut conn).await,
+            None => Ok(None),
+        };
+        let tables = match as_the_base.map_err(read::unreadable)? {
+            Some(tables) => tables,
+            None => read::tables(&mut conn).await.map_err(read::unreadable)?,
+        };
+        keep(template, specimen, conn);
         let window = Window::until_now(specimen.since);
         Ok(Snapshot { tables, window })
     }
@@ -154,14 +184,47 @@ impl Lab for Postgres {
     }
 
     async fn discard(template: &Template, specimen: Specimen) -> Result<(), LabError> {
+        if matches!(refill(template, &specimen).await, Ok(true)) {
+            of(&template.ready).push(specimen.name);
+            return Ok(());
+        }
+        of(&template.sessions).remove(&specimen.name);
         drop_database(&template.admin, specimen.name()).await
     }
 
     async fn close_template(template: Template) -> Result<(), LabError> {
-        let dropped = drop_database(&template.admin, &template.base).await;
+        let names = std::mem::take(&mut *of(&template.ready));
+        of(&template.sessions).clear();
+        let mut dropped = Ok(());
+        for name in names.iter().chain([&template.base]) {
+            dropped = dropped.and(drop_database(&template.admin, name).await);
+        }
         template.admin.close().await;
         dropped
     }
+}
+
+/// Ends whoever is connected to a used copy, and with them their transactions, and restores what a fresh one holds.
+async fn refill(template: &Template, specimen: &Specimen) -> Result<bool, LabError> {
+    let Some(reference) = &template.reference else {
+        return Ok(false);
+    };
+    let sql = format!(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+         WHERE datname = {name} AND application_name <> {own} AND backend_type = 'client backend' \
+         UNION ALL SELECT false FROM pg_prepared_xacts WHERE database = {name}",
+        name = text(specimen.name()),
+        own = text(&template.base),
+    );
+    let ended = strings(&template.admin, sql).await?;
+    if ended.iter().any(|ended| ended != "t") {
+        return Ok(false);
+    }
+    let mut conn = connect(template, specimen).await?;
+    let refilled = reference.refill(&mut conn).await;
+    let refilled = refilled.map_err(LabError::sql("a used copy can't be refilled"))?;
+    keep(template, specimen, conn);
+    Ok(refilled)
 }
 
 /// The one copy from the user's database.
@@ -229,28 +292,33 @@ async fn drop_database(admin: &PgPool, name: &str) -> Result<(), LabError> {
 
 /// A session of our own on a copy, past the proxy, whose settings fix how values are written.
 async fn connect(template: &Template, specimen: &Specimen) -> Result<PgConnection, LabError> {
+    let open = of(&template.sessions).remove(specimen.name());
+    if let Some(conn) = open {
+        return Ok(conn);
+    }
     let options = Postgres::connect_options(template, specimen, None)
         .application_name(&template.base)
         .extra_float_digits(3)
         .options(read::SETTINGS);
-    let conn = options.connect().await;
-    conn.map_err(LabError::sql("a copy can't be connected to"))
+    let failed = || LabError::sql("a copy can't be connected to");
+    let mut conn = options.connect().await.map_err(failed())?;
+    reference::prepare(&mut conn).await.map_err(failed())?;
+    Ok(conn)
 }
 
-async fn closed(conn: PgConnection) -> Result<(), LabError> {
-    let closed = conn.close().await;
-    closed.map_err(LabError::sql("a copy's connection broke"))
+/// For the next that needs one: to connect takes longer than to read.
+fn keep(template: &Template, specimen: &Specimen, conn: PgConnection) {
+    of(&template.sessions).insert(specimen.name.clone(), conn);
+}
+
+fn of<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn strings(admin: &PgPool, sql: String) -> Result<Vec<String>, LabError> {
     let failed = || LabError::sql("the server's catalog can't be read");
     let mut conn = admin.acquire().await.map_err(failed())?;
-    let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *conn).await;
-    let rows = rows.map_err(failed())?;
-    rows.iter()
-        .map(|row| string(row, 0).map(Option::unwrap_or_default))
-        .collect::<Result<_, _>>()
-        .map_err(failed())
+    read::strings(&mut conn, sql).await.map_err(failed())
 }
 
 /// A value as the server wrote it, whatever its type: rows of several statements at once come as text.

@@ -14,7 +14,7 @@ use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, Sqlite, raw_sql};
 
 use super::{bytes, schema_version};
@@ -173,7 +173,9 @@ impl Lab for Sqlite {
 }
 
 async fn connect(template: &Template, specimen: &Specimen) -> Result<SqliteConnection, LabError> {
-    let options = Sqlite::connect_options(template, specimen, None).busy_timeout(PATIENCE);
+    let options = Sqlite::connect_options(template, specimen, None)
+        .synchronous(SqliteSynchronous::Off)
+        .busy_timeout(PATIENCE);
     options.connect().await.map_err(locked("opened"))
 }
 

@@ -23,9 +23,11 @@ pub(super) const SETTINGS: [(&str, &str); 7] = [
     ("statement_timeout", "0"),
 ];
 
+/// All tables as they are at one moment.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;";
+
 /// Extensions bring tables of their own; partitions are read through their parent.
 const CATALOG: &str = "
-BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 WITH tables AS MATERIALIZED (
     SELECT c.oid, c.relkind, format(CASE relkind WHEN 'r' THEN 'ONLY %I.%I' ELSE '%I.%I' END, nspname, relname) AS source,
         CASE WHEN pg_table_is_visible(c.oid) THEN relname::text ELSE nspname || '.' || relname END AS name
@@ -35,7 +37,8 @@ WITH tables AS MATERIALIZED (
       AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
 )
 SELECT name, source, attname, quote_ident(attname), format_type(atttypid, atttypmod),
-    CASE WHEN attidentity <> '' OR pg_get_expr(adbin, adrelid) LIKE 'nextval(%' THEN 'generated'
+    CASE WHEN attgenerated <> '' THEN 'computed'
+         WHEN attidentity <> '' OR pg_get_expr(adbin, adrelid) LIKE 'nextval(%' THEN 'generated'
          WHEN b.typcategory = 'D' OR pg_get_expr(adbin, adrelid)
              ~* '(now|clock_timestamp|statement_timestamp|transaction_timestamp)\\(|current_(date|time)|localtime' THEN 'time'
          WHEN b.typname IN ('xid', 'xid8', 'pg_lsn', 'txid_snapshot', 'pg_snapshot') THEN 'transaction' END,
@@ -63,8 +66,17 @@ ORDER BY k.oid, place";
 pub(super) async fn tables(
     conn: &mut PgConnection,
 ) -> Result<BTreeMap<String, Table>, sqlx::Error> {
+    let (catalog, rows) = rows(conn).await?;
+    catalog.filled(rows, value)
+}
+
+/// The tables, and the rows of each.
+pub(super) async fn rows(
+    conn: &mut PgConnection,
+) -> Result<(Catalog, Vec<Vec<PgRow>>), sqlx::Error> {
     let mut catalog = Catalog::default();
-    let [_, columns, keys] = &batch(conn, CATALOG.into()).await?[..] else {
+    let results = batch(conn, format!("{BEGIN}{CATALOG}")).await?;
+    let [_, columns, keys] = &results[..] else {
         return Err(sqlx::Error::Protocol("a result is missing".into()));
     };
     for row in columns {
@@ -82,7 +94,7 @@ pub(super) async fn tables(
     }
     let mut results = batch(conn, format!("{}COMMIT", catalog.selects())).await?;
     results.pop();
-    catalog.filled(results, value)
+    Ok((catalog, results))
 }
 
 fn described(row: &PgRow) -> Result<Described, sqlx::Error> {
@@ -94,6 +106,7 @@ fn described(row: &PgRow) -> Result<Described, sqlx::Error> {
         selected: column(3)?.unwrap_or_default(),
         type_name: column(4)?.unwrap_or_default(),
         nature: match column(5)?.as_deref() {
+            Some("computed") => Nature::Computed,
             Some("generated") => Nature::Generated,
             Some("time") => Nature::Time,
             Some("transaction") => Nature::Transaction,
@@ -108,7 +121,7 @@ fn described(row: &PgRow) -> Result<Described, sqlx::Error> {
     })
 }
 
-fn value(row: &PgRow, place: usize, form: Form) -> Result<Value, sqlx::Error> {
+pub(super) fn value(row: &PgRow, place: usize, form: Form) -> Result<Value, sqlx::Error> {
     let value = row.try_get_raw(place)?;
     if value.is_null() {
         return Ok(Value::Null);
@@ -138,7 +151,10 @@ pub(super) fn unreadable(error: sqlx::Error) -> LabError {
 }
 
 /// The rows of each statement of a batch.
-async fn batch(conn: &mut PgConnection, sql: String) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
+pub(super) async fn batch(
+    conn: &mut PgConnection,
+    sql: String,
+) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
     let mut results = Vec::new();
     let mut rows = Vec::new();
     let mut stream = raw_sql(AssertSqlSafe(sql)).fetch_many(conn);
@@ -149,4 +165,16 @@ async fn batch(conn: &mut PgConnection, sql: String) -> Result<Vec<Vec<PgRow>>, 
         }
     }
     Ok(results)
+}
+
+/// The first column of each row.
+pub(super) async fn strings(
+    conn: &mut PgConnection,
+    sql: String,
+) -> Result<Vec<String>, sqlx::Error> {
+    let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await?;
+    let strings = rows.iter().map(|row| string(row, 0));
+    strings
+        .map(|one| one.map(Option::unwrap_or_default))
+        .collect()
 }
