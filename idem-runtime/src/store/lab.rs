@@ -140,6 +140,7 @@ impl std::error::Error for LabError {
 }
 
 /// How long what a run left open may take to end: a pool that closes tells the server and does not wait for it.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) const SETTLED_WITHIN: Duration = Duration::from_millis(300);
 
 pub(crate) fn not_migrated(database: &str) -> LabError {

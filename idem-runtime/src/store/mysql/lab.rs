@@ -15,14 +15,13 @@ use std::net::SocketAddr;
 use std::str::FromStr as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, Either, MySql, MySqlPool, Row as _, raw_sql};
 
 use super::{bytes, number};
-use crate::store::lab::{Lab, LabError, SETTLED_WITHIN, Specimen};
+use crate::store::lab::{Lab, LabError, Specimen};
 use crate::testing::{Snapshot, Window};
 use reference::Reference;
 use script::Script;
@@ -35,7 +34,7 @@ const LONGEST_NAME: usize = 64 - INFIX.len() - 24;
 
 /// How values are written, and that nothing waits long for a lock that a run left behind.
 const SESSION: &str = "SET SESSION time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 0, \
-    lock_wait_timeout = 2, innodb_lock_wait_timeout = 2, group_concat_max_len = 1000000; \
+    lock_wait_timeout = 1, innodb_lock_wait_timeout = 2, group_concat_max_len = 1000000; \
     SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; SET NAMES utf8mb4";
 
 /// The user's database, and the copy that copies are made from.
@@ -153,18 +152,10 @@ impl Lab for MySql {
         template: &Template,
         specimen: &Specimen,
     ) -> Result<Vec<String>, LabError> {
-        let start = Instant::now();
-        loop {
-            let open = read::open_transactions(&template.admin, specimen.name()).await;
-            let open = open.map_err(LabError::sql(
-                "transactions can't be seen (GRANT PROCESS ON *.* TO the role of the URL)",
-            ))?;
-            // A pool that closes its connections does not wait until the server has noticed.
-            if open.is_empty() || start.elapsed() > SETTLED_WITHIN {
-                return Ok(open);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let tables = &template.reference.tables;
+        read::open_transactions(&template.admin, specimen.name(), tables)
+            .await
+            .map_err(LabError::sql("open transactions can't be looked for"))
     }
 
     async fn discard(template: &Template, specimen: Specimen) -> Result<(), LabError> {

@@ -257,7 +257,7 @@ async fn remove_stale(template: &Template) -> Result<(), LabError> {
     let sql = format!(
         "SELECT datname FROM pg_database \
          WHERE datname ~ '^{PREFIX}[0-9a-f]{{16}}(_[0-9]+)?$' AND pg_has_role(datdba, 'USAGE') AND NOT EXISTS \
-             (SELECT FROM pg_stat_activity WHERE application_name = substr(datname, 1, {}))",
+             (SELECT FROM pg_stat_activity WHERE application_name = substr(pg_database.datname, 1, {}))",
         PREFIX.len() + 16,
     );
     for name in strings(&template.admin, sql).await? {

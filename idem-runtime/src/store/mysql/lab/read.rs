@@ -179,17 +179,46 @@ pub(super) async fn burn(admin: &MySqlPool, name: &str) -> Result<(), sqlx::Erro
 }
 
 /// Transactions of sessions whose default database this is.
+///
+/// A transaction holds each table that it used until its end, so to lock them all tells. The server's list of
+/// transactions is as old as the last look at it, if that was less than a tenth of a second ago.
 pub(super) async fn open_transactions(
     admin: &MySqlPool,
     name: &str,
+    tables: &[String],
 ) -> Result<Vec<String>, sqlx::Error> {
+    let locks = tables.iter();
+    let locks = locks.map(|table| format!("{}.{} WRITE", quoted(name), quoted(table)));
     let sql = format!(
-        "SELECT CONCAT('connection ', p.id, ' is ', LOWER(p.command), ' in a transaction since ', t.trx_started, \
-             ', its statement: ', LEFT(COALESCE(t.trx_query, 'none'), 200)) \
-         FROM information_schema.innodb_trx AS t JOIN information_schema.processlist AS p ON p.id = t.trx_mysql_thread_id \
-         WHERE p.db = {} AND p.id <> CONNECTION_ID()",
+        "LOCK TABLES {}; UNLOCK TABLES",
+        locks.collect::<Vec<_>>().join(", ")
+    );
+    match execute(admin, sql).await {
+        Err(error) if number(&error) == Some(1205) => {}
+        // A table that is gone shows elsewhere.
+        Err(error) if number(&error) == Some(1146) => return Ok(Vec::new()),
+        other => return other.map(|()| Vec::new()),
+    }
+    let sessions = format!(
+        "SELECT id, CONCAT('connection ', id, ' is ', LOWER(command), ' since ', time, ' s') \
+         FROM information_schema.processlist WHERE db = {} AND id <> CONNECTION_ID()",
         text(name)
     );
-    let rows = rows(admin, sql).await?;
-    rows.iter().map(|row| required(row, 0)).collect()
+    let transactions = "SELECT trx_mysql_thread_id, CONCAT(' in a transaction since ', trx_started, \
+         ', its statement: ', LEFT(COALESCE(trx_query, 'none'), 200)) FROM information_schema.innodb_trx";
+    // Not everybody may see it.
+    let known = rows(admin, transactions.into()).await.unwrap_or_default();
+    let mut open = Vec::new();
+    let mut others = Vec::new();
+    for row in rows(admin, sessions).await? {
+        let (id, session) = (required(&row, 0)?, required(&row, 1)?);
+        match known
+            .iter()
+            .find(|row| required(row, 0).is_ok_and(|thread| thread == id))
+        {
+            Some(transaction) => open.push(format!("{session}{}", required(transaction, 1)?)),
+            None => others.push(format!("{session}, perhaps in a transaction")),
+        }
+    }
+    Ok(if open.is_empty() { others } else { open })
 }

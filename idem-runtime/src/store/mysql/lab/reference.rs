@@ -14,7 +14,7 @@ use crate::testing::Table;
 #[derive(Debug)]
 pub(super) struct Reference {
     base: String,
-    tables: Vec<String>,
+    pub(super) tables: Vec<String>,
     shape: Vec<String>,
     checksums: BTreeMap<String, String>,
     /// To describe the tables takes the server longer than to read them.
