@@ -1,5 +1,10 @@
 //! The crash-point explorer.
 
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "mysql", feature = "sqlite")),
+    allow(dead_code, reason = "no database is on")
+)]
+
 mod changes;
 mod compare;
 mod difference;

@@ -12,13 +12,14 @@ mod catalog;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use sqlx::Connection;
 
 use super::Store;
 use crate::testing::Snapshot;
 
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 pub(crate) use catalog::{Catalog, Described, Form};
 
 /// A database whose copies can be made and compared.
@@ -141,7 +142,7 @@ impl std::error::Error for LabError {
 
 /// How long what a run left open may take to end: a pool that closes tells the server and does not wait for it.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) const SETTLED_WITHIN: Duration = Duration::from_millis(300);
+pub(crate) const SETTLED_WITHIN: std::time::Duration = std::time::Duration::from_millis(300);
 
 pub(crate) fn not_migrated(database: &str) -> LabError {
     LabError::new(format!(

@@ -121,24 +121,29 @@ impl fmt::Display for Difference {
         }
         let noun = self.noun();
         for change in changes.iter().take(ROWS) {
+            f.write_str("\n  ")?;
             match change {
-                Change::Missing(row) => write!(f, "\n  - {} ({noun} is missing)", Values(row))?,
-                Change::Extra(row) => {
-                    write!(f, "\n  + {} ({noun} should not be there)", Values(row))?
-                }
-                Change::Changed { row, cells } => {
-                    write!(f, "\n  ~ {}: ", Values(row))?;
-                    for (number, cell) in cells.iter().enumerate() {
-                        f.write_str(if number > 0 { ", " } else { "" })?;
-                        fmt::Display::fmt(cell, f)?;
-                    }
-                }
-            }
+                Change::Missing(row) => write!(f, "- {} ({noun} is missing)", Values(row)),
+                Change::Extra(row) => write!(f, "+ {} ({noun} should not be there)", Values(row)),
+                Change::Changed { row, cells } => write!(f, "~ {}: {}", Values(row), Cells(cells)),
+            }?;
         }
         match changes.len().saturating_sub(ROWS) {
             0 => Ok(()),
             more => write!(f, "\n  .. and {more} more"),
         }
+    }
+}
+
+struct Cells<'a>(&'a [Cell]);
+
+impl fmt::Display for Cells<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, cell) in self.0.iter().enumerate() {
+            f.write_str(if number > 0 { ", " } else { "" })?;
+            fmt::Display::fmt(cell, f)?;
+        }
+        Ok(())
     }
 }
 

@@ -96,6 +96,7 @@ impl Value {
     }
 
     /// As [`text`](Self::text), of a numeric column.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub(crate) fn number(bytes: &[u8]) -> Self {
         match Self::text(bytes) {
             Self::Text(text) => Self::Number(text),

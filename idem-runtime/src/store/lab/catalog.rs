@@ -40,6 +40,10 @@ pub(crate) struct Described {
 
 /// What a column's values are, apart from the type's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(any(feature = "postgres", feature = "mysql")),
+    allow(dead_code, reason = "SQLite's values have types of their own")
+)]
 pub(crate) enum Form {
     Text,
     Number,

@@ -162,8 +162,8 @@ impl Lab for Sqlite {
         }
     }
 
-    async fn discard(template: &Template, specimen: Specimen) -> Result<(), LabError> {
-        template.folder.remove(specimen.name())
+    async fn discard(_template: &Template, specimen: Specimen) -> Result<(), LabError> {
+        folder::remove(specimen.name())
     }
 
     async fn close_template(template: Template) -> Result<(), LabError> {

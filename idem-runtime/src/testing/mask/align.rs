@@ -21,9 +21,12 @@ pub(super) fn align(table: &Table, runs: &mut [Vec<&[Value]>]) {
         rows.sort_by_cached_key(|row| {
             let (fixed, moving): (Vec<_>, Vec<_>) = places
                 .iter()
-                .map(|place| match stable[*place] {
-                    true => (Some(row[*place].clone()), vec![]),
-                    false => (None, token::parts(&row[*place])),
+                .map(|place| {
+                    if stable[*place] {
+                        (Some(row[*place].clone()), vec![])
+                    } else {
+                        (None, token::parts(&row[*place]))
+                    }
                 })
                 .unzip();
             let skeleton: Vec<_> = moving.iter().flatten().map(skeleton).collect();

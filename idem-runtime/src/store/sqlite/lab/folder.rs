@@ -41,20 +41,20 @@ impl Folder {
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(format!("{name}.db"))
     }
+}
 
-    /// Removes a database and what SQLite keeps beside it.
-    pub(super) fn remove(&self, file: &str) -> Result<(), LabError> {
-        for suffix in ["-journal", "-wal", "-shm", ""] {
-            let file = PathBuf::from(format!("{file}{suffix}"));
-            match fs::remove_file(&file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed(&file)(error));
-                }
-                _ => {}
+/// Removes a database and what SQLite keeps beside it.
+pub(super) fn remove(file: &str) -> Result<(), LabError> {
+    for suffix in ["-journal", "-wal", "-shm", ""] {
+        let file = PathBuf::from(format!("{file}{suffix}"));
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&file)(error));
             }
+            _ => {}
         }
-        Ok(())
     }
+    Ok(())
 }
 
 impl Drop for Folder {
