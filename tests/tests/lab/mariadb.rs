@@ -18,7 +18,7 @@ INSERT INTO orders (id, account, note) VALUES (7, 1, 'gone');
 DELETE FROM orders;
 CREATE TABLE log (id INT AUTO_INCREMENT PRIMARY KEY, text TEXT);";
 
-async fn database() -> Database {
+pub(crate) async fn database() -> Database {
     let database = server::mariadb().database().await;
     let pool = MySqlPool::connect(database.url()).await.unwrap();
     migrate(&pool).await.unwrap();

@@ -17,7 +17,7 @@ INSERT INTO orders (account, note) SELECT 1, 'gone' FROM generate_series(1, 7);
 DELETE FROM orders;
 CREATE TABLE log (id serial PRIMARY KEY, text text);";
 
-async fn database() -> Database {
+pub(crate) async fn database() -> Database {
     let database = server::postgres().database().await;
     let pool = PgPool::connect(database.url()).await.unwrap();
     migrate(&pool).await.unwrap();

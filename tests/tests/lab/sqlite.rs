@@ -16,7 +16,7 @@ INSERT INTO orders (id, account, note) VALUES (7, 1, 'gone');
 DELETE FROM orders;
 CREATE TABLE log (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT);";
 
-async fn database() -> Database {
+pub(crate) async fn database() -> Database {
     let database = server::sqlite();
     let pool = SqlitePool::connect(database.url()).await.unwrap();
     migrate(&pool).await.unwrap();
