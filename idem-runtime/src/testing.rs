@@ -15,8 +15,12 @@ mod moment;
 mod snapshot;
 mod token;
 
+#[doc(hidden)]
 pub use compare::compare;
+#[doc(hidden)]
 pub use difference::Difference;
 pub(crate) use difference::shortened;
+#[doc(hidden)]
 pub use mask::{Mask, Nondeterminism};
+#[doc(hidden)]
 pub use snapshot::{Column, ForeignKey, Nature, Snapshot, Table, Value, Window};

@@ -14,7 +14,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+use futures_util::{TryStreamExt as _, stream::BoxStream};
 use sqlx::Connection;
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+use sqlx::Either;
 
 use super::Store;
 use crate::testing::Snapshot;
@@ -151,16 +155,58 @@ pub(crate) fn not_migrated(database: &str) -> LabError {
     ))
 }
 
+/// How a URL leads to its server.
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(crate) async fn resolve(host: &str, port: u16) -> Result<SocketAddr, LabError> {
-    // A URL has an IPv6 address in brackets.
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let unknown =
-        |why: String| LabError::new(format!("the host `{host}` of the URL is unknown: {why}"));
-    let mut addresses = tokio::net::lookup_host((bare, port))
-        .await
-        .map_err(|error| unknown(error.to_string()))?;
-    addresses
-        .next()
-        .ok_or_else(|| unknown("it has no address".into()))
+#[derive(Debug)]
+pub(crate) struct Route<'a> {
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) is_socket: bool,
+    pub(crate) demands_tls: bool,
+    /// What the URL says to have TLS only where the server offers it.
+    pub(crate) plain: &'static str,
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+impl Route<'_> {
+    /// Where the server listens, for the proxy that stands in between.
+    pub(crate) async fn address(&self) -> Result<SocketAddr, LabError> {
+        if self.is_socket {
+            return Err(LabError::new(
+                "the URL leads to a Unix socket, and the explorer stands between as a TCP proxy: give a host and a port",
+            ));
+        }
+        if self.demands_tls {
+            return Err(LabError::new(format!(
+                "the URL demands TLS, and the explorer reads what passes between handler and server: explore a server \
+                 that takes plain connections, with `{}`",
+                self.plain
+            )));
+        }
+        // A URL has an IPv6 address in brackets.
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let unknown =
+            |why: String| LabError::new(format!("the host `{host}` of the URL is unknown: {why}"));
+        let mut addresses = tokio::net::lookup_host((host, self.port))
+            .await
+            .map_err(|error| unknown(error.to_string()))?;
+        let first = addresses.next();
+        first.ok_or_else(|| unknown("it has no address".into()))
+    }
+}
+
+/// The rows of each statement of a batch.
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+pub(crate) async fn results<Q, R>(
+    mut stream: BoxStream<'_, Result<Either<Q, R>, sqlx::Error>>,
+) -> Result<Vec<Vec<R>>, sqlx::Error> {
+    let mut results = Vec::new();
+    let mut rows = Vec::new();
+    while let Some(step) = stream.try_next().await? {
+        match step {
+            Either::Left(_) => results.push(std::mem::take(&mut rows)),
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    Ok(results)
 }

@@ -16,12 +16,11 @@ use std::str::FromStr as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use futures_util::TryStreamExt as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlRow, MySqlSslMode};
-use sqlx::{AssertSqlSafe, Either, MySql, MySqlPool, Row as _, raw_sql};
+use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row as _, raw_sql};
 
 use super::{bytes, number};
-use crate::store::lab::{Lab, LabError, Specimen};
+use crate::store::lab::{Lab, LabError, Specimen, results};
 use crate::testing::{Snapshot, Window};
 use reference::Reference;
 use script::Script;
@@ -60,7 +59,7 @@ impl Lab for MySql {
     async fn open_template(url: &str) -> Result<Template, LabError> {
         let options = MySqlConnectOptions::from_str(url)
             .map_err(LabError::sql("the URL is not one of MySQL"))?;
-        let address = fit::address(&options).await?;
+        let address = fit::route(&options).address().await?;
         let source = fit::source(&options).await?;
         let token = format!("{:016x}", rand::random::<u64>());
         let owner = fit::owner(&options, &token).await?;
@@ -203,17 +202,8 @@ async fn execute(admin: &MySqlPool, sql: String) -> Result<(), sqlx::Error> {
 
 /// The rows of each statement of a batch.
 async fn batch(admin: &MySqlPool, sql: String) -> Result<Vec<Vec<MySqlRow>>, sqlx::Error> {
-    let mut results = Vec::new();
-    let mut rows = Vec::new();
     let mut conn = admin.acquire().await?;
-    let mut stream = raw_sql(AssertSqlSafe(sql)).fetch_many(&mut *conn);
-    while let Some(step) = stream.try_next().await? {
-        match step {
-            Either::Left(_) => results.push(std::mem::take(&mut rows)),
-            Either::Right(row) => rows.push(row),
-        }
-    }
-    Ok(results)
+    results(raw_sql(AssertSqlSafe(sql)).fetch_many(&mut *conn)).await
 }
 
 async fn rows(admin: &MySqlPool, sql: String) -> Result<Vec<MySqlRow>, sqlx::Error> {

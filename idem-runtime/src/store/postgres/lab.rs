@@ -60,7 +60,7 @@ impl Lab for Postgres {
     async fn open_template(url: &str) -> Result<Template, LabError> {
         let options = PgConnectOptions::from_str(url)
             .map_err(LabError::sql("the URL is not one of PostgreSQL"))?;
-        let address = fit::address(&options).await?;
+        let address = fit::route(&options).address().await?;
         let source = fit::source(&options).await?;
         let base = format!("{PREFIX}{:016x}", rand::random::<u64>());
         let admin = PgPoolOptions::new()

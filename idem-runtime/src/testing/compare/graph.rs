@@ -141,6 +141,18 @@ impl<'a> Graph<'a> {
         }
     }
 
+    /// A colour of several identifiers that connect rows. One that stands in a single row is matched with that row.
+    fn ambiguous(&self, colours: &Colours) -> Option<u64> {
+        let identifiers = self.identifiers.iter().zip(&colours.identifiers);
+        let connecting = identifiers
+            .filter(|((_, places), _)| places.iter().any(|(node, _)| *node != places[0].0));
+        let connecting: Vec<_> = connecting.map(|(_, colour)| *colour).collect();
+        let mut counted = counts(&connecting).into_iter();
+        counted
+            .find(|(_, count)| *count > 1)
+            .map(|(colour, _)| colour)
+    }
+
     /// The rows beyond what the other side has of their colour.
     pub(super) fn without_match(&self, colours: &Colours, others: &Colours) -> Vec<usize> {
         let mut left = counts(&others.nodes);
@@ -196,10 +208,7 @@ fn settle(
         }
         distinct = now;
     }
-    let ambiguous = counts(&colours.0.identifiers)
-        .into_iter()
-        .find(|(_, count)| *count > 1);
-    let Some((ambiguous, _)) = ambiguous else {
+    let Some(ambiguous) = graphs.0.ambiguous(&colours.0) else {
         return Ok(());
     };
     let of_class = |colours: &Colours| {

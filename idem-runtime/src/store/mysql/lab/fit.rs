@@ -1,32 +1,24 @@
 //! Whether the database at a URL can be explored.
 
-use std::net::SocketAddr;
-
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, MySql, MySqlPool, raw_sql};
 
 use super::{INFIX, drop_database, number, required, rows};
 use crate::store::Store as _;
-use crate::store::lab::{LabError, not_migrated, resolve};
+use crate::store::lab::{LabError, Route, not_migrated};
 use crate::store::mysql::schema_version;
 
-/// Where the server listens, for the proxy that stands in between.
-pub(super) async fn address(options: &MySqlConnectOptions) -> Result<SocketAddr, LabError> {
-    if options.get_socket().is_some() {
-        return Err(LabError::new(
-            "the URL leads to a Unix socket, and the explorer stands between as a TCP proxy: give a host and a port",
-        ));
+pub(super) fn route(options: &MySqlConnectOptions) -> Route<'_> {
+    Route {
+        host: options.get_host(),
+        port: options.get_port(),
+        is_socket: options.get_socket().is_some(),
+        demands_tls: matches!(
+            options.get_ssl_mode(),
+            MySqlSslMode::Required | MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity
+        ),
+        plain: "ssl-mode=preferred",
     }
-    if matches!(
-        options.get_ssl_mode(),
-        MySqlSslMode::Required | MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity
-    ) {
-        return Err(LabError::new(
-            "the URL demands TLS, and the explorer reads what passes between handler and server: explore a server \
-             that takes plain connections, with `ssl-mode=preferred`",
-        ));
-    }
-    resolve(options.get_host(), options.get_port()).await
 }
 
 /// The user's database, by name.

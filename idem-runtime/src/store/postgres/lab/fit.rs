@@ -1,13 +1,11 @@
 //! Whether the database at a URL can be explored.
 
-use std::net::SocketAddr;
-
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _, Postgres, raw_sql};
 
 use super::string;
 use crate::store::Store as _;
-use crate::store::lab::{LabError, not_migrated, resolve};
+use crate::store::lab::{LabError, Route, not_migrated};
 use crate::store::postgres::schema_version;
 
 /// The user's database.
@@ -32,23 +30,17 @@ WHERE setdatabase = pg_database.oid AND datname = current_database() AND setrole
        WHERE name = split_part(one, '=', 1)) IS NOT FALSE
 ORDER BY setrole";
 
-/// Where the server listens, for the proxy that stands in between.
-pub(super) async fn address(options: &PgConnectOptions) -> Result<SocketAddr, LabError> {
-    if options.get_socket().is_some() || options.get_host().starts_with('/') {
-        return Err(LabError::new(
-            "the URL leads to a Unix socket, and the explorer stands between as a TCP proxy: give a host and a port",
-        ));
+pub(super) fn route(options: &PgConnectOptions) -> Route<'_> {
+    Route {
+        host: options.get_host(),
+        port: options.get_port(),
+        is_socket: options.get_socket().is_some() || options.get_host().starts_with('/'),
+        demands_tls: matches!(
+            options.get_ssl_mode(),
+            PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
+        ),
+        plain: "sslmode=prefer",
     }
-    if matches!(
-        options.get_ssl_mode(),
-        PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull
-    ) {
-        return Err(LabError::new(
-            "the URL demands TLS, and the explorer reads what passes between handler and server: explore a server \
-             that takes plain connections, with `sslmode=prefer`",
-        ));
-    }
-    resolve(options.get_host(), options.get_port()).await
 }
 
 pub(super) async fn source(options: &PgConnectOptions) -> Result<Source, LabError> {

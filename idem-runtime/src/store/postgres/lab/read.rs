@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt as _;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Either, Row as _, ValueRef as _, raw_sql};
+use sqlx::{AssertSqlSafe, Row as _, ValueRef as _, raw_sql};
 
 use super::string;
-use crate::store::lab::{Catalog, Described, Form, LabError};
+use crate::store::lab::{Catalog, Described, Form, LabError, results};
 use crate::testing::{Nature, Table, Value};
 
 /// How values are written, and that a lock is not waited for.
@@ -155,16 +154,7 @@ pub(super) async fn batch(
     conn: &mut PgConnection,
     sql: String,
 ) -> Result<Vec<Vec<PgRow>>, sqlx::Error> {
-    let mut results = Vec::new();
-    let mut rows = Vec::new();
-    let mut stream = raw_sql(AssertSqlSafe(sql)).fetch_many(conn);
-    while let Some(step) = stream.try_next().await? {
-        match step {
-            Either::Left(_) => results.push(std::mem::take(&mut rows)),
-            Either::Right(row) => rows.push(row),
-        }
-    }
-    Ok(results)
+    results(raw_sql(AssertSqlSafe(sql)).fetch_many(conn)).await
 }
 
 /// The first column of each row.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Either, Row as _, TypeInfo as _, ValueRef as _, raw_sql};
+use sqlx::{AssertSqlSafe, Row as _, TypeInfo as _, ValueRef as _, raw_sql};
 
-use crate::store::lab::{Catalog, Described, Form};
+use crate::store::lab::{Catalog, Described, Form, results};
 use crate::testing::{Nature, Table, Value};
 
 /// Neither virtual tables nor what they keep their data in.
@@ -102,14 +101,5 @@ async fn batch(
     conn: &mut SqliteConnection,
     sql: String,
 ) -> Result<Vec<Vec<SqliteRow>>, sqlx::Error> {
-    let mut results = Vec::new();
-    let mut rows = Vec::new();
-    let mut stream = raw_sql(AssertSqlSafe(sql)).fetch_many(conn);
-    while let Some(step) = stream.try_next().await? {
-        match step {
-            Either::Left(_) => results.push(std::mem::take(&mut rows)),
-            Either::Right(row) => rows.push(row),
-        }
-    }
-    Ok(results)
+    results(raw_sql(AssertSqlSafe(sql)).fetch_many(conn)).await
 }
