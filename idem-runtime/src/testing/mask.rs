@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::changes::Domain;
-use super::{Snapshot, Value, token};
+use super::{Snapshot, Value};
 
 /// What clean runs of one delivery showed to differ from run to run, and is allowed to.
 #[derive(Clone, Debug)]
@@ -17,8 +17,9 @@ pub struct Mask {
     /// By table and column, then by what stands before the value inside the column's text; empty for the whole.
     volatile: BTreeMap<(String, String), BTreeMap<String, Volatile>>,
     pub(crate) domains: Vec<Domain>,
-    /// Identifiers of each domain, and UUIDs, that name rows of the base.
+    /// Identifiers of each domain that name rows of the base.
     pub(crate) known: Vec<BTreeSet<String>>,
+    /// UUIDs of the base, and those that came with the delivery: they are in each clean run.
     pub(crate) known_uuids: BTreeSet<[u8; 16]>,
 }
 
@@ -81,13 +82,6 @@ impl Mask {
                 }
                 other => format!("refers to {}.{}, by bijection", other.table, other.column),
             },
-        }
-    }
-
-    fn know(&mut self) {
-        for table in self.base.tables.values() {
-            let values = table.rows.iter().flatten();
-            self.known_uuids.extend(values.filter_map(token::uuid));
         }
     }
 }

@@ -90,9 +90,10 @@ impl Moment {
 
     /// Whether it lies in the time of its run.
     pub(crate) fn is_within(&self, window: Window) -> bool {
-        let slack = SLACK + self.grain;
-        !self.is_time_of_day
-            && (micros(window.from) - slack..=micros(window.to) + slack).contains(&self.micros)
+        // What is written is rounded down, or to the nearest second.
+        let earliest = micros(window.from) - SLACK - self.grain;
+        let latest = micros(window.to) + SLACK + if self.is_date() { 0 } else { self.grain };
+        !self.is_time_of_day && (earliest..=latest).contains(&self.micros)
     }
 
     /// Whether only the day is written.

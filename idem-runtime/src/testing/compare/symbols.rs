@@ -23,8 +23,6 @@ pub(super) enum Symbol {
 /// What is known of both sides together.
 pub(super) struct Symbols<'a> {
     mask: &'a Mask,
-    /// UUIDs that both sides have: they came with the delivery.
-    shared_uuids: BTreeSet<[u8; 16]>,
     /// Places of values that no clean run showed to differ, as its clock did not tick in between.
     ticked: BTreeSet<(&'a str, usize, String)>,
     /// Of each domain, the identifiers that rows of the run have.
@@ -61,7 +59,6 @@ impl<'a> Symbols<'a> {
         });
         Self {
             mask,
-            shared_uuids: &uuids(tables, 0) & &uuids(tables, 1),
             ticked: ticked(tables, expected, found, mask),
             added,
         }
@@ -92,10 +89,7 @@ impl Side<'_> {
         let Part { label, token } = part;
         let Symbols { mask, .. } = self.symbols;
         match (mask.why(table, column, &label), &token) {
-            (Some(Volatile::Uuid), Token::Uuid(uuid))
-                if !mask.known_uuids.contains(uuid)
-                    && !self.symbols.shared_uuids.contains(uuid) =>
-            {
+            (Some(Volatile::Uuid), Token::Uuid(uuid)) if !mask.known_uuids.contains(uuid) => {
                 Symbol::Identifier(None, hex::encode(uuid))
             }
             (Some(Volatile::Identity(domain)), Token::Number(number)) => {
@@ -129,19 +123,6 @@ fn changes<'p, 'a>(pair: &'p Pair<'a>, side: usize) -> &'p Changes<'a> {
     } else {
         &pair.found
     }
-}
-
-fn uuids(tables: &[Pair<'_>], side: usize) -> BTreeSet<[u8; 16]> {
-    let values = tables
-        .iter()
-        .flat_map(|pair| changes(pair, side).added.iter().copied().flatten());
-    values
-        .flat_map(token::parts)
-        .filter_map(|part| match part.token {
-            Token::Uuid(uuid) => Some(uuid),
-            _ => None,
-        })
-        .collect()
 }
 
 /// Times by table, column and label, in order.

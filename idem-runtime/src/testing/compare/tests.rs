@@ -285,6 +285,51 @@ fn one_uuid_stays_one_wherever_it_stands() {
     assert!(!differences(&clean[0], &run(9, 3, 4), &mask).is_empty());
 }
 
+/// One column holds UUIDs that the handler made up, of the delivery, and of rows of before.
+#[test]
+fn a_uuid_that_was_there_or_came_with_the_delivery_is_compared_exactly() {
+    let uuid = |n: i64| format!("01890a5d-ac96-774b-bcce-b302099a{n:04}");
+    let base = run_at(0).with("customers", "id key", rows![[uuid(100)], [uuid(101)]]);
+    let run = |second, own: i64, delivery: i64, customer: i64| {
+        run_at(second)
+            .with("customers", "id key", rows![[uuid(100)], [uuid(101)]])
+            .with(
+                "refs",
+                "what key, id",
+                rows![
+                    ["own", uuid(own)],
+                    ["delivery", uuid(delivery)],
+                    ["customer", uuid(customer)]
+                ],
+            )
+    };
+    let clean = [run(1, 1, 50, 100), run(2, 2, 50, 100)];
+    let mask = Mask::calibrate(&clean, &base).unwrap();
+    assert_eq!(differences(&clean[0], &run(9, 3, 50, 100), &mask), none());
+    for wrong in [run(9, 3, 51, 100), run(9, 3, 50, 101)] {
+        assert_eq!(compare(&clean[0], &wrong, &mask).len(), 1);
+    }
+}
+
+/// Where a clock ticks by seconds, or by days, a number or a date near another one is not for that reason a time.
+#[test]
+fn numbers_and_dates_that_are_near_are_no_ticks() {
+    let run = |second, amount: i64, due: &str| {
+        run_at(second).with("t", "id key, amount, due", rows![[1, amount, due]])
+    };
+    let clean = run(1, 1_700_000_000, "2026-01-01");
+    let mask = Mask::calibrate(&[clean.clone(), clean.clone()], &run_at(0)).unwrap();
+    for wrong in [
+        run(9, 1_700_000_008, "2026-01-01"),
+        run(9, 1_700_000_000, "2026-01-02"),
+    ] {
+        assert_eq!(compare(&clean, &wrong, &mask).len(), 1, "{wrong:?}");
+    }
+    // Midnight passed.
+    let next_day = run(86_400, 1_700_000_000, "2026-01-02");
+    assert_eq!(differences(&clean, &next_day, &mask), none());
+}
+
 #[test]
 fn composite_keys_are_mapped_column_by_column() {
     let columns = "order_id key -> orders.id, place key, sku";

@@ -29,9 +29,8 @@ impl Mask {
             volatile: BTreeMap::new(),
             domains: Vec::new(),
             known: Vec::new(),
-            known_uuids: BTreeSet::new(),
+            known_uuids: known_uuids(clean, base),
         };
-        mask.know();
         let Some(first) = clean.first() else {
             return Ok(mask);
         };
@@ -95,6 +94,29 @@ fn known(base: &Snapshot, domain: &Domain) -> BTreeSet<String> {
         return BTreeSet::new();
     };
     changes::identifiers(table, &domain.column, table.rows.iter().map(Vec::as_slice))
+}
+
+fn known_uuids(clean: &[Snapshot], base: &Snapshot) -> BTreeSet<[u8; 16]> {
+    let values = base
+        .tables
+        .values()
+        .flat_map(|table| table.rows.iter().flatten());
+    let mut known: BTreeSet<_> = values.filter_map(token::uuid).collect();
+    let of_run = |run: &Snapshot| {
+        let mut uuids = BTreeSet::new();
+        for name in run.tables.keys() {
+            let added = Changes::of(name, base, run).added;
+            let parts = added.into_iter().flatten().flat_map(token::parts);
+            uuids.extend(parts.filter_map(|part| match part.token {
+                Token::Uuid(uuid) => Some(uuid),
+                _ => None,
+            }));
+        }
+        uuids
+    };
+    let in_each = clean.iter().map(of_run).reduce(|one, other| &one & &other);
+    known.extend(in_each.unwrap_or_default());
+    known
 }
 
 fn differing(column: &str, values: &[&Value]) -> Unexplained {

@@ -198,3 +198,40 @@ fn rows_of_before_do_not_say_what_may_differ() {
     let run = |second| run_at(second).with("t", "id key, at time", old.clone());
     assert_eq!(lines(&[run(1), run(2)], &base), Vec::<String>::new());
 }
+
+/// Random identifiers put the rows in another order in each run.
+#[test]
+fn rows_are_matched_whatever_order_they_come_in() {
+    let run = |second, first: i64, other: i64| {
+        let uuid = |n: i64| format!("01890a5d-ac96-774b-bcce-b302099a{n:04}");
+        run_at(second).with(
+            "t",
+            "id key, note",
+            rows![[uuid(first), "a"], [uuid(other), "b"]],
+        )
+    };
+    assert_eq!(
+        lines(&[run(1, 1, 2), run(2, 9, 4)], &run_at(0)),
+        ["t.id (UUID, by bijection)"]
+    );
+}
+
+#[test]
+fn a_foreign_key_says_which_of_two_equal_numbers_is_meant() {
+    let run = |second, id: i64| {
+        run_at(second)
+            .with("a", "id key generated", rows![[id]])
+            .with("b", "id key generated", rows![[id]])
+            .with("of_b", "b_id -> b.id", rows![[id]])
+            .with("of_it", "b_id -> of_b.b_id", rows![[id]])
+    };
+    assert_eq!(
+        lines(&[run(1, 1), run(2, 1000)], &run_at(0)),
+        [
+            "a.id (identity, by bijection)",
+            "b.id (identity, by bijection)",
+            "of_b.b_id (refers to b.id, by bijection)",
+            "of_it.b_id (refers to b.id, by bijection)",
+        ]
+    );
+}
