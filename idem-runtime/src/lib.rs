@@ -153,6 +153,8 @@ mod session;
 mod spec;
 mod store;
 mod telemetry;
+#[cfg(feature = "testing")]
+mod testing;
 mod unlogged;
 mod verify;
 
@@ -189,6 +191,13 @@ pub use verify::{VerifyError, verify};
 #[cfg(all(doctest, feature = "macros", feature = "postgres"))]
 #[doc = include_str!("../../README.md")]
 pub mod readme {}
+
+/// The testing kit's proxy, for its own tests. Not for people: no promise is made about it.
+#[cfg(all(feature = "testing", any(feature = "postgres", feature = "mysql")))]
+#[doc(hidden)]
+pub mod __testing {
+    pub use crate::testing::wire::{Injury, Protocol, Refusal, Server, Step, StepKind, Wire};
+}
 
 /// What expansions call. Not for people: no promise is made about it.
 #[doc(hidden)]
