@@ -16,10 +16,12 @@ use crate::key::StoredKey;
 use crate::outbox::Row;
 
 #[cfg(feature = "mysql")]
-mod mysql;
+pub(crate) mod mysql;
 mod outlet;
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
+#[cfg(all(feature = "testing", any(feature = "postgres", feature = "mysql")))]
+pub(crate) mod script;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -13,6 +13,8 @@
 //! An error of any other kind undoes its own statement alone, so a handler that swallows it commits the rest.
 
 mod outlet;
+#[cfg(feature = "testing")]
+pub(crate) mod refusal;
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -5,6 +5,8 @@
 //! The arguments travel as literals, since only the simple protocol takes several statements at once.
 
 mod outlet;
+#[cfg(feature = "testing")]
+pub(crate) mod refusal;
 
 use std::fmt::Write as _;
 use std::future::Future;

@@ -4,17 +4,29 @@
 //! It runs on a thread and a runtime of its own, so that it works the same under any runtime of the client, a
 //! paused clock included.
 
-#![allow(dead_code, reason = "connections are not carried yet")]
-
+mod codec;
+mod link;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod refusal;
 mod tally;
 
+use std::fmt;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
+#[cfg(unix)]
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime;
+use tokio::sync::oneshot;
+
+use self::codec::Codec;
 use self::tally::Tally;
 
 /// Which protocol passes.
@@ -28,13 +40,35 @@ pub enum Protocol {
     MySql,
 }
 
+impl Protocol {
+    fn codec(self) -> Box<dyn Codec> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres => Box::new(postgres::Postgres::default()),
+            #[cfg(feature = "mysql")]
+            Self::MySql => Box::new(mysql::MySql::default()),
+        }
+    }
+}
+
 /// Where the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Server {
     /// An address and a port.
     Tcp(SocketAddr),
     /// The path of a socket.
+    #[cfg(unix)]
     Unix(PathBuf),
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            #[cfg(unix)]
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
 }
 
 impl From<SocketAddr> for Server {
@@ -98,8 +132,13 @@ pub enum StepKind {
 pub struct Wire {
     address: SocketAddr,
     tally: Arc<Tally>,
+    /// Dropped to end the thread.
+    running: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
+
+/// Plenty: no task goes deep.
+const STACK: usize = 512 * 1024;
 
 impl Wire {
     /// Listens on a free loopback port and connects each client to `server`.
@@ -108,16 +147,29 @@ impl Wire {
     ///
     /// When no port or thread can be had.
     pub fn start(protocol: Protocol, server: impl Into<Server>) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
+        let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
         let tally = Arc::new(Tally::default());
-        let (_, _) = (protocol, server.into());
+        let (running, ended) = oneshot::channel();
+        let accepting = accept(listener, protocol, server.into(), Arc::clone(&tally));
         let thread = thread::Builder::new()
             .name("wire".into())
-            .spawn(move || drop(listener.accept()))?;
+            .stack_size(STACK)
+            .spawn(move || {
+                // The tasks of the connections end with their runtime, here.
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = ended => {}
+                        () = accepting => {}
+                    }
+                });
+            })?;
         Ok(Self {
             address,
             tally,
+            running: Some(running),
             thread: Some(thread),
         })
     }
@@ -168,9 +220,49 @@ impl Wire {
 
 impl Drop for Wire {
     fn drop(&mut self) {
-        let _ = TcpStream::connect(self.address);
+        drop(self.running.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
+}
+
+async fn accept(
+    listener: std::net::TcpListener,
+    protocol: Protocol,
+    server: Server,
+    tally: Arc<Tally>,
+) {
+    let server = Arc::new(server);
+    let accepted = async {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            let (client, number) = admit(&listener, &tally).await?;
+            let (server, tally) = (Arc::clone(&server), Arc::clone(&tally));
+            tokio::spawn(async move {
+                link::carry(client, number, &server, protocol.codec(), tally).await;
+            });
+        }
+    };
+    let end: io::Result<()> = accepted.await;
+    if let Err(error) = end {
+        tally.report(format!("the proxy takes no more connections: {error}"));
+    }
+    // The connections that there are go on.
+    std::future::pending::<()>().await;
+}
+
+async fn admit(listener: &TcpListener, tally: &Tally) -> io::Result<(TcpStream, u32)> {
+    let (client, _) = loop {
+        match listener.accept().await {
+            // That client is gone already.
+            Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+            other => break other?,
+        }
+    };
+    // It fails for a client that is gone, and then does not matter.
+    let _ = client.set_nodelay(true);
+    let client = client.into_std()?;
+    let number = tally.enter(client.try_clone()?);
+    Ok((TcpStream::from_std(client)?, number))
 }

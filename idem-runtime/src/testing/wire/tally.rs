@@ -1,7 +1,7 @@
 //! What all connections of a proxy share: the count, the injuries to come, and which connections are at rest.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::ErrorKind::WouldBlock;
 use std::net::TcpStream;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -126,20 +126,15 @@ impl Tally {
         self.rested.notify_all();
     }
 
-    /// Reads from the client, so that [`settle`](Self::settle) finds what it has sent either unread or in work.
-    pub(super) fn read(
-        &self,
-        number: u32,
-        read: impl FnOnce() -> io::Result<usize>,
-    ) -> io::Result<usize> {
+    /// Reads from the client, if there is something, so that [`settle`](Self::settle) finds what it has sent either
+    /// unread or in work.
+    pub(super) fn read(&self, number: u32, read: impl FnOnce() -> bool) {
         let mut state = self.state();
-        let result = read();
-        if !matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+        if read()
             && let Some(link) = state.links.get_mut(&number)
         {
             link.at_rest = false;
         }
-        result
     }
 
     pub(super) fn settle(&self, within: Duration) -> bool {
@@ -162,7 +157,6 @@ impl Tally {
 impl Link {
     fn is_settled(&self) -> bool {
         // Not even an end: that takes work, too.
-        self.at_rest
-            && matches!(self.client.peek(&mut [0]), Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+        self.at_rest && matches!(self.client.peek(&mut [0]), Err(e) if e.kind() == WouldBlock)
     }
 }
