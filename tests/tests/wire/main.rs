@@ -7,4 +7,3 @@
 mod mariadb;
 mod pgbouncer;
 mod postgres;
-mod resources;
