@@ -2,7 +2,46 @@
 //! injures the ones that it is told to.
 //!
 //! It runs on a thread and a runtime of its own, so that it works the same under any runtime of the client, a
-//! paused clock included.
+//! paused clock included. It speaks in the clear: a client that insists on TLS does not get it, and a server that insists
+//! turns the client away. Passwords pass as they are.
+//!
+//! # What is a round trip
+//!
+//! What the client sends up to where the server comes to answer, and the answer to its end: a query, the messages up to a
+//! Sync, a command of MySQL's, each turn of a handshake, the data of a COPY. Requests that come together, such as a queued ROLLBACK
+//! and the next statement, are each one. A farewell, a closed statement and a cancel request are none. The pool's pings are: it sends one when it
+//! gives a connection out and one, in a task of its own, when it takes one back.
+//!
+//! # What a cut leaves
+//!
+//! The client's end is closed at once. The server's session ends in order once the server has answered what it was sent: the transaction that is
+//! open is rolled back before the connection closes. That is what a server does by itself, but MariaDB does it after it has closed the
+//! connection, and PostgreSQL behind a pooler after the pooler has: [`Wire::settle`] could not tell when it is done.
+//!
+//! # What a refusal leaves
+//!
+//! The statement that is refused is replaced by one that raises the error, so that the state is the server's own. What stands before it in
+//! the same batch is executed; if that fails by itself, its error is passed on and the injury has not happened.
+//!
+//! On PostgreSQL (40001 or 40P01):
+//!
+//! | request | transaction before | what the server executes | transaction after |
+//! |---|---|---|---|
+//! | a statement: as text, prepared, being prepared | none | the error | none |
+//! | | open | the error | aborted |
+//! | `BEGIN` | none | the error | none |
+//! | `BEGIN; work` | none | `BEGIN`, the error | aborted |
+//! | `COMMIT` | open | the error, `ROLLBACK` | none |
+//! | `work; COMMIT`, deadlock | open | the error | aborted |
+//! | `work; COMMIT`, serialization failure | open | `work`, the error, `ROLLBACK` | none |
+//! | `ROLLBACK; work` | any | `ROLLBACK`, the error | none |
+//! | anything else | aborted | the request itself: it fails, or rolls back | |
+//!
+//! On MySQL and MariaDB (1213 for both): what stands before the statement, the error, and a `ROLLBACK` of the whole transaction, as the
+//! server does it. `autocommit` and variables stay as they were set.
+//!
+//! A deadlock strikes the first statement that reads or writes; a serialization failure strikes COMMIT, else the last such
+//! statement. A ROLLBACK, a ping, a handshake and the data of a COPY are never refused: they pass, and the injury does not happen.
 
 mod codec;
 mod link;
@@ -11,6 +50,7 @@ mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod refusal;
+mod step;
 mod tally;
 
 use std::fmt;
@@ -18,7 +58,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 #[cfg(unix)]
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -27,6 +67,7 @@ use tokio::runtime;
 use tokio::sync::oneshot;
 
 use self::codec::Codec;
+pub use self::step::{Injury, Refusal, Step, StepKind};
 use self::tally::Tally;
 
 /// Which protocol passes.
@@ -77,56 +118,6 @@ impl From<SocketAddr> for Server {
     }
 }
 
-/// What is done to one round trip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Injury {
-    /// The connection is cut before the request reaches the server.
-    CutRequest,
-    /// The server executes the request to its end; then the connection is cut, and nothing of the reply is passed on.
-    CutReply,
-    /// About half of the reply is passed on, never all of it, then the connection is cut. The server finishes first.
-    TruncateReply,
-    /// The server fails the request, the client is told so, and the connection lives on.
-    Refuse(Refusal),
-}
-
-/// Why a server refuses what it could do at another time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Another transaction came first.
-    SerializationFailure,
-    /// Two transactions waited for each other.
-    Deadlock,
-}
-
-/// One round trip.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Which connection, counted from 1 over the life of the proxy.
-    pub connection: u32,
-    /// The SQL that it prepares or runs; `None` where there is none.
-    pub sql: Option<String>,
-    /// What it is for.
-    pub kind: StepKind,
-}
-
-/// What a round trip is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepKind {
-    /// Greeting, authentication.
-    Handshake,
-    /// A statement is prepared, and not run.
-    Prepare,
-    /// A prepared statement is run.
-    Execute,
-    /// SQL is run as text.
-    Query,
-    /// Whether the connection is alive.
-    Ping,
-    /// Anything else.
-    Other,
-}
-
 /// A listening proxy. Dropping it cuts every connection through it.
 #[derive(Debug)]
 pub struct Wire {
@@ -150,22 +141,34 @@ impl Wire {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
         let tally = Arc::new(Tally::default());
         let (running, ended) = oneshot::channel();
+        let (started, starting) = mpsc::sync_channel(1);
         let accepting = accept(listener, protocol, server.into(), Arc::clone(&tally));
         let thread = thread::Builder::new()
             .name("wire".into())
             .stack_size(STACK)
             .spawn(move || {
-                // The tasks of the connections end with their runtime, here.
-                runtime.block_on(async {
-                    tokio::select! {
-                        _ = ended => {}
-                        () = accepting => {}
+                // Here, where it may also end: not on a thread of the client's runtime.
+                match runtime::Builder::new_current_thread().enable_io().build() {
+                    Ok(runtime) => {
+                        let _ = started.send(Ok(()));
+                        // The tasks of the connections end with it.
+                        runtime.block_on(async {
+                            tokio::select! {
+                                _ = ended => {}
+                                () = accepting => {}
+                            }
+                        });
                     }
-                });
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                    }
+                }
             })?;
+        starting.recv().unwrap_or_else(|_| {
+            Err(io::Error::other("the proxy's thread ended before it began"))
+        })?;
         Ok(Self {
             address,
             tally,
@@ -213,6 +216,8 @@ impl Wire {
 
     /// Waits until no request is without its reply, and every connection that was cut or that its client has left is closed by
     /// the server: what is in the database then stays. False when that has not come `within` the time.
+    ///
+    /// It blocks the thread, on which the client's own tasks can't run meanwhile: close a pool before.
     pub fn settle(&self, within: Duration) -> bool {
         self.tally.settle(within)
     }

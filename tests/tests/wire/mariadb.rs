@@ -7,8 +7,18 @@ use idem_tests::server::{self, Database};
 use sqlx::mysql::{MySqlConnectOptions, MySqlDatabaseError};
 use sqlx::{Connection as _, MySqlConnection, MySqlPool, Row as _, raw_sql};
 
-#[path = "suite.rs"]
-mod suite;
+#[path = "suite/cuts.rs"]
+mod cuts;
+#[path = "suite/handler.rs"]
+mod handler;
+#[path = "suite/refusals.rs"]
+mod refusals;
+#[path = "suite/settled.rs"]
+mod settled;
+#[path = "suite/steps.rs"]
+mod steps;
+#[path = "suite/work.rs"]
+mod work;
 
 pub(crate) type Conn = MySqlConnection;
 pub(crate) type Pool = MySqlPool;
@@ -22,6 +32,8 @@ impl Bed {
     pub(crate) const PROTOCOL: Protocol = Protocol::MySql;
     pub(crate) const INSERT: &'static str = "INSERT INTO t VALUES (?)";
     pub(crate) const ECHO: &'static str = "SELECT ?";
+    /// Changes that take a while to be rolled back.
+    pub(crate) const MUCH: &'static str = "INSERT INTO t SELECT seq FROM seq_1_to_200000";
 
     pub(crate) async fn start() -> Self {
         let database = server::mariadb().database().await;
@@ -199,7 +211,7 @@ async fn a_server_is_reached_by_its_socket() {
     run(&mut conn, "INSERT INTO t VALUES (1)")
         .await
         .unwrap_err();
-    assert!(wire.settle(std::time::Duration::from_secs(10)));
+    assert!(wire.settle(std::time::Duration::from_mins(1)));
     let mut direct = MySqlConnection::connect(database.url()).await.unwrap();
     assert_eq!(Bed::rows(&mut direct).await, 1);
 }

@@ -11,9 +11,20 @@ use idem_tests::server::{self, Database, Options, Postgres};
 use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::{Connection as _, PgConnection, PgPool, raw_sql};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-#[path = "suite.rs"]
-mod suite;
+#[path = "suite/cuts.rs"]
+mod cuts;
+#[path = "suite/handler.rs"]
+mod handler;
+#[path = "suite/refusals.rs"]
+mod refusals;
+#[path = "suite/settled.rs"]
+mod settled;
+#[path = "suite/steps.rs"]
+mod steps;
+#[path = "suite/work.rs"]
+mod work;
 
 pub(crate) type Conn = PgConnection;
 pub(crate) type Pool = PgPool;
@@ -27,6 +38,7 @@ impl Bed {
     pub(crate) const PROTOCOL: Protocol = Protocol::Postgres;
     pub(crate) const INSERT: &'static str = "INSERT INTO t VALUES ($1)";
     pub(crate) const ECHO: &'static str = "SELECT $1::text";
+    pub(crate) const MUCH: &'static str = "INSERT INTO t SELECT generate_series(1, 1000)";
 
     pub(crate) async fn start() -> Self {
         let database = server::postgres().database().await;
@@ -190,7 +202,7 @@ async fn a_copy_passes_and_is_injured() {
         let mut conn = bed.connect_disarmed().await;
         bed.wire.arm(&[(k, injury)]);
         copy_in(&mut conn, &rows).await.unwrap_err();
-        assert!(bed.wire.settle(Duration::from_secs(10)));
+        assert!(bed.wire.settle(Duration::from_mins(1)));
         assert_eq!(Bed::rows(&mut bed.direct().await).await, lasts);
     }
     // A COPY that fails, and one that the client gives up, leave the connection as it was.
@@ -261,17 +273,86 @@ async fn the_server_decides_who_is_let_in() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("no encryption"), "{error}");
-    assert!(wire.settle(Duration::from_secs(10)));
+    assert!(wire.settle(Duration::from_mins(1)));
     assert_eq!(wire.trouble(), None);
 }
 
-/// Not one of the connections' own: the proxy says no, and goes on.
+/// Speaks to the proxy without a client's help: the answer up to `ReadyForQuery`.
+async fn ask(stream: &mut TcpStream, request: &[u8]) -> Vec<u8> {
+    stream.write_all(request).await.unwrap();
+    let mut reply = Vec::new();
+    while !matches!(reply.as_slice(), [.., b'Z', 0, 0, 0, 5, _]) {
+        assert!(stream.read_buf(&mut reply).await.unwrap() > 0);
+    }
+    reply
+}
+
+fn query(sql: &str) -> Vec<u8> {
+    let length = u32::try_from(sql.len() + 5).unwrap();
+    [b"Q", &length.to_be_bytes()[..], sql.as_bytes(), b"\0"].concat()
+}
+
+/// sqlx does not look at it. A reply has one end.
+#[tokio::test]
+async fn the_reply_to_a_refused_request_tells_the_state_that_it_leaves() {
+    let bed = Bed::start().await;
+    let mut stream = TcpStream::connect(bed.wire.address()).await.unwrap();
+    let who = format!("user\0postgres\0database\0{}\0\0", bed.database.name());
+    let length = u32::try_from(who.len() + 8).unwrap();
+    let hello = [&length.to_be_bytes()[..], &[0, 3, 0, 0], who.as_bytes()].concat();
+    ask(&mut stream, &hello).await;
+    for (before, refused, state) in [
+        ("", "SELECT 1", b'I'),
+        ("", "BEGIN", b'I'),
+        ("", "BEGIN; SELECT 1", b'E'),
+        ("", "BEGIN; SELECT 1; COMMIT", b'I'),
+        ("BEGIN", "SELECT 1", b'E'),
+        ("BEGIN", "COMMIT", b'I'),
+        ("BEGIN", "SELECT 1; COMMIT AND CHAIN", b'I'),
+        ("BEGIN; SELECT 1/0", "ROLLBACK; SELECT 1", b'I'),
+    ] {
+        ask(&mut stream, &query(before)).await;
+        bed.wire.arm(&[REFUSED]);
+        let reply = ask(&mut stream, &query(refused)).await;
+        assert_eq!(bed.wire.injured(), 1, "{refused}");
+        let ends = reply.windows(5).filter(|bytes| *bytes == b"Z\0\0\0\x05");
+        assert_eq!(
+            (ends.count(), reply.last()),
+            (1, Some(&state)),
+            "{before}: {refused}"
+        );
+        bed.wire.disarm();
+        ask(&mut stream, &query("ROLLBACK")).await;
+    }
+}
+
+#[tokio::test]
+async fn no_session_is_left_of_a_settled_connection() {
+    let bed = Bed::start().await;
+    let mut direct = bed.direct().await;
+    for injury in [Some(Injury::CutRequest), Some(Injury::CutReply), None].repeat(10) {
+        let mut conn = bed.connect_disarmed().await;
+        bed.wire.arm(&[(1, injury.unwrap_or(Injury::CutReply))]);
+        if injury.is_some() {
+            run(&mut conn, "SELECT 1").await.unwrap_err();
+        }
+        drop(conn);
+        assert!(bed.wire.settle(Duration::from_mins(1)));
+        let sessions: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
+             AND backend_type = 'client backend'",
+        )
+        .fetch_one(&mut direct)
+        .await
+        .unwrap();
+        assert_eq!(sessions, 0);
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_the_protocol_is_trouble() {
     let bed = Bed::start().await;
-    let mut stream = tokio::net::TcpStream::connect(bed.wire.address())
-        .await
-        .unwrap();
+    let mut stream = TcpStream::connect(bed.wire.address()).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
     let trouble = bed.wire.trouble().unwrap();

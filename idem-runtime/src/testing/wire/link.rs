@@ -3,12 +3,14 @@
 //! Requests go to the server one after the other, each when the reply to the one before it is complete, so that what
 //! happens to one can't touch another.
 
+mod reply;
 mod socket;
 
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
+use self::reply::Reply;
 use self::socket::{Side, Stream};
 use super::codec::{Codec, Farewell, Received, Refused, Request, Sent, Violation};
 use super::tally::Tally;
@@ -137,8 +139,7 @@ impl Link {
             Injury::TruncateReply => {
                 let reply = self.reply(request).await?;
                 self.tally.happens(due);
-                let some = (reply.len() / 2).max(1).min(reply.len().saturating_sub(1));
-                self.client.write(&reply[..some]);
+                self.client.write(reply.half());
                 Ok(false)
             }
             Injury::Refuse(refusal) => match self.codec.refuse(request, refusal) {
@@ -148,7 +149,7 @@ impl Link {
                     if happened {
                         self.tally.happens(due);
                     }
-                    self.client.write(&reply);
+                    self.client.write(&reply.bytes);
                     Ok(!self.server.is_gone())
                 }
             },
@@ -156,18 +157,12 @@ impl Link {
     }
 
     /// The reply to a refused request, and whether the refusal is why it failed.
-    async fn refused(&mut self, refused: &Refused) -> Result<(Vec<u8>, bool), Violation> {
+    async fn refused(&mut self, refused: &Refused) -> Result<(Reply, bool), Violation> {
         let mut reply = self.reply(&refused.instead).await?;
         let happened = self.codec.sqlstate() == Some(refused.sqlstate);
         if happened && let Some(undo) = &refused.undo {
             let undone = self.reply(undo).await?;
-            let tail = self.codec.tail();
-            if let Some(state) = undone.len().checked_sub(tail)
-                && let Some(failure) = reply.len().checked_sub(tail)
-            {
-                reply.truncate(failure);
-                reply.extend_from_slice(&undone[state..]);
-            }
+            reply.end_as(&undone, self.codec.tail());
         }
         Ok((reply, happened))
     }
@@ -190,12 +185,12 @@ impl Link {
     }
 
     /// Sends a request on and keeps the reply, or what there is of it when the server goes away.
-    async fn reply(&mut self, request: &Request) -> Result<Vec<u8>, Violation> {
-        let mut reply = Vec::new();
+    async fn reply(&mut self, request: &Request) -> Result<Reply, Violation> {
+        let mut reply = Reply::default();
         self.ask(request);
         loop {
             while let Some((length, received)) = self.codec.received(self.server.unread())? {
-                reply.extend_from_slice(self.server.take(length));
+                reply.add(self.server.take(length));
                 if received == Received::Last {
                     return Ok(reply);
                 }
