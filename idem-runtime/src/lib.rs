@@ -215,5 +215,7 @@ pub mod __private {
 #[doc(hidden)]
 pub mod __testing {
     pub use crate::store::lab::{Lab, LabError, Specimen};
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    pub use crate::testing::wire::{Injury, Protocol, Refusal, Server, Step, StepKind, Wire};
     pub use crate::testing::{Difference, Mask, Nondeterminism, Snapshot, Value, compare};
 }

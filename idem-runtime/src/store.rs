@@ -18,10 +18,12 @@ use crate::outbox::Row;
 #[cfg(feature = "testing")]
 pub(crate) mod lab;
 #[cfg(feature = "mysql")]
-mod mysql;
+pub(crate) mod mysql;
 mod outlet;
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
+#[cfg(all(feature = "testing", any(feature = "postgres", feature = "mysql")))]
+pub(crate) mod script;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -14,6 +14,8 @@ mod mask;
 mod moment;
 mod snapshot;
 mod token;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(crate) mod wire;
 
 #[doc(hidden)]
 pub use compare::compare;

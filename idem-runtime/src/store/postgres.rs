@@ -7,6 +7,8 @@
 #[cfg(feature = "testing")]
 mod lab;
 mod outlet;
+#[cfg(feature = "testing")]
+pub(crate) mod refusal;
 
 use std::fmt::Write as _;
 use std::future::Future;

@@ -1,0 +1,119 @@
+//! Where in a request a refusal strikes.
+
+use super::Refusal;
+use crate::store::script::{Effect, Statement};
+
+/// A statement that is to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Strike {
+    /// The byte at which it begins.
+    pub(super) at: usize,
+    /// It is a COMMIT: when it fails, the transaction is over.
+    pub(super) ends: bool,
+}
+
+/// The statement of a batch that such an error would strike; `None` if it would strike none.
+///
+/// A deadlock is met where locks are taken: by the first statement that reads or writes. A serialization failure is met
+/// as late as can be: by COMMIT, else by the last such statement. A batch without one fails at the last statement that can fail.
+/// In an aborted transaction nothing is refused so, since nothing is executed there.
+pub(super) fn strike(statements: &[Statement], refusal: Refusal, aborted: bool) -> Option<Strike> {
+    let reached = if aborted {
+        let end = statements.iter().position(|statement| {
+            matches!(
+                statement.effect,
+                Effect::Commit | Effect::Rollback | Effect::RollbackTo
+            )
+        })?;
+        &statements[end + 1..]
+    } else {
+        statements
+    };
+    let of = |effect: Effect| move |statement: &&Statement| statement.effect == effect;
+    let mut work = reached.iter().filter(of(Effect::Work));
+    let commit = reached.iter().find(of(Effect::Commit));
+    let met = match refusal {
+        Refusal::Deadlock => work.next().or(commit),
+        Refusal::SerializationFailure => commit.or(work.next_back()),
+    };
+    let can_fail =
+        |statement: &&Statement| !matches!(statement.effect, Effect::Rollback | Effect::RollbackTo);
+    met.or_else(|| reached.iter().rfind(can_fail))
+        .map(|statement| Strike {
+            at: statement.at,
+            ends: statement.effect == Effect::Commit,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::script::{Dialect, statements};
+
+    /// What is executed before the failure, and whether the failure ends the transaction.
+    fn struck(sql: &str, refusal: Refusal, aborted: bool) -> Option<(&str, bool)> {
+        strike(&statements(sql, Dialect::Postgres), refusal, aborted)
+            .map(|strike| (sql[..strike.at].trim(), strike.ends))
+    }
+
+    fn both(sql: &str) -> [Option<(&str, bool)>; 2] {
+        [
+            struck(sql, Refusal::Deadlock, false),
+            struck(sql, Refusal::SerializationFailure, false),
+        ]
+    }
+
+    #[test]
+    fn one_statement_fails_itself() {
+        for sql in ["SELECT 1", "BEGIN", "SAVEPOINT s", "SET a = 1"] {
+            assert_eq!(both(sql), [Some(("", false)); 2], "{sql}");
+        }
+        assert_eq!(both("COMMIT"), [Some(("", true)); 2]);
+    }
+
+    #[test]
+    fn a_batch_that_opens_fails_after_it_began() {
+        assert_eq!(both("BEGIN; CALL c()"), [Some(("BEGIN;", false)); 2]);
+        assert_eq!(both("BEGIN; SAVEPOINT s"), [Some(("BEGIN;", false)); 2]);
+    }
+
+    #[test]
+    fn a_batch_that_commits_fails_at_its_work_or_at_its_commit() {
+        let sql = "RELEASE s; CALL f(); CALL g(); COMMIT AND CHAIN";
+        assert_eq!(
+            both(sql),
+            [
+                Some(("RELEASE s;", false)),
+                Some(("RELEASE s; CALL f(); CALL g();", true))
+            ]
+        );
+    }
+
+    #[test]
+    fn several_statements_fail_at_the_first_or_at_the_last() {
+        let sql = "SELECT 1; BEGIN; SELECT 2; SAVEPOINT s";
+        assert_eq!(
+            both(sql),
+            [Some(("", false)), Some(("SELECT 1; BEGIN;", false))]
+        );
+    }
+
+    #[test]
+    fn a_rollback_never_fails() {
+        for sql in ["ROLLBACK", "ROLLBACK TO s", " ; ", ""] {
+            assert_eq!(both(sql), [None; 2], "{sql}");
+        }
+        assert_eq!(both("ROLLBACK; SELECT 1"), [Some(("ROLLBACK;", false)); 2]);
+    }
+
+    #[test]
+    fn nothing_is_refused_in_an_aborted_transaction() {
+        for sql in ["SELECT 1", "COMMIT", "ROLLBACK", "SAVEPOINT s; SELECT 1"] {
+            assert_eq!(struck(sql, Refusal::Deadlock, true), None, "{sql}");
+        }
+        assert_eq!(
+            struck("ROLLBACK; SELECT 1", Refusal::Deadlock, true),
+            Some(("ROLLBACK;", false))
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! Requests that are refused, and what is left of them.
+
+use idem_runtime::__testing::{Injury, Refusal};
+use sqlx::Connection as _;
+
+use super::Bed;
+use super::work::{REFUSALS, run, transaction};
+
+#[tokio::test]
+async fn a_refused_statement_fails_and_its_connection_lives_on() {
+    let bed = Bed::start().await;
+    let mut conn = bed.connect().await.unwrap();
+    for refusal in REFUSALS {
+        for k in 2..=6 {
+            Bed::forget_statements(&mut conn).await;
+            bed.wire.arm(&[(k, Injury::Refuse(refusal))]);
+            let error = transaction(&mut conn).await.unwrap_err();
+            assert_eq!(Bed::code(&error), Bed::code_of(refusal), "{error:?}");
+            assert_eq!(bed.wire.injured(), 1);
+            bed.wire.disarm();
+            // The ROLLBACK that the dropped transaction has queued goes out first.
+            run(&mut conn, "SELECT 1").await.unwrap();
+            assert!(!conn.is_in_transaction());
+            assert_eq!(Bed::rows(&mut conn).await, 0);
+        }
+    }
+    transaction(&mut conn).await.unwrap();
+    assert_eq!(Bed::rows(&mut bed.direct().await).await, 2);
+}
+
+#[tokio::test]
+async fn a_refused_commit_rolls_back_and_leaves_no_transaction() {
+    let bed = Bed::start().await;
+    let mut conn = bed.connect().await.unwrap();
+    for refusal in REFUSALS {
+        run(&mut conn, "BEGIN").await.unwrap();
+        run(&mut conn, "INSERT INTO t VALUES (1)").await.unwrap();
+        bed.wire.arm(&[(1, Injury::Refuse(refusal))]);
+        let error = run(&mut conn, "COMMIT").await.unwrap_err();
+        assert_eq!(Bed::code(&error), Bed::code_of(refusal));
+        assert_eq!(bed.wire.injured(), 1);
+        bed.wire.disarm();
+        // No transaction is left that could take this back.
+        run(&mut conn, "INSERT INTO t VALUES (2)").await.unwrap();
+        let mut direct = bed.direct().await;
+        assert_eq!(Bed::rows(&mut direct).await, 1);
+        run(&mut direct, "DELETE FROM t").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refused_begin_begins_nothing() {
+    let bed = Bed::start().await;
+    let mut conn = bed.connect().await.unwrap();
+    bed.wire.arm(&[(1, Injury::Refuse(Refusal::Deadlock))]);
+    conn.begin().await.unwrap_err();
+    assert_eq!(bed.wire.injured(), 1);
+    run(&mut conn, "INSERT INTO t VALUES (1)").await.unwrap();
+    assert_eq!(Bed::rows(&mut bed.direct().await).await, 1);
+}
+
+#[tokio::test]
+async fn a_refused_statement_outside_of_a_transaction_takes_no_effect() {
+    let bed = Bed::start().await;
+    let mut conn = bed.connect().await.unwrap();
+    for refusal in REFUSALS {
+        bed.wire.arm(&[(1, Injury::Refuse(refusal))]);
+        run(&mut conn, "INSERT INTO t VALUES (1)")
+            .await
+            .unwrap_err();
+        run(&mut conn, "INSERT INTO t VALUES (2)").await.unwrap();
+    }
+    assert_eq!(Bed::rows(&mut bed.direct().await).await, 2);
+}
+
+#[tokio::test]
+async fn what_no_server_refuses_is_passed_on() {
+    let bed = Bed::start().await;
+    bed.wire.arm(&[(1, Injury::Refuse(Refusal::Deadlock))]);
+    let mut conn = bed.connect().await.unwrap();
+    for sql in ["ROLLBACK", "BEGIN; SAVEPOINT s; INSERT INTO t VALUES (1)"] {
+        bed.wire.disarm();
+        run(&mut conn, sql).await.unwrap();
+    }
+    bed.wire.arm(&[
+        (1, Injury::Refuse(Refusal::Deadlock)),
+        (2, Injury::Refuse(Refusal::Deadlock)),
+    ]);
+    conn.ping().await.unwrap();
+    run(&mut conn, "ROLLBACK TO SAVEPOINT s").await.unwrap();
+    assert_eq!((bed.wire.count(), bed.wire.injured()), (2, 0));
+}
+
+/// A batch fails at its work, or at its COMMIT: both leave nothing.
+#[tokio::test]
+async fn a_refused_batch_fails_in_its_middle() {
+    let bed = Bed::start().await;
+    let mut conn = bed.connect().await.unwrap();
+    for refusal in REFUSALS {
+        bed.wire.arm(&[(1, Injury::Refuse(refusal))]);
+        let batch = "BEGIN; INSERT INTO t VALUES (1); COMMIT";
+        let error = run(&mut conn, batch).await.unwrap_err();
+        assert_eq!(Bed::code(&error), Bed::code_of(refusal));
+        assert_eq!(bed.wire.injured(), 1);
+        bed.wire.disarm();
+        run(&mut conn, "ROLLBACK").await.unwrap();
+        assert_eq!(Bed::rows(&mut conn).await, 0);
+    }
+}
+
+/// What comes before the statement that is refused is executed, and may fail by itself.
+#[tokio::test]
+async fn a_batch_that_fails_before_it_is_refused_is_not_injured() {
+    let bed = Bed::start().await;
+    let mut conn = bed.connect().await.unwrap();
+    bed.wire
+        .arm(&[(1, Injury::Refuse(Refusal::SerializationFailure))]);
+    let error = run(&mut conn, "BEGIN; SELECT * FROM missing; COMMIT")
+        .await
+        .unwrap_err();
+    assert_ne!(
+        Bed::code(&error),
+        Bed::code_of(Refusal::SerializationFailure)
+    );
+    assert_eq!(bed.wire.injured(), 0);
+}
