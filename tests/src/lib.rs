@@ -32,8 +32,9 @@
 //! ```
 //!
 //! [`proxy::Proxy`] stands between a client and a server, to delay, count and lose what passes;
-//! [`poll::drop_at_pending`] cancels a future at each of its await points.
+//! [`poll::drop_at_pending`] cancels a future at each of its await points. [`at_rest`] tells whether every transaction has ended.
 
+pub mod at_rest;
 pub mod poll;
 pub mod proxy;
 pub mod server;

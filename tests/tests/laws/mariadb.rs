@@ -5,9 +5,10 @@
 //! * In a *joined* call a swallowed deadlock surfaces, but what the handler did after it is already committed: autocommit can't be
 //!   turned off inside the caller's transaction and on again before its COMMIT.
 
+use idem_tests::at_rest;
 use idem_tests::server::{self, Database};
 use sqlx::mysql::MySqlPoolOptions;
-use sqlx::{Connection as _, Executor as _, MySqlConnection, MySqlPool};
+use sqlx::{Executor as _, MySqlConnection, MySqlPool};
 
 #[path = "suite.rs"]
 mod suite;
@@ -71,14 +72,8 @@ impl Bed {
         literal.into()
     }
 
-    /// Takes the tables for itself: whoever has a transaction open that touched them holds a lock against that, and
-    /// the server waits for its end. (`information_schema.innodb_trx` shows a cached answer to those who ask often.)
     pub(crate) async fn assert_no_open_transaction(&self) {
-        let mut conn = MySqlConnection::connect(&self.url).await.unwrap();
-        let locked = conn
-            .execute("SET lock_wait_timeout = 10; LOCK TABLES idem_keys WRITE, effects WRITE; UNLOCK TABLES")
-            .await;
-        assert!(locked.is_ok(), "a transaction is open: {locked:?}");
+        at_rest::mariadb(&self.url).await;
     }
 }
 

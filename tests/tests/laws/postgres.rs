@@ -1,7 +1,6 @@
 //! PostgreSQL keeps every law.
 
-use std::time::Duration;
-
+use idem_tests::at_rest;
 use idem_tests::server::{self, Database, Options, Postgres};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, raw_sql};
@@ -76,25 +75,8 @@ impl Bed {
         format!("convert_to({literal}, 'UTF8')")
     }
 
-    /// Waits until no session of this database has a transaction open: rollbacks and closes go out behind the call.
     pub(crate) async fn assert_no_open_transaction(&self) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        loop {
-            let open: Vec<(i32, String)> = sqlx::query_as(
-                "SELECT pid, state || ': ' || query FROM pg_stat_activity \
-                 WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()",
-            )
-            .fetch_all(&self.pool)
-            .await
-            .unwrap();
-            if open.is_empty() {
-                return;
-            }
-            assert!(
-                tokio::time::Instant::now() < deadline,
-                "open transactions: {open:?}"
-            );
-        }
+        at_rest::postgres(&self.pool).await;
     }
 }
 
@@ -108,6 +90,7 @@ async fn connect(options: &PgConnectOptions, connections: u32) -> Pool {
 
 mod only_here {
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use idem_runtime::{Error, Outcome, idempotent};
     use tokio::task::JoinSet;

@@ -3,6 +3,7 @@
 //! * A statement that fails is undone alone and does not abort the transaction.
 //! * One transaction writes at a time: a duplicate that waits elsewhere waits for the database, and can't tell for which key.
 
+use idem_tests::at_rest;
 use idem_tests::server::{self, Database};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Executor as _, SqliteConnection, SqlitePool};
@@ -65,13 +66,8 @@ impl Bed {
         format!("CAST({literal} AS BLOB)")
     }
 
-    /// An open write transaction would keep this one out until it is over, or until the busy timeout.
     pub(crate) async fn assert_no_open_transaction(&self) {
-        let tx = self.pool.begin_with("BEGIN IMMEDIATE").await;
-        tx.expect("another transaction is open")
-            .rollback()
-            .await
-            .unwrap();
+        at_rest::sqlite(&self.pool).await;
     }
 }
 
