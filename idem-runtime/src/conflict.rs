@@ -76,7 +76,24 @@ fn in_chain<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a sqlx::Error> {
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        next = error.source();
+        next = inner_handlers(error).or_else(|| error.source());
+    }
+    None
+}
+
+/// What a handler that this one called met in its body. It is that handler's own error and so no source, which would ask
+/// for more of its type than `Display`: the usual types are known here.
+fn inner_handlers<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    type Shared = Box<dyn Error + Send + Sync>;
+    if let Some(crate::Error::Handler(inner)) = error.downcast_ref::<crate::Error<sqlx::Error>>() {
+        return Some(inner);
+    }
+    if let Some(crate::Error::Handler(inner)) = error.downcast_ref::<crate::Error<Shared>>() {
+        return Some(inner.as_ref());
+    }
+    if let Some(crate::Error::Handler(inner)) = error.downcast_ref::<crate::Error<Box<dyn Error>>>()
+    {
+        return Some(inner.as_ref());
     }
     None
 }
@@ -100,6 +117,15 @@ mod tests {
         assert!(found!(store()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(store())));
         assert!(found!(Box::<dyn Error>::from(sqlx::Error::RowNotFound)));
+        let inner = || crate::Error::Handler(sqlx::Error::RowNotFound);
+        assert!(found!(inner()));
+        assert!(found!(Box::<dyn Error + Send + Sync>::from(inner())));
+        let twice = crate::Error::Handler(Box::<dyn Error + Send + Sync>::from(inner()));
+        assert!(found!(Box::<dyn Error + Send + Sync>::from(twice)));
+        assert!(found!(crate::Error::Handler(Box::<dyn Error>::from(
+            store()
+        ))));
+        assert!(!found!(crate::Error::<sqlx::Error>::InFlight));
         assert!(!found!(std::io::Error::other("disk")));
         assert!(!found!(Box::<dyn Error + Send + Sync>::from("text")));
     }

@@ -327,7 +327,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
 
     /// Whether another attempt is allowed; waits before it.
     pub(crate) async fn another_attempt(&mut self) -> bool {
-        if self.attempts >= self.spec.retry || self.session.joins() {
+        if self.attempts >= self.spec.retry || !self.session.renew() || self.session.joins() {
             return false;
         }
         self.attempts += 1;

@@ -124,6 +124,20 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
         Ok(())
     }
 
+    /// Makes ready for another attempt: a connection of a pool whose transaction could not be ended is left to be closed.
+    /// `false`: it is the caller's.
+    pub(crate) fn renew(&mut self) -> bool {
+        if self.is_at_rest() {
+            return true;
+        }
+        let Some(mut held) = self.held.take() else {
+            return false;
+        };
+        held.close_on_drop();
+        self.standing = Standing::Idle;
+        true
+    }
+
     /// Keeps the effects of a joined call for the caller's COMMIT.
     pub(crate) async fn release(&mut self) -> Result<(), sqlx::Error> {
         DB::TransactionManager::commit(self.connection()).await
