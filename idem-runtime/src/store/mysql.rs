@@ -222,6 +222,8 @@ impl Store for MySql {
         for script in Self::MIGRATIONS.iter().skip(version as usize) {
             raw_sql(*script).execute(&mut conn).await?;
         }
+        // DDL commits by itself; the version does where autocommit is on.
+        execute(&mut conn, "COMMIT".into()).await?;
         conn.close().await
     }
 
@@ -233,12 +235,12 @@ impl Store for MySql {
         // At READ COMMITTED a delete locks the rows that it finds and not the gaps between, where handlers insert.
         let keys = format!(
             "{READ_COMMITTED}; \
-             DELETE FROM idem_keys WHERE expires_at <= UTC_TIMESTAMP(6) ORDER BY expires_at LIMIT {limit}"
+             DELETE FROM idem_keys WHERE expires_at <= UTC_TIMESTAMP(6) ORDER BY expires_at LIMIT {limit}; COMMIT"
         );
         let events = format!(
             "{READ_COMMITTED}; \
              DELETE FROM idem_outbox WHERE published_at <= UTC_TIMESTAMP(6) - INTERVAL {} MICROSECOND \
-             ORDER BY published_at LIMIT {limit}",
+             ORDER BY published_at LIMIT {limit}; COMMIT",
             keep.as_micros(),
         );
         let mut conn = pool.acquire().await?;
@@ -250,6 +252,9 @@ impl Store for MySql {
 
 const RESTORE_AUTOCOMMIT: &str = "SET autocommit = @idem_autocommit";
 const RESTORE_WAIT: &str = "SET innodb_lock_wait_timeout = @idem_wait";
+
+/// In a session whose autocommit is off a SELECT begins a transaction, too.
+const END_READ: &str = "; COMMIT";
 
 /// For the next transaction alone.
 const READ_COMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
@@ -294,11 +299,11 @@ fn lookup_sql(sql: &mut String, claim: &Claim<'_>, in_transaction: bool) {
         "SELECT state, fingerprint, result_version, result FROM idem_keys WHERE scope = {} AND `key` = {}{}",
         bytes(claim.scope.as_bytes()),
         bytes(claim.key.as_bytes()),
-        // The transaction's snapshot may be older than the row that its claim met.
         if in_transaction {
+            // The transaction's snapshot may be older than the row that its claim met.
             " LOCK IN SHARE MODE"
         } else {
-            ""
+            END_READ
         },
     );
 }
@@ -390,7 +395,7 @@ fn number(error: &sqlx::Error) -> Option<u16> {
 }
 
 async fn schema_version(conn: &mut MySqlConnection) -> Result<Option<u32>, sqlx::Error> {
-    match fetch_last(conn, "SELECT version FROM idem_schema".into()).await {
+    match fetch_last(conn, format!("SELECT version FROM idem_schema{END_READ}")).await {
         Ok(row) => row
             .map(|row| row.try_get::<i32, _>(0).map(i32::unsigned_abs))
             .transpose(),
