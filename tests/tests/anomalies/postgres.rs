@@ -43,7 +43,7 @@ pub(crate) const BEGIN: &str = "BEGIN";
 pub(crate) const BEGIN_AGAIN: &str = "BEGIN";
 /// Whoever looks for the deadlock is the one who ends it.
 pub(crate) const YIELD_IN_DEADLOCKS: &str = "SET LOCAL deadlock_timeout = '1ms'";
-pub(crate) const WIN_DEADLOCKS: &str = "SET LOCAL deadlock_timeout = '1min'";
+pub(crate) const WIN_DEADLOCKS: &str = "SET LOCAL deadlock_timeout = '10s'";
 pub(crate) const SESSION: &str = "SELECT pg_backend_pid()::bigint";
 
 pub(crate) const SETUP: &[&str] = &[
@@ -112,10 +112,11 @@ pub(crate) async fn assert_no_open_transaction(bed: &Bed) {
     at_rest::postgres(&bed.admin).await;
 }
 
-/// How many statements wait for a lock.
+/// How many statements wait for a row, or for the transaction that has it.
 pub(crate) async fn waiting(bed: &Bed, _: &Pool) -> i64 {
     bed.number(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+         AND backend_type = 'client backend' AND wait_event_type = 'Lock' AND wait_event IN ('transactionid', 'tuple')",
     )
     .await
 }

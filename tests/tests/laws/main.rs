@@ -2,7 +2,7 @@
 //!
 //! `suite.rs` is compiled once for each database, against the module that includes it: the same assertions
 //! for all. Where a database can't keep a law, its module says which and why. The doc of each test names the cure
-//! without which it fails.
+//! without which it fails. What the table in `../anomalies/` proves at every isolation level is not repeated here.
 
 #![allow(clippy::duplicate_mod)]
 

@@ -19,8 +19,6 @@ pub(crate) struct Bed {
 }
 
 impl Bed {
-    pub(crate) const SWALLOWED_ERRORS_ABORT: bool = true;
-    pub(crate) const DDL_COMMITS: bool = false;
     pub(crate) const LOCKS_ROWS: bool = true;
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([
         [

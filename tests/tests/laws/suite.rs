@@ -1,9 +1,7 @@
 //! The laws, for the database of the module that includes this file.
 
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use idem_runtime::{Error, Outbox, Outcome, idempotent, outbox};
@@ -13,8 +11,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Bed, Conn, Pool};
-
-type Handled = Result<Outcome<i64>, Error<sqlx::Error>>;
 
 /// A delivery, and what its handler does beside its effect.
 #[derive(Clone, Debug)]
@@ -27,12 +23,8 @@ struct Order {
 enum Deed {
     /// Runs a statement.
     Sql(&'static str),
-    /// Runs a statement and ignores its error.
-    Swallowed(&'static str),
     /// Begins a nested transaction and forgets it.
     LeakNested,
-    /// Handles the same order again, in its own transaction.
-    HandleAgain,
     /// Says that it is here, and waits to be let on.
     Meet(Arc<Semaphore>, Arc<Semaphore>),
     Fail,
@@ -54,11 +46,6 @@ impl Order {
 
 #[idempotent(key = "order.id", scope = "laws.apply", in_flight = "wait 20s")]
 async fn apply(tx: &mut Conn, order: &Order) -> Result<i64, sqlx::Error> {
-    perform(tx, order).await
-}
-
-#[idempotent(key = "order.id", scope = "laws.apply_or_fail", in_flight = "fail")]
-async fn apply_or_fail(tx: &mut Conn, order: &Order) -> Result<i64, sqlx::Error> {
     perform(tx, order).await
 }
 
@@ -85,14 +72,6 @@ async fn keyless(
     perform(tx, order).await
 }
 
-/// Breaks the recursion of types between a handler and a call of itself.
-fn apply_again<'a>(
-    tx: &'a mut Conn,
-    order: &'a Order,
-) -> Pin<Box<dyn Future<Output = Handled> + Send + 'a>> {
-    Box::pin(apply(tx, order))
-}
-
 async fn perform(tx: &mut Conn, order: &Order) -> Result<i64, sqlx::Error> {
     sql(
         tx,
@@ -102,13 +81,7 @@ async fn perform(tx: &mut Conn, order: &Order) -> Result<i64, sqlx::Error> {
     for deed in &order.deeds {
         match deed {
             Deed::Sql(text) => sql(tx, text).await?,
-            Deed::Swallowed(text) => drop(sql(tx, text).await),
             Deed::LeakNested => std::mem::forget(sqlx::Connection::begin(&mut *tx).await?),
-            Deed::HandleAgain => {
-                let again = Order::plain(&order.id);
-                let inner = apply_again(tx, &again).await;
-                assert!(matches!(inner, Err(Error::Unfinished)), "{inner:?}");
-            }
             Deed::Meet(here, go_on) => {
                 here.add_permits(1);
                 go_on.acquire().await.expect("never closed").forget();
@@ -154,136 +127,6 @@ async fn claims(pool: &Pool) -> i64 {
 
 async fn events(pool: &Pool) -> i64 {
     count(pool, "SELECT count(*) FROM idem_outbox").await
-}
-
-/// The first delivery surfaces, it leaves nothing, and the next one executes.
-async fn surfaces_and_can_be_redelivered(deed: Deed) {
-    let bed = Bed::start(4).await;
-    let first = apply(&bed.pool, &Order::new("o", [deed])).await;
-    assert!(matches!(first, Err(Error::RolledBack)), "{first:?}");
-    assert_eq!(
-        (effects(&bed.pool, "o").await, claims(&bed.pool).await),
-        (0, 0)
-    );
-    assert_eq!(
-        apply(&bed.pool, &Order::plain("o")).await.unwrap(),
-        Outcome::Executed(7)
-    );
-    assert_eq!(effects(&bed.pool, "o").await, 1);
-    bed.assert_no_open_transaction().await;
-}
-
-/// Cure: the end of the call is our own statement, in the same transaction; PostgreSQL answers it with 25P02.
-/// Without it sqlx's `commit()` says `Ok` and nothing is stored.
-#[tokio::test]
-async fn a_swallowed_sql_error_is_no_success() {
-    if Bed::SWALLOWED_ERRORS_ABORT {
-        surfaces_and_can_be_redelivered(Deed::Swallowed("SELECT no_such_column FROM effects"))
-            .await;
-        return;
-    }
-    // This database undoes the failing statement alone, as if it had not been there: what the handler did and
-    // what it returned `Ok` for is what commits. Only `?` can tell that it minds.
-    let bed = Bed::start(4).await;
-    let order = Order::new("o", [Deed::Swallowed("SELECT no_such_column FROM effects")]);
-    assert_eq!(
-        apply(&bed.pool, &order).await.unwrap(),
-        Outcome::Executed(7)
-    );
-    assert_eq!(effects(&bed.pool, "o").await, 1);
-}
-
-/// Cure: the fence. The claim's transaction is gone when the end is written.
-#[tokio::test]
-async fn a_smuggled_rollback_is_no_success() {
-    surfaces_and_can_be_redelivered(Deed::Sql("ROLLBACK")).await;
-}
-
-/// Cure: the fence, and a claim that is visible without its end is `Unfinished`, never run again.
-#[tokio::test]
-async fn a_smuggled_commit_is_no_success_and_never_runs_again() {
-    let bed = Bed::start(4).await;
-    let first = apply(&bed.pool, &Order::new("o", [Deed::Sql("COMMIT")])).await;
-    assert!(matches!(first, Err(Error::RolledBack)), "{first:?}");
-    for _ in 0..2 {
-        let next = apply(&bed.pool, &Order::plain("o")).await;
-        assert!(matches!(next, Err(Error::Unfinished)), "{next:?}");
-    }
-    assert_eq!(effects(&bed.pool, "o").await, 1);
-    bed.assert_no_open_transaction().await;
-}
-
-/// The same with a new transaction begun after it: the fence is not fooled by being in *a* transaction.
-#[tokio::test]
-async fn a_smuggled_commit_and_begin_is_no_success() {
-    let bed = Bed::start(4).await;
-    let first = apply(
-        &bed.pool,
-        &Order::new(
-            "o",
-            [
-                Deed::Sql("COMMIT"),
-                Deed::Sql("BEGIN"),
-                Deed::Sql("INSERT INTO effects (id) VALUES ('late')"),
-            ],
-        ),
-    )
-    .await;
-    assert!(matches!(first, Err(Error::RolledBack)), "{first:?}");
-    let next = apply(&bed.pool, &Order::plain("o")).await;
-    assert!(matches!(next, Err(Error::Unfinished)), "{next:?}");
-    assert_eq!(
-        (
-            effects(&bed.pool, "o").await,
-            effects(&bed.pool, "late").await
-        ),
-        (1, 0)
-    );
-    bed.assert_no_open_transaction().await;
-}
-
-/// Cure on MySQL, where DDL commits: the fence. The others take DDL into the transaction.
-#[tokio::test]
-async fn ddl_in_a_handler_is_in_its_transaction_or_surfaces() {
-    let bed = Bed::start(4).await;
-    let order = Order::new(
-        "o",
-        [Deed::Sql("CREATE TABLE made_by_handler (id INTEGER)")],
-    );
-    let first = apply(&bed.pool, &order).await;
-    let next = apply(&bed.pool, &Order::plain("o")).await;
-    if Bed::DDL_COMMITS {
-        assert!(matches!(first, Err(Error::RolledBack)), "{first:?}");
-        assert!(matches!(next, Err(Error::Unfinished)), "{next:?}");
-    } else {
-        assert_eq!(first.unwrap(), Outcome::Executed(7));
-        assert_eq!(next.unwrap(), Outcome::Replayed(7));
-    }
-    assert_eq!(effects(&bed.pool, "o").await, 1);
-    bed.assert_no_open_transaction().await;
-}
-
-/// Cure: the depth of nesting is checked before the end. sqlx's COMMIT would release the leaked savepoint, say
-/// `Ok` and store nothing.
-#[tokio::test]
-async fn a_leaked_nested_transaction_is_no_success() {
-    surfaces_and_can_be_redelivered(Deed::LeakNested).await;
-}
-
-/// Cure: a claim without its end that our own transaction sees is `Unfinished`: no wait for ourselves, no second effect.
-#[tokio::test]
-async fn a_handler_that_calls_itself_with_its_own_key_does_not_run_twice() {
-    let bed = Bed::start(4).await;
-    let order = Order::new("o", [Deed::HandleAgain]);
-    assert_eq!(
-        apply(&bed.pool, &order).await.unwrap(),
-        Outcome::Executed(7)
-    );
-    assert_eq!(
-        apply(&bed.pool, &order).await.unwrap(),
-        Outcome::Replayed(7)
-    );
-    assert_eq!(effects(&bed.pool, "o").await, 1);
 }
 
 /// Cure: an error rolls back the claim with the effect.
@@ -451,55 +294,6 @@ async fn a_joined_call_dropped_at_any_pending_point_never_falsifies_the_callers_
     assert!(dropped > 0);
 }
 
-/// Cure: as above, for a call that only begins. sqlx's own `begin()`, cancelled, gives an open transaction back to the pool.
-#[tokio::test]
-async fn a_cancelled_begin_poisons_no_connection() {
-    let bed = Bed::start(2).await;
-    for round in 0..100 {
-        let order = Order::plain(&format!("o{round}"));
-        for k in 0..2 {
-            let _dropped = drop_at_pending(k, apply(&bed.pool, &order)).await;
-        }
-    }
-    bed.assert_no_open_transaction().await;
-    assert_eq!(
-        apply(&bed.pool, &Order::plain("last")).await.unwrap(),
-        Outcome::Executed(7)
-    );
-}
-
-/// Cure: whoever waited competes for the key again when it finds no row.
-#[tokio::test]
-async fn a_duplicate_executes_when_the_winner_rolled_back() {
-    let bed = Bed::start(4).await;
-    let (here, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let order = Order::new("o", [Deed::Meet(here.clone(), go_on.clone()), Deed::Fail]);
-    let winner = tokio::spawn({
-        let pool = bed.pool.clone();
-        async move { apply(&pool, &order).await }
-    });
-    here.acquire().await.unwrap().forget();
-    let mut waiting = JoinSet::new();
-    for _ in 0..3 {
-        let pool = bed.pool.clone();
-        waiting.spawn(async move { apply(&pool, &Order::plain("o")).await.unwrap() });
-    }
-    tokio::task::yield_now().await;
-    go_on.add_permits(1);
-    assert!(matches!(winner.await.unwrap(), Err(Error::Handler(_))));
-    let mut outcomes = waiting.join_all().await;
-    outcomes.sort_by_key(Outcome::is_replayed);
-    assert_eq!(
-        outcomes,
-        [
-            Outcome::Executed(7),
-            Outcome::Replayed(7),
-            Outcome::Replayed(7)
-        ]
-    );
-    assert_eq!(effects(&bed.pool, "o").await, 1);
-}
-
 /// Cure: duplicates wait in the process, before they acquire: on a pool of 4, two hundred of them neither time out
 /// nor keep others from the pool.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -531,37 +325,6 @@ async fn two_hundred_duplicates_on_a_pool_of_four_make_one_effect() {
         (executed, outcomes.len(), effects(&bed.pool, "o").await),
         (1, 200, 1)
     );
-}
-
-/// Cure: `in_flight = "fail"` asks in the process first, and bounds the wait in the database.
-#[tokio::test]
-async fn a_duplicate_in_flight_fails_at_once_when_told_to() {
-    let bed = Bed::start(4).await;
-    let (here, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let order = Order::new("o", [Deed::Meet(here.clone(), go_on.clone())]);
-    let winner = tokio::spawn({
-        let pool = bed.pool.clone();
-        async move { apply_or_fail(&pool, &order).await }
-    });
-    here.acquire().await.unwrap().forget();
-    let same_process = apply_or_fail(&bed.pool, &Order::plain("o")).await;
-    assert!(
-        matches!(same_process, Err(Error::InFlight)),
-        "{same_process:?}"
-    );
-    // Another pool is to this call what another process is.
-    let elsewhere = apply_or_fail(&bed.another_pool().await, &Order::plain("o")).await;
-    if Bed::LOCKS_ROWS {
-        assert!(matches!(elsewhere, Err(Error::InFlight)), "{elsewhere:?}");
-    } else {
-        // One writer at a time, whatever the key: the database can't say for which one it waits.
-        assert!(
-            matches!(elsewhere, Err(Error::Store(_) | Error::InFlight)),
-            "{elsewhere:?}"
-        );
-    }
-    go_on.add_permits(1);
-    assert_eq!(winner.await.unwrap().unwrap(), Outcome::Executed(7));
 }
 
 /// Cure: a result that can't be read is an error, not a second execution and not an empty success.
@@ -652,26 +415,6 @@ async fn nested_handlers_share_the_callers_transaction() {
         Outcome::Replayed(7)
     );
     bed.assert_no_open_transaction().await;
-}
-
-/// Cure: a joined call commits nothing itself.
-#[tokio::test]
-async fn a_callers_rollback_takes_a_joined_call_with_it() {
-    let bed = Bed::start(4).await;
-    let mut tx = bed.pool.begin().await.unwrap();
-    assert_eq!(
-        apply(&mut tx, &Order::plain("o")).await.unwrap(),
-        Outcome::Executed(7)
-    );
-    tx.rollback().await.unwrap();
-    assert_eq!(
-        (effects(&bed.pool, "o").await, claims(&bed.pool).await),
-        (0, 0)
-    );
-    assert_eq!(
-        apply(&bed.pool, &Order::plain("o")).await.unwrap(),
-        Outcome::Executed(7)
-    );
 }
 
 /// A call on a connection that is in no transaction has its own; the connection serves on afterwards.
@@ -856,40 +599,4 @@ async fn deliveries_of_one_process() {
         executed += usize::from(outcome.is_executed());
     }
     println!("executed={executed}");
-}
-
-/// A wait in the database ends: the key's holder is in another process and never commits.
-#[tokio::test]
-async fn a_wait_in_the_database_is_bounded() {
-    #[idempotent(key = "order.id", scope = "laws.bounded", in_flight = "wait 1s")]
-    async fn bounded(tx: &mut Conn, order: &Order) -> Result<i64, sqlx::Error> {
-        perform(tx, order).await
-    }
-    let bed = Bed::start(4).await;
-    let (here, go_on) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-    let holder = tokio::spawn({
-        let (pool, order) = (
-            bed.another_pool().await,
-            Order::new("o", [Deed::Meet(here.clone(), go_on.clone())]),
-        );
-        async move { bounded(&pool, &order).await }
-    });
-    here.acquire().await.unwrap().forget();
-    let waited = tokio::time::timeout(
-        Duration::from_secs(20),
-        bounded(&bed.pool, &Order::plain("o")),
-    )
-    .await;
-    let waited = waited.expect("bounded");
-    if Bed::LOCKS_ROWS {
-        assert!(matches!(waited, Err(Error::InFlight)), "{waited:?}");
-    } else {
-        assert!(
-            matches!(waited, Err(Error::Store(_) | Error::InFlight)),
-            "{waited:?}"
-        );
-    }
-    go_on.add_permits(1);
-    assert_eq!(holder.await.unwrap().unwrap(), Outcome::Executed(7));
-    bed.assert_no_open_transaction().await;
 }
