@@ -153,3 +153,34 @@ impl<E> OnError<E> {
         (self.record.as_ref()?.decode)(body)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replayed<T: Stored>(value: &T) -> Option<T> {
+        let stored = replay().encode(value).unwrap();
+        let record = Record {
+            state: State::Result,
+            fingerprint: None,
+            result_version: 1,
+            body: stored.as_result().body().map(<[u8]>::to_vec),
+        };
+        replay().decode(&record, 1)
+    }
+
+    /// Cure: the feature `float_roundtrip` of `serde_json`. Found by the fuzz target `envelopes`.
+    #[test]
+    fn a_replayed_float_is_the_stored_one_to_the_last_bit() {
+        for float in [
+            1.104_503_394_625_658_7e300,
+            0.1 + 0.2,
+            f64::MIN_POSITIVE,
+            5e-324,
+            f64::MAX,
+        ] {
+            let replayed = replayed(&float).map(f64::to_bits);
+            assert_eq!(replayed, Some(float.to_bits()), "{float:e}");
+        }
+    }
+}
