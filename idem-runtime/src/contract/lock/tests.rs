@@ -183,6 +183,13 @@ fn merge_conflicts_are_called_by_name() {
     );
 }
 
+/// Cure: a line is asked whether it is a contract before it is taken for a marker. Found by the fuzz target `contracts`.
+#[test]
+fn a_scope_that_looks_like_a_conflict_marker_is_a_scope() {
+    let line = APPLY.replace("payments.apply", "=======");
+    assert_eq!(Lock::with(&line).check(&[&line], Mode::Check), Ok(()));
+}
+
 #[test]
 fn a_malformed_line_is_named_with_what_is_wrong() {
     for (line, wrong) in [
