@@ -27,6 +27,8 @@ pub(crate) mod script;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+#[cfg(fuzzing)]
+pub(crate) use outlet::time;
 pub(crate) use outlet::{
     Backlog, Burial, Buried, Filter, Lease, Limit, Outlet, Retry, Settlement, Stored,
 };

@@ -239,7 +239,10 @@ fn lanes(messages: &[Message]) -> Vec<Vec<usize>> {
 }
 
 /// The headers of the HTTP protocol binding: an attribute each, `datacontenttype` as `Content-Type`.
-fn binary_mode(message: &Message, source: Option<&str>) -> Result<HeaderMap, PublishError> {
+pub(super) fn binary_mode(
+    message: &Message,
+    source: Option<&str>,
+) -> Result<HeaderMap, PublishError> {
     let unsendable =
         |what: &str| PublishError::permanent(format!("{what} can't be an HTTP header"));
     let mut headers = HeaderMap::new();
@@ -281,7 +284,7 @@ fn percent_encode(value: &str) -> String {
     encoded
 }
 
-fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), PublishError> {
+pub(super) fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), PublishError> {
     let reason = || format!("the endpoint answered {}", status.as_u16());
     match status.as_u16() {
         200..=299 => Ok(()),
