@@ -158,15 +158,39 @@ impl<E> OnError<E> {
 mod tests {
     use super::*;
 
+    fn record(state: State, body: &str) -> Record {
+        Record {
+            state,
+            fingerprint: None,
+            result_version: 2,
+            body: Some(body.into()),
+        }
+    }
+
     fn replayed<T: Stored>(value: &T) -> Option<T> {
         let stored = replay().encode(value).unwrap();
-        let record = Record {
-            state: State::Result,
-            fingerprint: None,
-            result_version: 1,
-            body: stored.as_result().body().map(<[u8]>::to_vec),
-        };
-        replay().decode(&record, 1)
+        let mut record = record(State::Result, "");
+        record.body = stored.as_result().body().map(<[u8]>::to_vec);
+        replay().decode(&record, 2)
+    }
+
+    #[test]
+    fn a_replay_takes_a_result_of_its_own_version_and_nothing_else() {
+        let replayed = |state, version| replay::<i64>().decode(&record(state, "7"), version);
+        assert_eq!(replayed(State::Result, 2), Some(7));
+        for (state, version) in [
+            (State::Result, 1),
+            (State::Result, 3),
+            (State::Done, 2),
+            (State::Error, 2),
+            (State::Claimed, 2),
+        ] {
+            assert_eq!(replayed(state, version), None, "{state:?} {version}");
+        }
+        assert_eq!(
+            replay::<i64>().decode(&record(State::Result, "\"7\""), 2),
+            None
+        );
     }
 
     /// Cure: the feature `float_roundtrip` of `serde_json`. Found by the fuzz target `envelopes`.

@@ -367,6 +367,7 @@ mod tests {
             (hex_of(&-42_i32), "022d3432"),
             (hex_of(&-42_i64), "022d3432"),
             (hex_of(b"evt_1".as_slice()), "036576745f31"),
+            (hex_of(b"evt_1"), "036576745f31"),
             (hex_of(&("a", 7_u8)), "04020261020237"),
             (
                 hex_of("x".repeat(64).as_str()),
@@ -415,6 +416,40 @@ mod tests {
     fn a_stored_key_is_at_most_64_bytes() {
         for length in 0..200 {
             assert!(StoredKey::of("k".repeat(length).as_str()).as_bytes().len() <= VERBATIM);
+        }
+    }
+
+    #[test]
+    fn an_encoding_of_64_bytes_is_the_longest_that_is_stored_as_it_is() {
+        let longest = "x".repeat(VERBATIM - 1);
+        let stored = StoredKey::of(longest.as_str());
+        assert_eq!(stored.as_bytes(), [&[TEXT], longest.as_bytes()].concat());
+    }
+
+    #[test]
+    fn a_content_hash_is_the_sha_256_as_bytes() {
+        let digest: [u8; 32] = Sha256::digest(b"abc").into();
+        let hash = ContentHash::of("abc");
+        assert_eq!(hash.as_bytes(), &digest);
+        assert_eq!(StoredKey::of(&hash), StoredKey::of(&digest));
+        assert_eq!(hex_of(&hash), format!("03{}", hex::encode(digest)));
+    }
+
+    #[test]
+    fn a_key_as_text_is_what_was_text_and_hexadecimal_otherwise() {
+        let uuid = "01903c5e-5b1a-7c3d-8e4f-0123456789ab";
+        let hashed = StoredKey::of("x").hashed().to_text();
+        assert_eq!(hashed, hex::encode(Sha256::digest(b"\x02x")));
+        for (key, text) in [
+            (StoredKey::of("evt_é"), "evt_é"),
+            (StoredKey::of(&-42), "-42"),
+            (StoredKey::of(uuid), uuid),
+            (StoredKey::of(""), ""),
+            (StoredKey::of("a\0b"), "610062"),
+            (StoredKey::of(b"evt"), "657674"),
+            (StoredKey::of(&("a", 7)), "020261020237"),
+        ] {
+            assert_eq!(key.to_text(), text);
         }
     }
 

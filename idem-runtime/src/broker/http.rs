@@ -368,6 +368,10 @@ mod tests {
             .header("authorization", "secret")
             .unwrap();
         assert!(!format!("{http:?} {:?}", http.headers).contains("secret"));
+        assert_eq!(
+            format!("{http:?}"),
+            r#"Http { host: Some("127.0.0.1"), path: "/events", timeout: 10s, concurrency: 8, .. }"#
+        );
     }
 
     #[test]
