@@ -127,8 +127,8 @@ fn canonical_uuid(text: &str) -> Option<Uuid> {
 
 fn write_length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
-        out.push(u8::try_from(length & 0x7f).expect("seven bits") | 0x80);
-        length >>= 7;
+        out.push(u8::try_from(0x80 + length % 0x80).expect("eight bits"));
+        length /= 0x80;
     }
     out.push(u8::try_from(length).expect("seven bits"));
 }
@@ -451,6 +451,64 @@ mod tests {
         ] {
             assert_eq!(key.to_text(), text);
         }
+    }
+
+    /// The examples of the format's definition, and what stands at its steps.
+    #[test]
+    fn the_length_of_a_part_is_in_leb128() {
+        for (length, encoded) in [
+            (0, "00"),
+            (127, "7f"),
+            (128, "8001"),
+            (300, "ac02"),
+            (16_383, "ff7f"),
+            (16_384, "808001"),
+            (624_485, "e58e26"),
+        ] {
+            let mut out = Vec::new();
+            write_length(&mut out, length);
+            assert_eq!(hex::encode(out), encoded, "{length}");
+        }
+    }
+
+    #[test]
+    fn every_key_writes_what_it_stands_for_under_the_name_that_the_contract_shows() {
+        type Parts<'a> = (
+            ContentHash,
+            Uuid,
+            [u8; 3],
+            &'a str,
+            (&'a mut i32,),
+            crate::EventId,
+        );
+        let id = Uuid::from_u128(7);
+        let parts: Parts<'_> = (
+            ContentHash::of("a"),
+            id,
+            *b"abc",
+            "text",
+            (&mut 7,),
+            crate::EventId::new(id),
+        );
+        let plain = (
+            Sha256::digest(b"a").to_vec(),
+            id.to_string(),
+            b"abc".as_slice(),
+            "text".to_owned(),
+            (7_u8,),
+            id,
+        );
+        assert_eq!(StoredKey::of(&parts), StoredKey::of(&plain));
+        assert_eq!(
+            <Parts<'_> as Key>::name(),
+            "(ContentHash,Uuid,bytes,String,(i32),Uuid)"
+        );
+    }
+
+    #[test]
+    fn a_stored_key_does_not_show_itself() {
+        let stored = StoredKey::of("secret");
+        assert_eq!(format!("{stored:?}"), "StoredKey(7 bytes)");
     }
 
     #[test]
