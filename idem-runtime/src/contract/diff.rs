@@ -266,24 +266,22 @@ fn emits(old: &Line, new: &Line) -> Vec<Change> {
     let fresh: Vec<&str> = without(&new, &old);
     let there = "must exist at the broker before the first event, and a relay must be allowed to publish there.";
     let rows = "Events already in the outbox keep the topic they were emitted to.";
-    match (&*gone, &*fresh) {
-        ([gone], [fresh]) => vec![change(
+    if let ([gone], [fresh]) = (&*gone, &*fresh) {
+        return vec![change(
             format!("topic: was `{gone}`, is `{fresh}`"),
             format!("Consumers of `{gone}` get nothing more from it. `{fresh}` {there} {rows}"),
-        )],
-        _ => {
-            let gone = gone.iter().map(|topic| {
-                change(
-                    format!("topic removed: `{topic}`"),
-                    format!("Its consumers get nothing more from this handler. {rows}"),
-                )
-            });
-            let fresh = fresh
-                .iter()
-                .map(|topic| change(format!("topic added: `{topic}`"), format!("It {there}")));
-            gone.chain(fresh).collect()
-        }
+        )];
     }
+    let gone = gone.iter().map(|topic| {
+        change(
+            format!("topic removed: `{topic}`"),
+            format!("Its consumers get nothing more from this handler. {rows}"),
+        )
+    });
+    let fresh = fresh
+        .iter()
+        .map(|topic| change(format!("topic added: `{topic}`"), format!("It {there}")));
+    gone.chain(fresh).collect()
 }
 
 fn without<'a>(topics: &[&'a str], known: &[&str]) -> Vec<&'a str> {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::connection::Guarded;
 use crate::store::{Lease, Outlet, Settlement};
+use crate::telemetry::Report;
 
 /// The lease as one run of a relay sees it. Dropped while held, it is freed in the background, so that a successor
 /// need not wait for its end.
@@ -95,7 +96,9 @@ impl<DB: Outlet> Tenure<DB> {
             loop {
                 match timeout_at(deadline, self.renew()).await {
                     Ok(Ok(_)) => break,
-                    Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed"),
+                    Ok(Err(error)) => {
+                        tracing::warn!(error = %Report(&error), "the lease was not renewed");
+                    }
                     Err(_) => {
                         self.until = None;
                         break;
