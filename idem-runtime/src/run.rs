@@ -354,7 +354,43 @@ fn refused(fault: Fault, error: sqlx::Error) -> Error {
 
 /// Full jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): 5 ms doubled each time, at most 1 s.
 async fn back_off(attempt: u32) {
-    let ceiling = 5_u64.saturating_mul(1 << attempt.min(8)).min(1_000);
-    let millis = rand::rng().random_range(0..=ceiling);
+    let millis = rand::rng().random_range(0..=longest_pause(attempt));
     tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
+/// Milliseconds.
+fn longest_pause(attempt: u32) -> u64 {
+    (5 << attempt.min(8)).min(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_pause_doubles_up_to_a_second() {
+        let pauses = [1, 2, 3, 7, 8, 9, u32::MAX].map(longest_pause);
+        assert_eq!(pauses, [10, 20, 40, 640, 1_000, 1_000, 1_000]);
+    }
+
+    #[test]
+    fn a_fault_is_the_error_that_a_caller_can_act_on() {
+        let refused = |fault| refused(fault, sqlx::Error::RowNotFound);
+        assert!(matches!(refused(Fault::TimedOut), Error::InFlight));
+        assert!(matches!(refused(Fault::NotMigrated), Error::NotMigrated));
+        assert!(matches!(refused(Fault::Refused), Error::Store(_)));
+    }
+
+    #[test]
+    fn what_ended_a_transaction_is_said_without_what_the_database_quotes() {
+        let error = || sqlx::Error::Protocol("secret".into());
+        for unended in [
+            Unended::Conflict(error()),
+            Unended::Failed(Error::Store(error())),
+        ] {
+            assert_eq!(unended.to_string(), "the server broke the protocol");
+        }
+        let rolled_back = Unended::Failed(Error::RolledBack).to_string();
+        assert!(rolled_back.contains("no longer whole"), "{rolled_back}");
+    }
 }
