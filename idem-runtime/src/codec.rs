@@ -175,6 +175,12 @@ mod tests {
     }
 
     #[test]
+    fn only_what_records_asks_for_effects_that_can_be_undone() {
+        assert!(super::record::<String>().records());
+        assert!(!rollback::<sqlx::Error>().records());
+    }
+
+    #[test]
     fn a_replay_takes_a_result_of_its_own_version_and_nothing_else() {
         let replayed = |state, version| replay::<i64>().decode(&record(state, "7"), version);
         assert_eq!(replayed(State::Result, 2), Some(7));

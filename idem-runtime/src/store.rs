@@ -26,6 +26,8 @@ pub(crate) mod postgres;
 pub(crate) mod script;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(test)]
+mod told;
 
 #[cfg(fuzzing)]
 pub(crate) use outlet::time;

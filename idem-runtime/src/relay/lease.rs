@@ -132,3 +132,24 @@ impl<DB: Outlet> Drop for Tenure<DB> {
         }
     }
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use sqlx::SqlitePool;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lease_is_renewed_when_a_third_of_it_is_over() {
+        let pool = SqlitePool::connect_lazy("sqlite::memory:").unwrap();
+        let mut tenure = Tenure::new(pool, Duration::from_secs(9));
+        let asked = Instant::now();
+        assert_eq!((tenure.until, tenure.renewal()), (None, None));
+        tenure.note(asked, true);
+        assert_eq!(tenure.until(), asked + Duration::from_secs(9));
+        let due = tenure.renewal().unwrap() - asked;
+        assert!((2_999..=3_001).contains(&due.as_millis()), "{due:?}");
+        tenure.note(asked, false);
+        assert_eq!((tenure.until, tenure.renewal()), (None, None));
+    }
+}

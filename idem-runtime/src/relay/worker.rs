@@ -270,3 +270,6 @@ fn refused<DB: Outlet>(error: sqlx::Error) -> RelayError {
         _ => RelayError::Store(error),
     }
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests;

@@ -398,3 +398,6 @@ async fn schema_version(conn: &mut MySqlConnection) -> Result<Option<u32>, sqlx:
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

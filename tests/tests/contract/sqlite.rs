@@ -132,6 +132,29 @@ mod only_here {
         assert!(delivery.await.unwrap().is_executed());
     }
 
+    /// Cure: a question that a writer keeps from being answered is left to the claim, which waits.
+    #[tokio::test]
+    async fn a_duplicate_that_asks_first_and_meets_a_writer_waits_for_it() {
+        let database = server::sqlite();
+        let options: SqliteConnectOptions = database.url().parse().unwrap();
+        // Without a log of writes, a writer that commits keeps readers out, too.
+        let options = options.journal_mode(SqliteJournalMode::Delete);
+        let pool = connect(&options.busy_timeout(Duration::ZERO), 2).await;
+        migrate(&pool).await.unwrap();
+        let effects = "CREATE TABLE effects (id VARCHAR(64) NOT NULL)";
+        raw_sql(effects).execute(&pool).await.unwrap();
+        let order = Order::new("o");
+        for _ in 0..10 {
+            let _ = apply(&pool, &order).await.unwrap();
+        }
+        let writer = pool.begin_with("BEGIN EXCLUSIVE").await.unwrap();
+        let mut delivery = pin!(apply(&pool, &order));
+        let ended = timeout(Duration::from_millis(300), &mut delivery).await;
+        assert!(ended.is_err(), "{ended:?}");
+        writer.rollback().await.unwrap();
+        assert!(delivery.await.unwrap().is_replayed());
+    }
+
     /// Cure: what the database refused is rolled back. A connection that was closed instead would take a database in memory
     /// with it.
     #[tokio::test]

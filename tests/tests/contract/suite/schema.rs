@@ -72,6 +72,23 @@ async fn every_operation_says_that_the_tables_are_missing() {
 }
 
 #[tokio::test]
+async fn a_call_that_gets_no_connection_runs_nothing() {
+    let bed = Bed::start().await;
+    bed.pool.close().await;
+    let order = Order::new("o");
+    let claimed = apply(&bed.pool, &order).await.map(drop);
+    assert!(
+        matches!(claimed, Err(Error::Store(sqlx::Error::PoolClosed))),
+        "{claimed:?}"
+    );
+    let emits = keyless(&bed.pool, &order).await;
+    assert!(
+        matches!(emits, Err(Error::Store(sqlx::Error::PoolClosed))),
+        "{emits:?}"
+    );
+}
+
+#[tokio::test]
 async fn each_table_is_missed_by_what_needs_it() {
     let bed = Bed::start().await;
     bed.execute("DROP TABLE idem_outbox").await;
