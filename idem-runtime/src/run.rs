@@ -373,6 +373,34 @@ mod tests {
         assert_eq!(pauses, [10, 20, 40, 640, 1_000, 1_000, 1_000]);
     }
 
+    /// Cure: the attempts are counted. Without a transaction of its own a call has none but the first.
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn a_call_has_as_many_attempts_more_as_its_handler_says() {
+        use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+
+        static SPEC: Spec = Spec::new("run.retried").retry(2);
+        let pool = SqlitePool::connect_lazy("sqlite::memory:").unwrap();
+        let mut run = Run::new(&pool, &SPEC, None, false);
+        for allowed in [true, true, false, false] {
+            assert_eq!(run.another_attempt().await, allowed);
+        }
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let mut tx = conn.begin().await.unwrap();
+        let mut joined = Run::new(&mut tx, &SPEC, None, false);
+        assert!(!joined.another_attempt().await);
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn a_call_that_has_no_connection_has_nothing_to_roll_back() {
+        static SPEC: Spec = Spec::new("run.at_rest");
+        let pool = sqlx::SqlitePool::connect_lazy("sqlite::memory:").unwrap();
+        let mut run = Run::new(&pool, &SPEC, None, false);
+        run.roll_back().await;
+        assert!(run.session.is_at_rest());
+    }
+
     #[test]
     fn a_fault_is_the_error_that_a_caller_can_act_on() {
         let refused = |fault| refused(fault, sqlx::Error::RowNotFound);
