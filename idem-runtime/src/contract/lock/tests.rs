@@ -216,6 +216,10 @@ fn a_malformed_line_is_named_with_what_is_wrong() {
             "`key=` should stand where `kez=event.id:Uuid` stands",
         ),
         (
+            &APPLY.replace("key=event.id:Uuid", "kez="),
+            "`key=` should stand where `kez=` stands",
+        ),
+        (
             &APPLY.replace("retention=90d", "retention="),
             "`retention=` has no value",
         ),
