@@ -20,6 +20,8 @@
 //! [CloudEvents]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 
 mod cloud_events;
+#[cfg(all(fuzzing, feature = "http"))]
+pub(crate) mod fuzzing;
 #[cfg(feature = "http")]
 mod http;
 mod json_lines;

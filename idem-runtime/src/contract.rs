@@ -1,6 +1,8 @@
 //! What the attributes of a crate promise, as a file that is reviewed.
 
 mod diff;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod key_type;
 mod line;
 mod lock;

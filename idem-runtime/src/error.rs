@@ -221,3 +221,73 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for Error<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    fn all() -> [Error<sqlx::Error>; 9] {
+        [
+            Error::Handler(sqlx::Error::RowNotFound),
+            Error::InFlight,
+            Error::FingerprintMismatch,
+            Error::RolledBack,
+            Error::CommitUnknown,
+            Error::ResultUndecodable,
+            Error::Unfinished,
+            Error::NotMigrated,
+            Error::Store(sqlx::Error::Protocol("secret".into())),
+        ]
+    }
+
+    /// Cure: what the driver says is the source, never the message.
+    #[test]
+    fn each_error_says_something_of_its_own_and_shows_no_data() {
+        let messages: std::collections::HashSet<_> =
+            all().iter().map(ToString::to_string).collect();
+        assert_eq!(messages.len(), 9);
+        for message in messages {
+            assert!(
+                message.len() > 20 && !message.contains("secret"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_databases_error_is_a_source() {
+        let sources = all().map(|error| error.source().map(ToString::to_string));
+        let [.., store] = &sources;
+        assert!(
+            store
+                .as_ref()
+                .is_some_and(|source| source.contains("secret"))
+        );
+        assert_eq!(sources.iter().flatten().count(), 1);
+    }
+
+    #[test]
+    fn what_would_end_the_same_way_every_time_is_a_dead_letter() {
+        use Disposition::{DeadLetter, Retry};
+        assert_eq!(
+            all().map(|error| error.disposition()),
+            [
+                Retry, Retry, DeadLetter, Retry, Retry, DeadLetter, DeadLetter, Retry, Retry
+            ]
+        );
+        let unencoded = Error::<Infallible>::Store(sqlx::Error::Encode("".into()));
+        assert_eq!(unencoded.disposition(), DeadLetter);
+    }
+
+    #[test]
+    fn an_error_stays_itself_for_another_handler() {
+        let labels = all().map(|error| error.label());
+        let mapped = all().map(|error| error.map_handler(|_| "mapped"));
+        assert_eq!(mapped.each_ref().map(Error::label), labels);
+        let [handler, in_flight, ..] = mapped;
+        assert_eq!(handler.into_handler().ok(), Some("mapped"));
+        assert!(matches!(in_flight.into_handler(), Err(Error::InFlight)));
+    }
+}

@@ -127,8 +127,8 @@ fn canonical_uuid(text: &str) -> Option<Uuid> {
 
 fn write_length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
-        out.push(u8::try_from(length & 0x7f).expect("seven bits") | 0x80);
-        length >>= 7;
+        out.push(u8::try_from(0x80 + length % 0x80).expect("eight bits"));
+        length /= 0x80;
     }
     out.push(u8::try_from(length).expect("seven bits"));
 }
@@ -367,6 +367,7 @@ mod tests {
             (hex_of(&-42_i32), "022d3432"),
             (hex_of(&-42_i64), "022d3432"),
             (hex_of(b"evt_1".as_slice()), "036576745f31"),
+            (hex_of(b"evt_1"), "036576745f31"),
             (hex_of(&("a", 7_u8)), "04020261020237"),
             (
                 hex_of("x".repeat(64).as_str()),
@@ -416,6 +417,98 @@ mod tests {
         for length in 0..200 {
             assert!(StoredKey::of("k".repeat(length).as_str()).as_bytes().len() <= VERBATIM);
         }
+    }
+
+    #[test]
+    fn an_encoding_of_64_bytes_is_the_longest_that_is_stored_as_it_is() {
+        let longest = "x".repeat(VERBATIM - 1);
+        let stored = StoredKey::of(longest.as_str());
+        assert_eq!(stored.as_bytes(), [&[TEXT], longest.as_bytes()].concat());
+    }
+
+    #[test]
+    fn a_content_hash_is_the_sha_256_as_bytes() {
+        let digest: [u8; 32] = Sha256::digest(b"abc").into();
+        let hash = ContentHash::of("abc");
+        assert_eq!(hash.as_bytes(), &digest);
+        assert_eq!(StoredKey::of(&hash), StoredKey::of(&digest));
+        assert_eq!(hex_of(&hash), format!("03{}", hex::encode(digest)));
+    }
+
+    #[test]
+    fn a_key_as_text_is_what_was_text_and_hexadecimal_otherwise() {
+        let uuid = "01903c5e-5b1a-7c3d-8e4f-0123456789ab";
+        let hashed = StoredKey::of("x").hashed().to_text();
+        assert_eq!(hashed, hex::encode(Sha256::digest(b"\x02x")));
+        for (key, text) in [
+            (StoredKey::of("evt_é"), "evt_é"),
+            (StoredKey::of(&-42), "-42"),
+            (StoredKey::of(uuid), uuid),
+            (StoredKey::of(""), ""),
+            (StoredKey::of("a\0b"), "610062"),
+            (StoredKey::of(b"evt"), "657674"),
+            (StoredKey::of(&("a", 7)), "020261020237"),
+        ] {
+            assert_eq!(key.to_text(), text);
+        }
+    }
+
+    /// The examples of the format's definition, and what stands at its steps.
+    #[test]
+    fn the_length_of_a_part_is_in_leb128() {
+        for (length, encoded) in [
+            (0, "00"),
+            (127, "7f"),
+            (128, "8001"),
+            (300, "ac02"),
+            (16_383, "ff7f"),
+            (16_384, "808001"),
+            (624_485, "e58e26"),
+        ] {
+            let mut out = Vec::new();
+            write_length(&mut out, length);
+            assert_eq!(hex::encode(out), encoded, "{length}");
+        }
+    }
+
+    #[test]
+    fn every_key_writes_what_it_stands_for_under_the_name_that_the_contract_shows() {
+        type Parts<'a> = (
+            ContentHash,
+            Uuid,
+            [u8; 3],
+            &'a str,
+            (&'a mut i32,),
+            crate::EventId,
+        );
+        let id = Uuid::from_u128(7);
+        let parts: Parts<'_> = (
+            ContentHash::of("a"),
+            id,
+            *b"abc",
+            "text",
+            (&mut 7,),
+            crate::EventId::new(id),
+        );
+        let plain = (
+            Sha256::digest(b"a").to_vec(),
+            id.to_string(),
+            b"abc".as_slice(),
+            "text".to_owned(),
+            (7_u8,),
+            id,
+        );
+        assert_eq!(StoredKey::of(&parts), StoredKey::of(&plain));
+        assert_eq!(
+            <Parts<'_> as Key>::name(),
+            "(ContentHash,Uuid,bytes,String,(i32),Uuid)"
+        );
+    }
+
+    #[test]
+    fn a_stored_key_does_not_show_itself() {
+        let stored = StoredKey::of("secret");
+        assert_eq!(format!("{stored:?}"), "StoredKey(7 bytes)");
     }
 
     #[test]

@@ -127,6 +127,9 @@ mod contract;
 mod dead_letters;
 mod error;
 mod event;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 // Its examples need every database.
 #[cfg(any(
     not(doctest),

@@ -72,3 +72,28 @@ impl<M> Received<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_message_shows_neither_payload_nor_key_nor_headers() {
+        let message = Message {
+            id: EventId::new(Uuid::nil()),
+            topic: "orders.placed".into(),
+            key: Some("secret".into()),
+            kind: "OrderPlaced".into(),
+            payload: b"secret".to_vec(),
+            content_type: "application/json".into(),
+            headers: [("causation".into(), "secret".into())].into(),
+            created_at: SystemTime::UNIX_EPOCH,
+        };
+        assert_eq!(
+            format!("{message:?}"),
+            r#"Message { id: EventId(00000000-0000-0000-0000-000000000000), topic: "orders.placed", kind: "OrderPlaced", .. }"#
+        );
+    }
+}

@@ -221,6 +221,25 @@ fn hash_part(hash: &mut Sha256, part: &[u8]) {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_outbox_and_its_rows_show_no_payload() {
+        let mut outbox = Outbox::<()>::new(Ids::Minted);
+        outbox.add(
+            "orders.placed",
+            "OrderPlaced",
+            None,
+            &"secret",
+            &[("tenant", "secret")],
+        );
+        assert_eq!(format!("{outbox:?}"), "Outbox { events: 1, .. }");
+        let rows = outbox.into_rows().unwrap();
+        let id = rows[0].id;
+        assert_eq!(
+            format!("{rows:?}"),
+            format!(r#"[Row {{ id: {id}, topic: "orders.placed", .. }}]"#)
+        );
+    }
+
     /// The derivation is published: a change gives a re-execution other IDs than the first run gave.
     #[test]
     fn derived_ids_have_not_changed() {

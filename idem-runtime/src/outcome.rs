@@ -57,3 +57,20 @@ impl<T> Outcome<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_tells_whether_this_delivery_ran_the_handler() {
+        let first: Outcome<u8, &str> = Outcome::Executed(7);
+        let again: Outcome<u8, &str> = Outcome::Replayed("stored");
+        assert_eq!((first.is_executed(), first.is_replayed()), (true, false));
+        assert_eq!((again.is_executed(), again.is_replayed()), (false, true));
+        assert_eq!((first.executed(), again.executed()), (Some(7), None));
+        assert_eq!(first.as_ref(), Outcome::Executed(&7));
+        assert_eq!(again.as_ref(), Outcome::Replayed(&"stored"));
+        assert_eq!(Outcome::<u8>::Replayed(7).into_inner(), 7);
+    }
+}

@@ -130,3 +130,26 @@ impl fmt::Display for PublishError {
 }
 
 impl std::error::Error for PublishError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_reason_and_its_remedy() {
+        let after = Duration::from_secs(7);
+        let [busy, never, held_back] = [
+            PublishError::retryable("busy").after(after),
+            PublishError::permanent("never").after(after),
+            PublishError::held_back().after(after),
+        ];
+        assert_eq!(busy.remedy, Remedy::Retry { after });
+        assert_eq!(never.remedy, Remedy::DeadLetter);
+        assert_eq!(held_back.remedy, Remedy::HeldBack);
+        assert_eq!((busy.reason(), never.to_string()), ("busy", "never".into()));
+        assert_eq!(
+            [busy, never, held_back].map(|error| error.is_permanent()),
+            [false, true, false]
+        );
+    }
+}

@@ -178,3 +178,30 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B>
 fn depth<DB: Database>(conn: &DB::Connection) -> usize {
     DB::TransactionManager::get_transaction_depth(conn)
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use sqlx::{Connection as _, SqliteConnection, SqlitePool};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_joins_a_transaction_that_is_open_and_nothing_else() {
+        let pool = SqlitePool::connect_lazy("sqlite::memory:").unwrap();
+        assert!(!Session::new(&pool).joins());
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        assert!(!Session::new(&mut conn).joins());
+        let mut tx = conn.begin().await.unwrap();
+        assert!(Session::new(&mut tx).joins());
+    }
+
+    #[tokio::test]
+    async fn pools_of_one_process_are_told_apart() {
+        let [one, other] = [(); 2].map(|()| SqlitePool::connect_lazy("sqlite::memory:").unwrap());
+        let identity = |pool: &SqlitePool| Session::new(pool).pool_identity();
+        assert_eq!(identity(&one), identity(&one.clone()));
+        assert_ne!(identity(&one), identity(&other));
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        assert_eq!(Session::new(&mut conn).pool_identity(), None);
+    }
+}

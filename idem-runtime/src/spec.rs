@@ -88,10 +88,54 @@ impl Recent {
         // A lost update under a race changes a guess, never an answer.
         let seen = self.0.load(Ordering::Relaxed);
         self.0
-            .store(seen << 1 | u8::from(duplicate), Ordering::Relaxed);
+            .store((seen << 1) + u8::from(duplicate), Ordering::Relaxed);
     }
 
     pub(crate) fn mostly_duplicates(&self) -> bool {
         self.0.load(Ordering::Relaxed).count_ones() >= 3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_sees_mostly_duplicates_while_three_of_the_last_eight_are() {
+        let recent = Recent(AtomicU8::new(0));
+        let seen = |deliveries: &[bool]| {
+            for &duplicate in deliveries {
+                recent.record(duplicate);
+            }
+            recent.mostly_duplicates()
+        };
+        assert!(!seen(&[]));
+        assert!(!seen(&[true, true]));
+        assert!(seen(&[true]));
+        assert!(seen(&[false; 5]));
+        assert!(!seen(&[false]));
+        assert!(seen(&[true, false, true, true]));
+        assert!(!seen(&[false; 8]));
+        assert!(seen(&[true; 20]));
+    }
+
+    #[test]
+    fn a_setting_is_what_the_attribute_says_and_otherwise_the_default() {
+        let set = Spec::new("a")
+            .hash_key()
+            .wait_ms(5)
+            .retention_ms(7)
+            .retry(3)
+            .result_version(2);
+        assert!(set.hash_key);
+        assert_eq!(set.wait, Duration::from_millis(5));
+        assert_eq!(set.retention, Some(Duration::from_millis(7)));
+        assert_eq!((set.retry, set.result_version), (3, 2));
+        let plain = Spec::new("a");
+        assert!(!plain.hash_key);
+        assert_eq!(plain.wait, Duration::from_secs(30));
+        assert_eq!(plain.retention, None);
+        assert_eq!((plain.retry, plain.result_version), (0, 1));
+        assert!(plain.fail_in_flight().wait.is_zero());
     }
 }

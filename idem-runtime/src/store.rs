@@ -26,7 +26,11 @@ pub(crate) mod postgres;
 pub(crate) mod script;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(test)]
+mod told;
 
+#[cfg(fuzzing)]
+pub(crate) use outlet::time;
 pub(crate) use outlet::{
     Backlog, Burial, Buried, Filter, Lease, Limit, Outlet, Retry, Settlement, Stored,
 };
@@ -293,5 +297,28 @@ fn told(error: &sqlx::Error) -> Option<Fault> {
     match error {
         sqlx::Error::AnyDriverError(error) => Some(error.downcast_ref::<Verdict>()?.0),
         _ => None,
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_of_ours_is_told_again_and_in_words() {
+        for (fault, words) in [
+            (Fault::Lost, "this is not the transaction that claimed"),
+            (Fault::NotMigrated, "a table is missing or outdated"),
+            (Fault::Refused, "the database refused"),
+        ] {
+            let error = verdict(fault);
+            assert_eq!(told(&error), Some(fault));
+            let sqlx::Error::AnyDriverError(ours) = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(ours.to_string(), words);
+        }
+        assert_eq!(told(&sqlx::Error::RowNotFound), None);
+        assert_eq!(told(&sqlx::Error::AnyDriverError("other".into())), None);
     }
 }

@@ -98,3 +98,34 @@ impl std::error::Error for VerifyError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn each_reason_says_what_to_do_and_only_the_databases_has_a_source() {
+        let missing = VerifyError::NotMigrated {
+            found: None,
+            needed: 2,
+        };
+        let outdated = VerifyError::NotMigrated {
+            found: Some(1),
+            needed: 2,
+        };
+        let unfit = VerifyError::Unfit(vec!["GRANT it".into()]);
+        let store = VerifyError::Store(sqlx::Error::PoolTimedOut);
+        for (error, part) in [
+            (&missing, "migrate(&pool)"),
+            (&outdated, "of version 1 and this release needs version 2"),
+            (&unfit, "\n  GRANT it"),
+            (&store, "can't be checked"),
+        ] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let sources = [&missing, &outdated, &unfit, &store].map(|error| error.source().is_some());
+        assert_eq!(sources, [false, false, false, true]);
+    }
+}

@@ -1,6 +1,6 @@
 //! What the macros write passes the strictest lints of the crate that they write it into.
 //!
-//! Compiling is half of the test; the other half is `cargo clippy --all-targets`.
+//! Compiling is half of the test; the other half is `cargo clippy --all-targets`. No crate of the repository may be unsafe itself.
 
 #![deny(warnings, clippy::all, clippy::pedantic)]
 #![forbid(unsafe_code)]
@@ -149,4 +149,22 @@ pub async fn call_all(
 fn a_scope_is_the_path_of_its_handler_unless_it_is_pinned() {
     assert_eq!(Apply::SCOPE, "lints::apply");
     assert_eq!(Settle::SCOPE, "payments.settle");
+}
+
+#[test]
+fn every_crate_of_the_repository_forbids_unsafe_code() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).ok();
+    let forbids = "unsafe_code = \"forbid\"";
+    assert!(read(&root.join("Cargo.toml")).is_some_and(|workspace| workspace.contains(forbids)));
+    let folders = std::fs::read_dir(&root).unwrap();
+    let manifests: Vec<_> = folders
+        .map(|folder| folder.unwrap().path().join("Cargo.toml"))
+        .filter_map(|path| Some((read(&path)?, path)))
+        .collect();
+    assert!(manifests.len() >= 6, "{manifests:?}");
+    for (manifest, path) in manifests {
+        let inherits = manifest.contains("[lints]\nworkspace = true");
+        assert!(inherits || manifest.contains(forbids), "{}", path.display());
+    }
 }

@@ -222,6 +222,10 @@ pub(super) fn integer(arg: &Arg, least: u32, errors: &mut Errors) -> Option<u32>
 pub(super) fn type_name(arg: &Arg, errors: &mut Errors) -> Option<Ident> {
     if let Some(Expr::Path(path)) = arg.value.as_ref().map(ungrouped)
         && let Some(ident) = path.path.get_ident()
+        && !matches!(
+            ident.to_string().as_str(),
+            "self" | "Self" | "super" | "crate"
+        )
     {
         return Some(ident.clone());
     }
@@ -270,7 +274,39 @@ pub(super) fn ungrouped(expr: &Expr) -> &Expr {
 
 #[cfg(test)]
 mod tests {
-    use super::millis;
+    use proc_macro2::Span;
+    use syn::{Ident, parse_str};
+
+    use super::{millis, type_name};
+    use crate::attr::Arg;
+    use crate::errors::Errors;
+
+    /// Cure: the list of words that are paths and can't be declared.
+    #[test]
+    fn a_type_to_declare_has_a_name_of_its_own() {
+        let declared = |value: &str| {
+            let arg = Arg {
+                name: Ident::new("handler", Span::call_site()),
+                value: Some(parse_str(value).unwrap()),
+            };
+            type_name(&arg, &mut Errors::default()).map(|name| name.to_string())
+        };
+        for name in ["Apply", "r#type"] {
+            assert_eq!(declared(name).as_deref(), Some(name));
+        }
+        for other in [
+            "super",
+            "self",
+            "Self",
+            "crate",
+            "a::Apply",
+            "Apply::<u8>",
+            "\"Apply\"",
+            "1",
+        ] {
+            assert_eq!(declared(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn durations_have_a_number_and_a_unit() {

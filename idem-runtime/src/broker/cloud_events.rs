@@ -24,6 +24,9 @@ const OURS: [&str; 9] = [
     "data",
 ];
 
+/// The end of the year 9999.
+const LAST_MOMENT: Duration = Duration::from_micros(253_402_300_799_999_999);
+
 /// All attributes but `datacontenttype`, which each binding carries in a place of its own. Values are in their
 /// canonical form, not yet encoded for any protocol.
 pub(super) fn attributes(message: &Message, source: Option<&str>) -> Vec<(String, String)> {
@@ -93,11 +96,12 @@ fn json(message: &Message) -> Option<Box<RawValue>> {
     if subtype != "json" && !subtype.ends_with("+json") {
         return None;
     }
-    // In JSON, a line ends between tokens only: strings have them escaped.
-    let text = std::str::from_utf8(&message.payload)
-        .ok()?
-        .replace(['\n', '\r'], " ");
-    RawValue::from_string(text).ok()
+    let json: Box<RawValue> = serde_json::from_slice(&message.payload).ok()?;
+    if !json.get().contains(['\n', '\r']) {
+        return Some(json);
+    }
+    // In what is JSON, a line ends between tokens only: strings have them escaped.
+    RawValue::from_string(json.get().replace(['\n', '\r'], " ")).ok()
 }
 
 /// A path that is a valid URI reference, whatever the topic holds.
@@ -116,11 +120,12 @@ fn path(topic: &str) -> String {
     path
 }
 
-/// UTC, to the microsecond.
+/// UTC, to the microsecond. What lies outside of the years 1970 to 9999, which have four digits, is their first or last moment.
 fn rfc3339(time: SystemTime) -> String {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO);
+        .unwrap_or(Duration::ZERO)
+        .min(LAST_MOMENT);
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil(days);
     format!(
@@ -218,6 +223,37 @@ mod tests {
         assert!(line(&message, None).ends_with(r#","data":null}"#));
     }
 
+    /// Cure: the payload is read before its line ends are replaced, or a line end inside a string, which is no JSON, would
+    /// silently become a blank. Found by the fuzz target `envelopes`.
+    #[test]
+    fn a_payload_that_is_not_json_is_never_made_json() {
+        for payload in ["\"a\nb\"", "\"a\rb\"", "1\u{0}", "\u{feff}1", ""] {
+            let base64 = BASE64_STANDARD.encode(payload);
+            let end = format!(r#","data_base64":"{base64}"}}"#);
+            assert!(line(&message(&[], payload), None).ends_with(&end));
+        }
+    }
+
+    /// Cure: `LAST_MOMENT`. Found by the fuzz target `envelopes`.
+    #[test]
+    fn a_time_that_rfc_3339_cannot_say_is_the_nearest_that_it_can() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        let end = epoch + LAST_MOMENT;
+        for (time, text) in [
+            (
+                epoch - Duration::from_secs(1),
+                "1970-01-01T00:00:00.000000Z",
+            ),
+            (end, "9999-12-31T23:59:59.999999Z"),
+            (
+                end + Duration::from_micros(1),
+                "9999-12-31T23:59:59.999999Z",
+            ),
+        ] {
+            assert_eq!(rfc3339(time), text);
+        }
+    }
+
     /// Cure: the set of names that are taken. No header can pose as an attribute of ours, or hide another header.
     #[test]
     fn a_header_never_takes_the_name_of_another_attribute() {
@@ -251,7 +287,10 @@ mod tests {
             (0, (1970, 1, 1)),
             (58, (1970, 2, 28)),
             (59, (1970, 3, 1)),
+            (364, (1970, 12, 31)),
+            (365, (1971, 1, 1)),
             (10_956, (1999, 12, 31)),
+            (10_957, (2000, 1, 1)),
             (11_016, (2000, 2, 29)),
             (11_017, (2000, 3, 1)),
             (47_540, (2100, 2, 28)),

@@ -239,7 +239,10 @@ fn lanes(messages: &[Message]) -> Vec<Vec<usize>> {
 }
 
 /// The headers of the HTTP protocol binding: an attribute each, `datacontenttype` as `Content-Type`.
-fn binary_mode(message: &Message, source: Option<&str>) -> Result<HeaderMap, PublishError> {
+pub(super) fn binary_mode(
+    message: &Message,
+    source: Option<&str>,
+) -> Result<HeaderMap, PublishError> {
     let unsendable =
         |what: &str| PublishError::permanent(format!("{what} can't be an HTTP header"));
     let mut headers = HeaderMap::new();
@@ -281,7 +284,7 @@ fn percent_encode(value: &str) -> String {
     encoded
 }
 
-fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), PublishError> {
+pub(super) fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), PublishError> {
     let reason = || format!("the endpoint answered {}", status.as_u16());
     match status.as_u16() {
         200..=299 => Ok(()),
@@ -365,12 +368,40 @@ mod tests {
             .header("authorization", "secret")
             .unwrap();
         assert!(!format!("{http:?} {:?}", http.headers).contains("secret"));
+        assert_eq!(
+            format!("{http:?}"),
+            r#"Http { host: Some("127.0.0.1"), path: "/events", timeout: 10s, concurrency: 8, .. }"#
+        );
+    }
+
+    /// An endpoint's own tracing looks for the context under its own name.
+    #[test]
+    fn the_trace_context_stands_beside_its_attribute_and_nothing_else_does() {
+        let headers = ["traceparent", "tracestate", "tenant"];
+        let message = Message {
+            id: crate::event::EventId::new(uuid::Uuid::nil()),
+            topic: "t".into(),
+            key: None,
+            kind: "T".into(),
+            payload: Vec::new(),
+            content_type: "application/json".into(),
+            headers: headers.map(|name| (name.into(), name.into())).into(),
+            created_at: SystemTime::UNIX_EPOCH,
+        };
+        let sent = binary_mode(&message, None).unwrap();
+        for name in headers {
+            assert_eq!(sent[format!("ce-{name}")], name);
+        }
+        let alone = headers.map(|name| sent.get(name).is_some());
+        assert_eq!(alone, [true, true, false]);
     }
 
     #[test]
     fn only_http_can_be_sent_to() {
         for url in ["", "/events", "ftp://127.0.0.1/"] {
-            assert_eq!(Http::new(url).unwrap_err(), HttpError::Url);
+            let error = Http::new(url).unwrap_err();
+            assert_eq!(error, HttpError::Url);
+            assert!(error.to_string().contains("http://127.0.0.1:8080/events"));
         }
     }
 }

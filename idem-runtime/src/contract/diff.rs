@@ -1,5 +1,7 @@
 //! What a difference between two contracts does to messages in production: one function a rule.
 
+use std::cmp::Ordering;
+
 use super::key_type::Kept;
 use super::line::{Line, NONE};
 
@@ -178,32 +180,29 @@ fn duplicate(old: &Line, new: &Line) -> Option<Change> {
     };
     let ((old, old_version), (new, new_version)) = (was, is);
     let undecodable = "A redelivery of a message already handled would be `ResultUndecodable`, a dead letter, and never runs again.";
-    Some(if old_version == new_version {
-        change(
+    Some(match new_version.cmp(&old_version) {
+        Ordering::Equal => change(
             format!("output: was `{old}`, is `{new}`, both as result_version {new_version}"),
             format!(
                 "Results stored as `{old}` would be read as `{new}`: where they fit by accident, a duplicate gets a wrong value. \
                  Say `result_version = {}`; after a rename alone, accept.",
                 old_version.saturating_add(1),
             ),
-        )
-    } else if old_version > new_version {
-        change(
+        ),
+        Ordering::Less => change(
             format!("result_version: was {old_version}, is {new_version}"),
             format!("A version that was used stands for another shape. {undecodable}"),
-        )
-    } else if old == new {
-        change(
+        ),
+        Ordering::Greater if old == new => change(
             format!("result_version: was {old_version}, is {new_version}"),
             format!("{undecodable} Accept if the shape of `{new}` changed."),
-        )
-    } else {
-        change(
+        ),
+        Ordering::Greater => change(
             format!(
                 "output: was `{old}` as result_version {old_version}, is `{new}` as {new_version}"
             ),
             format!("{undecodable} Accept: the new version keeps the two apart."),
-        )
+        ),
     })
 }
 
@@ -267,25 +266,22 @@ fn emits(old: &Line, new: &Line) -> Vec<Change> {
     let fresh: Vec<&str> = without(&new, &old);
     let there = "must exist at the broker before the first event, and a relay must be allowed to publish there.";
     let rows = "Events already in the outbox keep the topic they were emitted to.";
-    match (&*gone, &*fresh) {
-        ([], []) => Vec::new(),
-        ([gone], [fresh]) => vec![change(
+    if let ([gone], [fresh]) = (&*gone, &*fresh) {
+        return vec![change(
             format!("topic: was `{gone}`, is `{fresh}`"),
             format!("Consumers of `{gone}` get nothing more from it. `{fresh}` {there} {rows}"),
-        )],
-        _ => {
-            let gone = gone.iter().map(|topic| {
-                change(
-                    format!("topic removed: `{topic}`"),
-                    format!("Its consumers get nothing more from this handler. {rows}"),
-                )
-            });
-            let fresh = fresh
-                .iter()
-                .map(|topic| change(format!("topic added: `{topic}`"), format!("It {there}")));
-            gone.chain(fresh).collect()
-        }
+        )];
     }
+    let gone = gone.iter().map(|topic| {
+        change(
+            format!("topic removed: `{topic}`"),
+            format!("Its consumers get nothing more from this handler. {rows}"),
+        )
+    });
+    let fresh = fresh
+        .iter()
+        .map(|topic| change(format!("topic added: `{topic}`"), format!("It {there}")));
+    gone.chain(fresh).collect()
 }
 
 fn without<'a>(topics: &[&'a str], known: &[&str]) -> Vec<&'a str> {

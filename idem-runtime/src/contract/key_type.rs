@@ -115,6 +115,7 @@ mod tests {
             ("(String,i32)", "(String,bytes)", Kept::Nothing),
             ("(String,i32)", "(String,i32,i32)", Kept::Nothing),
             ("(String,(i32,i32))", "(String,(i64,i64))", Kept::All),
+            ("((i32,i32),String)", "((i64,i64),Uuid)", Kept::Canonical),
             ("Uuid", "(Uuid)", Kept::Nothing),
             ("Uuid", "hash(Uuid)", Kept::Nothing),
             ("hash(Uuid)", "Uuid", Kept::Nothing),

@@ -143,6 +143,6 @@ impl fmt::Display for Line {
 }
 
 /// An expansion leaves blanks only where they mean something: between words and in literals.
-fn unspaced(text: &str) -> String {
+pub(super) fn unspaced(text: &str) -> String {
     text.replace(char::is_whitespace, "␣")
 }

@@ -115,23 +115,22 @@ fn write(file: &Path, handlers: &[Handler]) -> Result<(), String> {
 }
 
 /// The lines of a lock file; the error names the first line that is none.
-fn parse(text: &str) -> Result<Vec<Line>, String> {
+pub(super) fn parse(text: &str) -> Result<Vec<Line>, String> {
     let mut lines: BTreeMap<String, (usize, Line)> = BTreeMap::new();
     for (index, text) in text.lines().enumerate() {
         let number = index + 1;
-        if ["<<<<<<<", "|||||||", "=======", ">>>>>>>"]
-            .iter()
-            .any(|marker| text.starts_with(marker))
-        {
-            return Err(format!(
-                "line {number}: a merge left its conflict markers. Take both sides' handlers into the code, then accept."
-            ));
-        }
         if text.trim().is_empty() {
             continue;
         }
-        let line = Line::parse(text)
-            .map_err(|wrong| format!("line {number} is not a contract: {wrong}\n  {text}"))?;
+        let line = Line::parse(text).map_err(|wrong| {
+            if is_conflict_marker(text) {
+                format!(
+                    "line {number}: a merge left its conflict markers. Take both sides' handlers into the code, then accept."
+                )
+            } else {
+                format!("line {number} is not a contract: {wrong}\n  {text}")
+            }
+        })?;
         if let Some((first, _)) = lines.get(&line.scope) {
             return Err(format!(
                 "lines {first} and {number} are both of the scope `{}`.",
@@ -143,15 +142,21 @@ fn parse(text: &str) -> Result<Vec<Line>, String> {
     Ok(lines.into_values().map(|(_, line)| line).collect())
 }
 
+fn is_conflict_marker(text: &str) -> bool {
+    ["<<<<<<<", "|||||||", "=======", ">>>>>>>"]
+        .iter()
+        .any(|marker| text.starts_with(marker))
+}
+
 /// What differs in one handler.
 #[derive(Debug, PartialEq, Eq)]
-struct Difference {
+pub(super) struct Difference {
     scope: String,
     place: Option<String>,
     changes: Vec<Change>,
 }
 
-fn compare(locked: Vec<Line>, handlers: Vec<Handler>) -> Vec<Difference> {
+pub(super) fn compare(locked: Vec<Line>, handlers: Vec<Handler>) -> Vec<Difference> {
     let mut removed: BTreeMap<String, Line> = locked
         .into_iter()
         .map(|line| (line.scope.clone(), line))
@@ -210,7 +215,7 @@ fn function(line: &Line) -> &str {
     line.scope.rsplit(['.', ':']).next().unwrap_or(&line.scope)
 }
 
-fn report(package: &str, file: &Path, differences: &[Difference]) -> String {
+pub(super) fn report(package: &str, file: &Path, differences: &[Difference]) -> String {
     let mut text = format!(
         "The handlers of `{package}` are not what {} says. In production this means:\n",
         file.display(),

@@ -36,7 +36,8 @@ impl fmt::Display for RelayError {
             Self::NotMigrated => {
                 crate::error::Error::<std::convert::Infallible>::NotMigrated.fmt(f)
             }
-            Self::Store(error) => write!(f, "the database refused: {error}"),
+            // What the driver says is the source: some servers quote rows in it.
+            Self::Store(_) => f.write_str("the database refused or could not be reached"),
         }
     }
 }
@@ -46,6 +47,38 @@ impl std::error::Error for RelayError {
         match self {
             Self::Store(error) => Some(error),
             Self::Verdicts { .. } | Self::NotMigrated => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn what_the_database_says_is_the_source_and_not_the_message() {
+        let error = RelayError::Store(sqlx::Error::Protocol("secret".into()));
+        assert_eq!(
+            error.to_string(),
+            "the database refused or could not be reached"
+        );
+        let source = error.source().map(ToString::to_string);
+        assert!(source.is_some_and(|source| source.contains("secret")));
+        assert!(RelayError::NotMigrated.source().is_none());
+    }
+
+    #[test]
+    fn a_broken_contract_names_the_publisher_and_the_counts() {
+        let error = RelayError::Verdicts {
+            publisher: "shop::Mailer",
+            messages: 3,
+            verdicts: 2,
+        };
+        let message = error.to_string();
+        for part in ["`shop::Mailer`", "2 verdicts", "3 messages"] {
+            assert!(message.contains(part), "{message}");
         }
     }
 }

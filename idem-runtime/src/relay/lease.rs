@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::connection::Guarded;
 use crate::store::{Lease, Outlet, Settlement};
+use crate::telemetry::Report;
 
 /// The lease as one run of a relay sees it. Dropped while held, it is freed in the background, so that a successor
 /// need not wait for its end.
@@ -95,7 +96,9 @@ impl<DB: Outlet> Tenure<DB> {
             loop {
                 match timeout_at(deadline, self.renew()).await {
                     Ok(Ok(_)) => break,
-                    Ok(Err(error)) => tracing::warn!(%error, "the lease was not renewed"),
+                    Ok(Err(error)) => {
+                        tracing::warn!(error = %Report(&error), "the lease was not renewed");
+                    }
                     Err(_) => {
                         self.until = None;
                         break;
@@ -127,5 +130,26 @@ impl<DB: Outlet> Drop for Tenure<DB> {
             let (pool, owner) = (self.pool.clone(), self.lease.owner);
             runtime.spawn(async move { release(&pool, owner).await });
         }
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use sqlx::SqlitePool;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lease_is_renewed_when_a_third_of_it_is_over() {
+        let pool = SqlitePool::connect_lazy("sqlite::memory:").unwrap();
+        let mut tenure = Tenure::new(pool, Duration::from_secs(9));
+        let asked = Instant::now();
+        assert_eq!((tenure.until, tenure.renewal()), (None, None));
+        tenure.note(asked, true);
+        assert_eq!(tenure.until(), asked + Duration::from_secs(9));
+        let due = tenure.renewal().unwrap() - asked;
+        assert!((2_999..=3_001).contains(&due.as_millis()), "{due:?}");
+        tenure.note(asked, false);
+        assert_eq!((tenure.until, tenure.renewal()), (None, None));
     }
 }

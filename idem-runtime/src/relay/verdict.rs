@@ -238,6 +238,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_is_stored_up_to_its_limit_and_without_nul() {
+        let reason = format!("\0no{}", "é".repeat(LONGEST_REASON));
+        let stored = format!("no{}", "é".repeat(LONGEST_REASON - 2));
+        for (error, attempts) in [
+            (PublishError::retryable(&*reason), 0),
+            (PublishError::retryable(&*reason), 2),
+            (PublishError::permanent(&*reason), 0),
+        ] {
+            let place = Place { seq: 1, attempts };
+            let mut rng = StdRng::seed_from_u64(1);
+            let settlement = POLICY.judge(&[message(None)], &[place], vec![Err(error)], &mut rng);
+            let retries = settlement.retries.into_iter().map(|retry| retry.reason);
+            let burials = settlement.burials.into_iter().map(|burial| burial.reason);
+            assert_eq!(retries.chain(burials).collect::<Vec<_>>(), [&*stored]);
+        }
+    }
+
+    #[test]
     fn a_receiver_can_ask_for_a_longer_pause_within_reason() {
         let pauses = [(30, 30), (100_000_000, 3_600)].map(|(asked, kept)| {
             let error = PublishError::retryable("busy").after(Duration::from_secs(asked));

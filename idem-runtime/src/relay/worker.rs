@@ -16,6 +16,7 @@ use super::{Options, Relayed};
 use crate::message::Message;
 use crate::publisher::{PublishError, Publisher};
 use crate::store::{Backlog, Fault, Outlet, Settlement, Stored};
+use crate::telemetry::Report;
 use crate::unlogged::unlogged;
 
 /// How long a relay that can't reach its database waits at most before it tries again.
@@ -87,7 +88,7 @@ impl<DB: Outlet, P: Publisher> Worker<DB, P> {
                 }
                 Err(RelayError::Store(error)) if self.survives(&error, reached, failures) => {
                     failures += 1;
-                    tracing::warn!(%error, failures, "the relay can't reach its database");
+                    tracing::warn!(error = %Report(&error), failures, "the relay can't reach its database");
                     self.options
                         .poll_interval
                         .saturating_mul(1 << failures.min(16))
@@ -215,7 +216,7 @@ impl<DB: Outlet, P: Publisher> Worker<DB, P> {
                     if Instant::now() + pause >= deadline {
                         return Err(refused::<DB>(error));
                     }
-                    tracing::warn!(%error, failures, "published, but not yet marked");
+                    tracing::warn!(error = %Report(&error), failures, "published, but not yet marked");
                     sleep(pause).await;
                 }
             }
@@ -269,3 +270,6 @@ fn refused<DB: Outlet>(error: sqlx::Error) -> RelayError {
         _ => RelayError::Store(error),
     }
 }
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests;

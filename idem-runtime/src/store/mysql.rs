@@ -162,23 +162,7 @@ impl Store for MySql {
                 _ => Fault::Refused,
             };
         };
-        match number {
-            1062 => Fault::Duplicate,
-            // A deadlock, also a failed certification at COMMIT; the same of a replication group; a row that is newer
-            // than the snapshot.
-            1213 | 3101 | 1020 => Fault::Conflict,
-            1205 => Fault::TimedOut,
-            // A savepoint that is gone, and the verdict of `end_claim_sql`.
-            1305 | 1242 => Fault::Lost,
-            // A missing table or column.
-            1146 | 1054 => Fault::NotMigrated,
-            // Shutdown, a network that broke, a killed connection or statement, COMMIT itself: by number, the server's
-            // 1053, 1152 to 1161, 1180, 1317, 1927, 1969, 3024, 4031, and the client's 2006 and 2013.
-            1053 | 1152..=1161 | 1180 | 1317 | 1927 | 1969 | 2006 | 2013 | 3024 | 4031 => {
-                Fault::Unknown
-            }
-            _ => Fault::Refused,
-        }
+        meaning(number)
     }
 
     async fn schema_version(pool: &MySqlPool) -> Result<Option<u32>, sqlx::Error> {
@@ -247,6 +231,27 @@ impl Store for MySql {
         let keys = raw_sql(AssertSqlSafe(keys)).execute(&mut *conn).await?;
         let events = raw_sql(AssertSqlSafe(events)).execute(&mut *conn).await?;
         Ok((keys.rows_affected(), events.rows_affected()))
+    }
+}
+
+/// What an error means, by its number.
+const fn meaning(number: u16) -> Fault {
+    match number {
+        1062 => Fault::Duplicate,
+        // A deadlock, also a failed certification at COMMIT; the same of a replication group; a row that is newer
+        // than the snapshot.
+        1213 | 3101 | 1020 => Fault::Conflict,
+        1205 => Fault::TimedOut,
+        // A savepoint that is gone, and the verdict of `end_claim_sql`.
+        1305 | 1242 => Fault::Lost,
+        // A missing table or column.
+        1146 | 1054 => Fault::NotMigrated,
+        // Shutdown, a network that broke, a killed connection or statement, COMMIT itself: by number, the server's
+        // 1053, 1152 to 1161, 1180, 1317, 1927, 1969, 3024, 4031, and the client's 2006 and 2013.
+        1053 | 1152..=1161 | 1180 | 1317 | 1927 | 1969 | 2006 | 2013 | 3024 | 4031 => {
+            Fault::Unknown
+        }
+        _ => Fault::Refused,
     }
 }
 
@@ -403,3 +408,6 @@ async fn schema_version(conn: &mut MySqlConnection) -> Result<Option<u32>, sqlx:
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -214,3 +214,74 @@ pub(crate) fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> Strin
     let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
     items.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(headers: &str) -> Stored {
+        Stored {
+            seq: 1,
+            attempts: 0,
+            id: Uuid::nil(),
+            topic: "orders.placed".into(),
+            key: Some("secret".into()),
+            kind: "OrderPlaced".into(),
+            payload: b"secret".to_vec(),
+            content_type: "application/json".into(),
+            headers: headers.into(),
+            created_at: SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_stored_event_shows_neither_payload_nor_key_nor_headers() {
+        let shown = format!("{:?}", stored("secret"));
+        assert!(
+            !shown.contains("secret") && shown.contains("orders.placed"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn headers_that_are_no_object_of_strings_make_no_message() {
+        let message = stored(r#"{"tenant":"acme"}"#).into_message().unwrap();
+        assert_eq!(message.headers["tenant"], "acme");
+        for headers in [
+            "",
+            "[]",
+            "null",
+            r#"{"tenant":1}"#,
+            r#"{"tenant":"acme"} "x""#,
+        ] {
+            assert!(stored(headers).into_message().is_err(), "{headers}");
+        }
+    }
+
+    #[test]
+    fn a_backlog_that_waits_says_for_how_long() {
+        let waiting = Backlog::Waiting(Duration::from_millis(5));
+        for (unpublished, first_retry, backlog) in [
+            (false, None, Backlog::Empty),
+            (false, Some(5), Backlog::Empty),
+            (true, None, Backlog::Due),
+            (true, Some(-5), Backlog::Due),
+            (true, Some(0), Backlog::Due),
+            (true, Some(5), waiting),
+        ] {
+            assert_eq!(Backlog::of(unpublished, first_retry), backlog);
+        }
+    }
+
+    #[test]
+    fn a_time_may_lie_before_1970() {
+        let epoch = SystemTime::UNIX_EPOCH;
+        for (micros, expected) in [
+            (0, epoch),
+            (7, epoch + Duration::from_micros(7)),
+            (-7, epoch - Duration::from_micros(7)),
+        ] {
+            assert_eq!(time(micros), expected);
+        }
+    }
+}

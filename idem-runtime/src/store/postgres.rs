@@ -392,3 +392,6 @@ impl<F: Future> Future for Undropped<F> {
         self.0.as_mut().poll(context)
     }
 }
+
+#[cfg(test)]
+mod tests;

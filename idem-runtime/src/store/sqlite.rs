@@ -366,3 +366,6 @@ async fn schema_version(conn: &mut SqliteConnection) -> Result<Option<u32>, sqlx
         .await?;
     version.first().map(|row| row.try_get(0)).transpose()
 }
+
+#[cfg(test)]
+mod tests;

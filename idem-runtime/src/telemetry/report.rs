@@ -68,6 +68,7 @@ mod tests {
                 sqlx::Error::AnyDriverError("secret".into()),
                 "the driver failed",
             ),
+            (sqlx::Error::Tls("secret".into()), "TLS failed"),
         ] {
             assert_eq!(shown(&error), [expected, expected]);
         }

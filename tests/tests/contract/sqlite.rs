@@ -82,9 +82,12 @@ pub(crate) fn bytes(hex: &str) -> String {
 }
 
 mod only_here {
-    use idem_runtime::migrate;
+    use std::pin::pin;
+
+    use idem_runtime::{Error, migrate};
     use sqlx::raw_sql;
     use tokio::task::JoinSet;
+    use tokio::time::timeout;
 
     use super::handlers::apply;
     use super::*;
@@ -111,6 +114,75 @@ mod only_here {
         }
         let executed = deliveries.join_all().await;
         assert_eq!(executed.iter().filter(|executed| **executed).count(), 20);
+    }
+
+    /// Cure: a claim has its attempts at least, and more until its deadline.
+    #[tokio::test]
+    async fn a_claim_that_meets_a_writer_is_tried_until_its_deadline() {
+        let bed = Bed::start().await;
+        let options = bed.options.clone().busy_timeout(Duration::ZERO);
+        let impatient = connect(&options, 1).await;
+        let writer = bed.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let order = Order::new("o");
+        let mut delivery = pin!(apply(&impatient, &order));
+        // The attempts alone are over in a tenth of that.
+        let ended = timeout(Duration::from_millis(500), &mut delivery).await;
+        assert!(ended.is_err(), "{ended:?}");
+        writer.rollback().await.unwrap();
+        assert!(delivery.await.unwrap().is_executed());
+    }
+
+    /// Cure: a question that a writer keeps from being answered is left to the claim, which waits.
+    #[tokio::test]
+    async fn a_duplicate_that_asks_first_and_meets_a_writer_waits_for_it() {
+        let database = server::sqlite();
+        let options: SqliteConnectOptions = database.url().parse().unwrap();
+        // Without a log of writes, a writer that commits keeps readers out, too.
+        let options = options.journal_mode(SqliteJournalMode::Delete);
+        let pool = connect(&options.busy_timeout(Duration::ZERO), 2).await;
+        migrate(&pool).await.unwrap();
+        let effects = "CREATE TABLE effects (id VARCHAR(64) NOT NULL)";
+        raw_sql(effects).execute(&pool).await.unwrap();
+        let order = Order::new("o");
+        for _ in 0..10 {
+            let _ = apply(&pool, &order).await.unwrap();
+        }
+        let writer = pool.begin_with("BEGIN EXCLUSIVE").await.unwrap();
+        let mut delivery = pin!(apply(&pool, &order));
+        let ended = timeout(Duration::from_millis(300), &mut delivery).await;
+        assert!(ended.is_err(), "{ended:?}");
+        writer.rollback().await.unwrap();
+        assert!(delivery.await.unwrap().is_replayed());
+    }
+
+    /// Cure: what the database refused is rolled back. A connection that was closed instead would take a database in memory
+    /// with it.
+    #[tokio::test]
+    async fn a_claim_that_is_refused_gives_its_connection_back() {
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect("sqlite::memory:")
+            .await
+            .unwrap();
+        let effects = "CREATE TABLE effects (id VARCHAR(64) NOT NULL)";
+        raw_sql(effects).execute(&pool).await.unwrap();
+        let order = Order::new("o");
+        let refused = apply(&pool, &order).await;
+        assert!(matches!(refused, Err(Error::NotMigrated)), "{refused:?}");
+
+        migrate(&pool).await.unwrap();
+        // So many duplicates that the next delivery asks before it claims.
+        for _ in 0..10 {
+            let _ = apply(&pool, &order).await.unwrap();
+        }
+        raw_sql("DROP TABLE idem_keys")
+            .execute(&pool)
+            .await
+            .unwrap();
+        let refused = apply(&pool, &order).await;
+        assert!(matches!(refused, Err(Error::NotMigrated)), "{refused:?}");
+        let found = raw_sql("SELECT id FROM effects").fetch_all(&pool).await;
+        assert_eq!(found.unwrap().len(), 1);
     }
 
     /// sqlx runs a batch again that met such a lock, from its start: BEGIN would fail the second time.

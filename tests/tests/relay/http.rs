@@ -63,6 +63,21 @@ async fn an_event_is_a_post_in_binary_mode() {
     assert_eq!(request.header("ce-datacontenttype"), None);
 }
 
+/// Cure: no more of an answer's body is read than is worth a connection. It would go on until the request's timeout.
+#[tokio::test]
+async fn an_answer_without_an_end_confirms_by_its_head() {
+    let server = Server::start(|_, _| Answer::Endless).await;
+    let bed = Bed::start().await;
+    emit(&bed.pool, &[(Some("a"), 1), (Some("a"), 2)])
+        .await
+        .unwrap();
+    let publisher = Http::new(&server.url)
+        .unwrap()
+        .timeout(Duration::from_hours(1));
+    let relayed = within(relay(&bed.pool, publisher).drain()).await.unwrap();
+    assert_eq!((relayed.published, relayed.failed), (2, 0));
+}
+
 /// Cure: 5xx, 408 and 429 are retryable.
 #[tokio::test]
 async fn what_may_pass_is_tried_again_under_the_same_id() {

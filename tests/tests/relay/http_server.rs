@@ -25,6 +25,8 @@ impl Request {
 pub(crate) enum Answer {
     /// This status, with these headers.
     Status(u16, &'static str),
+    /// Status 200, and a body that goes on for as long as it is read.
+    Endless,
     /// The connection is closed without a word.
     Cut,
     /// Nothing, for ever.
@@ -70,6 +72,15 @@ impl Server {
                                 if stream.write_all(head.as_bytes()).await.is_err() {
                                     break;
                                 }
+                            }
+                            Answer::Endless => {
+                                let head =
+                                    "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n";
+                                let mut sent = stream.write_all(head.as_bytes()).await;
+                                while sent.is_ok() {
+                                    sent = stream.write_all(&[b'x'; 16 * 1024]).await;
+                                }
+                                break;
                             }
                             Answer::Cut => break,
                             Answer::Silence => std::future::pending().await,

@@ -24,6 +24,17 @@ fn assert_says((what, so): &(String, String), expected_what: &str, expected_so: 
 }
 
 #[test]
+fn a_handler_that_gets_a_key_has_no_earlier_results() {
+    let old = "users.register key=- fingerprint=- duplicate=- error=rollback retention=- emits=-";
+    let new = old.replace("duplicate=-", "duplicate=replay:User@1");
+    assert_says(
+        &between(old, &new),
+        "on_duplicate: was `-`, is `replay:User@1`",
+        "no result of an earlier delivery",
+    );
+}
+
+#[test]
 fn the_same_line_is_no_change() {
     let line = Line::parse(LOCKED).unwrap();
     assert_eq!(changes(&line, &line), []);

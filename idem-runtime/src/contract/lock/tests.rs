@@ -183,6 +183,26 @@ fn merge_conflicts_are_called_by_name() {
     );
 }
 
+/// Cure: a line is asked whether it is a contract before it is taken for a marker. Found by the fuzz target `contracts`.
+#[test]
+fn a_scope_that_looks_like_a_conflict_marker_is_a_scope() {
+    let line = APPLY.replace("payments.apply", "=======");
+    assert_eq!(Lock::with(&line).check(&[&line], Mode::Check), Ok(()));
+}
+
+#[test]
+fn a_file_that_is_there_and_unreadable_is_not_called_missing() {
+    let lock = Lock::missing();
+    std::fs::create_dir(lock.file()).unwrap();
+    for mode in [Mode::Check, Mode::CheckOnly] {
+        let message = lock.check(&[APPLY], mode).unwrap_err();
+        assert!(
+            message.starts_with("idem.lock can't be read: "),
+            "{message}"
+        );
+    }
+}
+
 #[test]
 fn a_malformed_line_is_named_with_what_is_wrong() {
     for (line, wrong) in [
@@ -190,6 +210,14 @@ fn a_malformed_line_is_named_with_what_is_wrong() {
         (
             &*APPLY.replace("fingerprint=-", ""),
             "`fingerprint=` should stand where `duplicate=replay:Receipt@1` stands",
+        ),
+        (
+            &APPLY.replace("key=", "kez="),
+            "`key=` should stand where `kez=event.id:Uuid` stands",
+        ),
+        (
+            &APPLY.replace("key=event.id:Uuid", "kez="),
+            "`key=` should stand where `kez=` stands",
         ),
         (
             &APPLY.replace("retention=90d", "retention="),

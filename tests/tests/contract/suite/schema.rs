@@ -1,7 +1,5 @@
 //! The tables: made once, missed by name, kept small.
 
-use std::fmt::Write as _;
-
 use idem_runtime::{Error, Outcome, Purged, migrate, purge};
 use tokio::task::JoinSet;
 
@@ -74,6 +72,23 @@ async fn every_operation_says_that_the_tables_are_missing() {
 }
 
 #[tokio::test]
+async fn a_call_that_gets_no_connection_runs_nothing() {
+    let bed = Bed::start().await;
+    bed.pool.close().await;
+    let order = Order::new("o");
+    let claimed = apply(&bed.pool, &order).await.map(drop);
+    assert!(
+        matches!(claimed, Err(Error::Store(sqlx::Error::PoolClosed))),
+        "{claimed:?}"
+    );
+    let emits = keyless(&bed.pool, &order).await;
+    assert!(
+        matches!(emits, Err(Error::Store(sqlx::Error::PoolClosed))),
+        "{emits:?}"
+    );
+}
+
+#[tokio::test]
 async fn each_table_is_missed_by_what_needs_it() {
     let bed = Bed::start().await;
     bed.execute("DROP TABLE idem_outbox").await;
@@ -108,27 +123,37 @@ async fn each_table_is_missed_by_what_needs_it() {
     assert_eq!(bed.effects().await, ["o"]);
 }
 
+/// Adds expired keys and published events, whose IDs begin with a number.
+async fn add_old(bed: &Bed, first: u32, keys: u32, events: u32) {
+    let values = |count: u32, value: &dyn Fn(&str) -> String| {
+        let values = (first..first + count).map(|number| value(&format!("{number:032x}")));
+        values.collect::<Vec<_>>().join(", ")
+    };
+    let rows = values(keys, &|number| format!("('old', {}, 3)", bytes(number)));
+    bed.execute(&format!(
+        "INSERT INTO idem_keys (scope, {KEY}, state) VALUES {rows}"
+    ))
+    .await;
+    bed.execute("UPDATE idem_keys SET expires_at = created_at WHERE scope = 'old'")
+        .await;
+    let rows = values(events, &|number| {
+        let (id, payload) = (id(number), bytes(number));
+        format!("({id}, 't', NULL, 'T', {payload}, 'c', '{{}}')")
+    });
+    bed.execute(&format!(
+        "INSERT INTO idem_outbox (id, topic, {KEY}, type, payload, content_type, headers) VALUES {rows}"
+    ))
+    .await;
+    bed.execute(&format!(
+        "UPDATE idem_outbox SET published_at = {TWO_DAYS_AGO} WHERE topic = 't'"
+    ))
+    .await;
+}
+
+/// Cure: a purge goes on as long as either table fills a batch of a thousand.
 #[tokio::test]
 async fn purge_deletes_what_is_past_its_time_and_nothing_else() {
     let bed = Bed::start().await;
-    let mut keys = format!("INSERT INTO idem_keys (scope, {KEY}, state) VALUES ");
-    let mut events = format!(
-        "INSERT INTO idem_outbox (id, topic, {KEY}, type, payload, content_type, headers) VALUES "
-    );
-    // More than two batches.
-    for number in 0..2_500 {
-        let comma = if number == 0 { "" } else { ", " };
-        let number = format!("{number:032x}");
-        let _ = write!(keys, "{comma}('old', {}, 3)", bytes(&number));
-        let (id, payload) = (id(&number), bytes(&number));
-        let _ = write!(events, "{comma}({id}, 't', NULL, 'T', {payload}, 'c', '{{}}')");
-    }
-    bed.execute(&keys).await;
-    bed.execute("UPDATE idem_keys SET expires_at = created_at")
-        .await;
-    bed.execute(&events).await;
-    bed.execute(&format!("UPDATE idem_outbox SET published_at = {TWO_DAYS_AGO}"))
-        .await;
     // Kept: a key without retention, an event that is pending, and one that was published just now.
     let (pending, published) = (Order::new("pending"), Order::new("published"));
     assert!(place(&bed.pool, &published).await.unwrap().is_executed());
@@ -136,11 +161,14 @@ async fn purge_deletes_what_is_past_its_time_and_nothing_else() {
         .await;
     assert!(returned(&bed.pool, &pending).await.unwrap().is_executed());
 
-    let mut expected = Purged::default();
-    expected.keys = 2_500;
-    expected.events = 2_500;
-    assert_eq!(purge(&bed.pool).await.unwrap(), expected);
-    assert_eq!(purge(&bed.pool).await.unwrap(), Purged::default());
+    for (first, keys, events) in [(0, 2_500, 1_200), (10_000, 10, 1_500)] {
+        add_old(&bed, first, keys, events).await;
+        let mut expected = Purged::default();
+        expected.keys = keys.into();
+        expected.events = events.into();
+        assert_eq!(purge(&bed.pool).await.unwrap(), expected);
+        assert_eq!(purge(&bed.pool).await.unwrap(), Purged::default());
+    }
     let scopes: Vec<_> = bed.claims().await.into_iter().map(|c| c.scope).collect();
     assert_eq!(scopes, ["contract.place", "contract.returned"]);
     let topics: Vec<_> = bed.emitted().await.into_iter().map(|e| e.topic).collect();

@@ -56,6 +56,21 @@ async fn an_event_that_fails_too_often_is_put_aside_and_can_be_replayed() {
     assert_eq!(log.all().last().map(|taken| taken.id), Some(ids[1]));
 }
 
+/// Cure: a replay goes on as long as a batch of a thousand is full.
+#[tokio::test]
+async fn more_dead_letters_than_fit_into_a_batch_are_all_replayed() {
+    let bed = Bed::start().await;
+    let log = Log::new();
+    let publisher = To::new(&log, |_| Err(PublishError::permanent("not understood")));
+    let events: Vec<_> = (0..1_500).map(|n| (None, n)).collect();
+    emit(&bed.pool, &events).await.unwrap();
+    let relayed = within(relay(&bed.pool, publisher).batch(1_000).drain());
+    assert_eq!(relayed.await.unwrap().dead_lettered, 1_500);
+    let back = replay_dead_letters(&bed.pool, Replay::All).await;
+    assert_eq!(back.unwrap(), 1_500);
+    assert_eq!(count_dead_letters(&bed.pool).await.unwrap(), 0);
+}
+
 /// Cure: a permanent verdict is no attempt among others, and holds back nothing.
 #[tokio::test]
 async fn what_can_never_be_published_is_put_aside_at_once() {

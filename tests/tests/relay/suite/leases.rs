@@ -30,6 +30,23 @@ async fn one_relay_publishes_and_another_takes_over_when_it_is_gone() {
     assert_eq!(log.all(), first_log.all());
 }
 
+/// Cure: a job asks what is left also while another relay has the lease.
+#[tokio::test]
+async fn a_drain_ends_when_another_relay_has_published_all() {
+    let bed = Bed::start().await;
+    let (first_log, log) = (Log::new(), Log::new());
+    let shutdown = CancellationToken::new();
+    let first = tokio::spawn(relay(&bed.pool, To::all(&first_log)).run(shutdown.clone()));
+    emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    first_log.until(|taken| taken.len() == 2).await;
+    let relayed = within(relay(&bed.pool, To::all(&log)).drain()).await;
+    assert_eq!(relayed.unwrap().published, 0);
+    assert_eq!((unpublished(&bed.pool).await, log.all()), (0, vec![]));
+    assert!(!first.is_finished());
+    shutdown.cancel();
+    assert_eq!(within(first).await.unwrap().unwrap().published, 2);
+}
+
 /// Cure: a lease has an end, by the database's clock. The first relay goes down with its whole runtime, as in a crash:
 /// nothing is freed.
 #[tokio::test]

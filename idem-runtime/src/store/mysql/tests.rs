@@ -1,0 +1,48 @@
+use super::super::told::{BROKEN, told};
+use super::*;
+
+#[test]
+fn a_connection_that_broke_leaves_its_statement_unknown() {
+    for (error, is_unknown) in BROKEN {
+        assert_eq!(MySql::fault(&error()) == Fault::Unknown, is_unknown);
+    }
+    // A server's error that is not the driver's own has no number.
+    assert_eq!(MySql::fault(&told("1062")), Fault::Refused);
+}
+
+/// Cure: what may have been committed is unknown, never refused: the next delivery finds out.
+#[test]
+fn a_number_of_the_server_means_one_thing() {
+    for (numbers, fault) in [
+        (&[1062][..], Fault::Duplicate),
+        (&[1213, 3101, 1020], Fault::Conflict),
+        (&[1205], Fault::TimedOut),
+        (&[1305, 1242], Fault::Lost),
+        (&[1146, 1054], Fault::NotMigrated),
+        (
+            &[1053, 1152, 1158, 1161, 1180, 1317, 1927, 1969],
+            Fault::Unknown,
+        ),
+        (&[2006, 2013, 3024, 4031], Fault::Unknown),
+        (&[0, 1048, 1151, 1162, 1406, 1452], Fault::Refused),
+    ] {
+        for &number in numbers {
+            assert_eq!(meaning(number), fault, "{number}");
+        }
+    }
+}
+
+/// Cure: a wait is rounded up, since 0 seconds would be none, and is no more than the server takes.
+#[test]
+fn a_wait_is_in_whole_seconds() {
+    for (millis, seconds) in [
+        (1, "1"),
+        (1_000, "1"),
+        (1_001, "2"),
+        (30_000, "30"),
+        (u64::MAX, "100000000"),
+    ] {
+        assert_eq!(lock_wait(Duration::from_millis(millis)), seconds);
+    }
+    assert!(lock_wait(Duration::ZERO).starts_with("IF("));
+}

@@ -1,0 +1,42 @@
+use super::super::told::{BROKEN, told};
+use super::*;
+
+/// Cure: what may have been committed is unknown, never refused: the next delivery finds out.
+#[test]
+fn a_code_of_the_server_means_one_thing() {
+    for (codes, fault) in [
+        (&["IDM01"][..], Fault::Duplicate),
+        (&["40001", "40P01"], Fault::Conflict),
+        (&["55P03"], Fault::TimedOut),
+        (&["IDM02", "25P02", "25P01", "3B001"], Fault::Lost),
+        (&["42P01", "42883", "42703", "3F000"], Fault::NotMigrated),
+        (
+            &[
+                "57P01", "57P02", "57P05", "08006", "08P01", "58030", "XX000", "F0000",
+            ],
+            Fault::Unknown,
+        ),
+        (
+            &["23505", "57014", "42501", "22021", "53300"],
+            Fault::Refused,
+        ),
+    ] {
+        for &code in codes {
+            assert_eq!(Postgres::fault(&told(code)), fault, "{code}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_broke_leaves_its_statement_unknown() {
+    for (error, is_unknown) in BROKEN {
+        assert_eq!(Postgres::fault(&error()) == Fault::Unknown, is_unknown);
+    }
+}
+
+#[test]
+fn a_literal_holds_its_text_whatever_stands_in_it() {
+    assert_eq!(text(r"a'b\c"), r"E'a''b\\c'");
+    assert_eq!(bytes(b"\0'\\"), r"E'\\x00275c'");
+    assert_eq!(optional(None), "NULL");
+}
