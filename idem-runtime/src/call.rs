@@ -12,7 +12,7 @@ use crate::outcome::Outcome;
 use crate::run::{Begun, Keyed, Run, Unended};
 use crate::spec::Spec;
 use crate::store::{Fault, Record, State, Store};
-use crate::telemetry::{CallSpan, Report, Watch};
+use crate::telemetry::{CallSpan, Watch};
 
 /// A key in its stored form, and the type it came from.
 #[derive(Debug)]
@@ -253,33 +253,35 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
         if cause.is_some_and(|cause| DB::fault(cause) == Fault::Conflict) {
             return Err(Retryable(Error::Handler(error)));
         }
-        match self.on_error.encode(&error) {
-            Some(Ok(body)) => self.record(&body).await,
-            Some(Err(unencoded)) => {
-                tracing::error!(
-                    idem.scope = self.run.spec().scope,
-                    error = %Report(&unencoded),
-                    "a permanent error can't be recorded"
-                );
+        let unended = match self.on_error.encode(&error) {
+            Some(Ok(body)) => match self.record(&body).await {
+                Ok(()) => return Ok(Error::Handler(error)),
+                Err(unended) => unended,
+            },
+            Some(Err(unencoded)) => Unended::Failed(Error::Store(unencoded)),
+            None => {
                 self.run.roll_back().await;
+                return Ok(Error::Handler(error));
             }
-            None => self.run.roll_back().await,
+        };
+        // A permanent error is told when it is stored, and not before: its delivery is acknowledged, and the next one would
+        // find nothing and run.
+        tracing::warn!(
+            idem.scope = self.run.spec().scope,
+            error = %unended,
+            "a permanent error was not recorded"
+        );
+        self.run.roll_back().await;
+        match unended {
+            Unended::Conflict(conflict) => Err(Retryable(Error::Store(conflict))),
+            Unended::Failed(failed) => Ok(failed.map_handler(|never| match never {})),
         }
-        Ok(Error::Handler(error))
     }
 
-    /// Keeps the claim with a permanent error. Where that fails nothing is committed: the next delivery runs again.
-    async fn record(&mut self, body: &Body) {
-        if self.run.undo_effects().await
-            && let Err(unended) = self.run.finish(body.as_error()).await
-        {
-            tracing::warn!(
-                idem.scope = self.run.spec().scope,
-                error = %unended,
-                "a permanent error was not recorded"
-            );
-            self.run.roll_back().await;
-        }
+    /// Keeps the claim with a permanent error.
+    async fn record(&mut self, body: &Body) -> Result<(), Unended> {
+        self.run.undo_effects().await?;
+        self.run.finish(body.as_error()).await
     }
 }
 

@@ -39,6 +39,20 @@ pub(crate) enum Unended {
     Failed(Error),
 }
 
+impl Unended {
+    /// By an error that the database told before COMMIT.
+    fn of(spec: &Spec, fault: Fault, error: sqlx::Error) -> Self {
+        match fault {
+            Fault::Lost => {
+                tracing::debug!(idem.scope = spec.scope, error = %Report(&error), "the transaction was no longer whole");
+                Self::Failed(Error::RolledBack)
+            }
+            Fault::Conflict => Self::Conflict(error),
+            fault => Self::Failed(refused(fault, error)),
+        }
+    }
+}
+
 impl fmt::Display for Unended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -268,17 +282,24 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
         }
     }
 
-    /// Undoes the effects and keeps the claim. `false`: it can't be done, all is rolled back.
-    pub(crate) async fn undo_effects(&mut self) -> bool {
+    /// Undoes the effects and keeps the claim. After an error all is rolled back.
+    pub(crate) async fn undo_effects(&mut self) -> Result<(), Unended> {
         self.events.clear();
-        let undone = self.session.is_whole()
-            && DB::undo_effects(self.session.connection(), &self.fence)
-                .await
-                .is_ok();
-        if !undone {
+        let undone = if self.session.is_whole() {
+            DB::undo_effects(self.session.connection(), &self.fence).await
+        } else {
+            // The savepoint lies below what the handler leaked.
+            self.roll_back().await;
+            return Err(Unended::Failed(Error::RolledBack));
+        };
+        let Err(error) = undone else {
+            return Ok(());
+        };
+        let fault = DB::fault(&error);
+        if fault != Fault::Unknown {
             self.roll_back().await;
         }
-        undone
+        Err(Unended::of(self.spec, fault, error))
     }
 
     /// Stores the end and the events, and commits if the transaction is ours.
@@ -315,14 +336,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
             return Err(Unended::Failed(Error::CommitUnknown));
         }
         self.roll_back().await;
-        Err(match fault {
-            Fault::Lost => {
-                tracing::debug!(idem.scope = self.spec.scope, error = %Report(&error), "the transaction was no longer whole");
-                Unended::Failed(Error::RolledBack)
-            }
-            Fault::Conflict => Unended::Conflict(error),
-            fault => Unended::Failed(refused(fault, error)),
-        })
+        Err(Unended::of(self.spec, fault, error))
     }
 
     /// Whether another attempt is allowed; waits before it.
