@@ -81,6 +81,7 @@
 //! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`] |
 //! | look at events that could not be sent | [`dead_letters`], [`replay_dead_letters`] |
 //! | take handlers as types, in a consumer of yours | [`Handler`], [`Received`] |
+//! | prove that a handler of yours acts once | `testing::explore` (feature `testing`) |
 //! | create, check and clean the tables | [`migrate`], [`verify`], [`purge`] |
 //! | see a change of a contract in the diff | [`contracts!`] |
 //! | understand what happens when | [`guide`] |
@@ -97,6 +98,7 @@
 //! | `sqlite` | SQLite 3.40 and later |
 //! | `http` | `broker::Http`: events to an HTTP endpoint |
 //! | `metrics` | counts and durations for the crate `metrics` |
+//! | `testing` | the crash-point explorer, for tests: turn it on under `[dev-dependencies]` |
 //! | `opentelemetry` | `traceparent` in events, OpenTelemetry names on spans |
 //!
 //! # What holds at every crash point
@@ -218,7 +220,6 @@ pub mod __private {
 #[doc(hidden)]
 pub mod __testing {
     pub use crate::store::lab::{Lab, LabError, Specimen};
-    #[cfg(any(feature = "postgres", feature = "mysql"))]
     pub use crate::testing::wire::{Injury, Protocol, Refusal, Server, Step, StepKind, Wire};
     pub use crate::testing::{Difference, Mask, Nondeterminism, Snapshot, Value, compare};
 }

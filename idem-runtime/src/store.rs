@@ -16,13 +16,15 @@ use crate::key::StoredKey;
 use crate::outbox::Row;
 
 #[cfg(feature = "testing")]
+pub(crate) mod explorable;
+#[cfg(feature = "testing")]
 pub(crate) mod lab;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 mod outlet;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
-#[cfg(all(feature = "testing", any(feature = "postgres", feature = "mysql")))]
+#[cfg(feature = "testing")]
 pub(crate) mod script;
 #[cfg(feature = "sqlite")]
 mod sqlite;

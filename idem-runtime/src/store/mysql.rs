@@ -13,6 +13,8 @@
 //! An error of any other kind undoes its own statement alone, so a handler that swallows it commits the rest.
 
 #[cfg(feature = "testing")]
+mod explorable;
+#[cfg(feature = "testing")]
 mod lab;
 mod outlet;
 #[cfg(feature = "testing")]

@@ -5,6 +5,8 @@
 //! The arguments travel as literals, since only the simple protocol takes several statements at once.
 
 #[cfg(feature = "testing")]
+mod explorable;
+#[cfg(feature = "testing")]
 mod lab;
 mod outlet;
 #[cfg(feature = "testing")]

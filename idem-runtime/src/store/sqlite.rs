@@ -16,6 +16,8 @@
 //! gone: give such a pool a second connection.
 
 #[cfg(feature = "testing")]
+mod explorable;
+#[cfg(feature = "testing")]
 mod lab;
 mod outlet;
 

@@ -128,6 +128,28 @@ impl Table {
 }
 
 impl Snapshot {
+    /// Leaves out what may be anything: a column, as `table.column`, or all rows of a table. `false`: there is none of this name.
+    pub(crate) fn leave_out(&mut self, name: &str) -> bool {
+        if let Some(table) = self.tables.get_mut(name) {
+            table.rows.clear();
+            return true;
+        }
+        let Some((table, column)) = name.rsplit_once('.') else {
+            return false;
+        };
+        let Some(table) = self.tables.get_mut(table) else {
+            return false;
+        };
+        let Some(place) = table.place(column) else {
+            return false;
+        };
+        for row in &mut table.rows {
+            row[place] = Value::Null;
+        }
+        table.rows.sort_unstable();
+        true
+    }
+
     /// The rows of a table, in order; none where there is no such table.
     pub fn rows(&self, table: &str) -> &[Vec<Value>] {
         self.tables.get(table).map_or(&[], |table| &table.rows)

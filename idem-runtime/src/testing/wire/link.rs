@@ -131,6 +131,13 @@ impl Link {
                 self.tally.happens(due);
                 Ok(false)
             }
+            Injury::Hold => {
+                self.tally.happens(due);
+                while !self.client.is_gone() {
+                    self.pump().await;
+                }
+                Ok(false)
+            }
             Injury::CutReply => {
                 self.reply(request).await?;
                 self.tally.happens(due);

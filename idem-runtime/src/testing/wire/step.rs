@@ -9,6 +9,8 @@ pub enum Injury {
     CutReply,
     /// About half of the reply is passed on, never all of it, then the connection is cut. The server finishes first.
     TruncateReply,
+    /// The request is held back until its client is gone: whoever sent it is about to be killed.
+    Hold,
     /// The server fails the request, the client is told so, and the connection lives on.
     Refuse(Refusal),
 }

@@ -1,0 +1,128 @@
+//! Which runs there are.
+
+use std::env;
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+
+use super::fault::{Fault, Injury, Mode};
+use super::verdict::Clean;
+use crate::store::lab::LabError;
+
+/// Repeats the named runs alone: `cut-reply@6`, or several with commas between.
+pub(crate) const ONLY: &str = "IDEM_EXPLORE";
+
+/// Points that are visited in a mode. Of more, those around each change and evenly spread ones: a statement has several
+/// checkpoints.
+const POINTS: usize = 150;
+
+/// The same for processes to be killed, which cost more than connections.
+const KILLS: usize = 30;
+
+/// The faults of these modes for a call of these steps. Where a call ends before it is pending for the k-th time only a run can
+/// tell, so [`Mode::Dropped`] is not among them.
+pub(crate) fn faults(
+    modes: impl Iterator<Item = Mode>,
+    steps: &[String],
+    clean: &Clean,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for mode in modes {
+        if mode == Mode::Killed {
+            faults.extend(spread(steps, KILLS, 1).map(|point| Fault::at(mode, point)));
+        } else if mode == Mode::Interrupted {
+            // What is done does not fail any more.
+            let points = visited(steps).filter(|point| !clean.statement_ends.contains(point));
+            faults.extend(points.map(|point| Fault::at(mode, point)));
+        } else if mode.is_at_write() {
+            let points = spread(&clean.writes, POINTS, 3);
+            faults.extend(points.map(|point| Fault::at(mode, point)));
+        } else if mode.is_at_step() {
+            faults.extend(visited(steps).map(|point| Fault::at(mode, point)));
+        } else if !mode.has_point() {
+            faults.push(Fault::once(mode));
+        }
+    }
+    faults
+}
+
+/// The steps that are visited in each mode.
+pub(crate) fn visited(steps: &[String]) -> impl Iterator<Item = u64> {
+    spread(steps, POINTS, 3)
+}
+
+/// Pairs of an injury of the first delivery and one of the second, drawn by a seed.
+pub(crate) fn doubled(faults: &[Fault], runs: usize, seed: u64) -> Vec<Fault> {
+    let injuries = faults.iter().map(|fault| fault.first);
+    let injuries: Vec<Injury> = injuries.filter(|injury| injury.mode.has_point()).collect();
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut pair = || {
+        Some(Fault {
+            first: *injuries.choose(&mut random)?,
+            second: injuries.choose(&mut random).copied(),
+        })
+    };
+    (0..runs).map_while(|_| pair()).collect()
+}
+
+/// The runs that are asked for by name; `None`: all.
+pub(crate) fn only() -> Result<Option<Vec<Fault>>, LabError> {
+    let Ok(only) = env::var(ONLY) else {
+        return Ok(None);
+    };
+    only.split(',')
+        .map(|fault| fault.trim().parse())
+        .collect::<Result<_, String>>()
+        .map(Some)
+        .map_err(|error| {
+            LabError::new(format!(
+                "the variable {ONLY} says which runs to repeat, and {error}"
+            ))
+        })
+}
+
+/// All steps, or of too many the last ones before each change and the first ones after it, and others evenly spread.
+fn spread(steps: &[String], points: usize, around: usize) -> impl Iterator<Item = u64> {
+    let apart = steps.len().div_ceil(points).max(1);
+    let changes: Vec<usize> = (1..steps.len())
+        .filter(|index| steps[*index] != steps[index - 1])
+        .collect();
+    (0..steps.len())
+        .filter(move |index| {
+            index % apart == 0
+                || index + around >= steps.len()
+                || changes
+                    .iter()
+                    .any(|change| *index < change + around && index + around >= *change)
+        })
+        .map(|index| index as u64 + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(of: &[(&str, usize)]) -> Vec<String> {
+        of.iter()
+            .flat_map(|(step, times)| std::iter::repeat_n((*step).to_owned(), *times))
+            .collect()
+    }
+
+    fn points(steps: &[String], points: usize, around: usize) -> Vec<u64> {
+        spread(steps, points, around).collect()
+    }
+
+    #[test]
+    fn few_steps_are_all_visited() {
+        assert_eq!(points(&steps(&[("a", 2), ("b", 3)]), 5, 3), [1, 2, 3, 4, 5]);
+        assert!(points(&[], 5, 3).is_empty());
+    }
+
+    #[test]
+    fn of_many_steps_those_around_each_change_are_visited_and_others_evenly_spread() {
+        let steps = steps(&[("at the start", 20), ("after COMMIT", 20)]);
+        assert_eq!(points(&steps, 4, 1), [1, 11, 20, 21, 31, 40]);
+        assert_eq!(points(&steps, 4, 2), [1, 11, 19, 20, 21, 22, 31, 39, 40]);
+    }
+}

@@ -1,0 +1,94 @@
+//! Copies made ahead of the runs that use them up.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::store::lab::{Lab, LabError, Specimen};
+
+/// Copies that wait for their run, beside the one that is being made.
+const AHEAD: usize = 2;
+
+/// Makes copies and removes them, both in the background: each costs a run's time again.
+pub(crate) struct Specimens<DB: Lab> {
+    pub(crate) template: Arc<DB::Template>,
+    made: mpsc::Receiver<Result<Specimen, LabError>>,
+    used: mpsc::UnboundedSender<Specimen>,
+    making: JoinHandle<()>,
+    removing: JoinHandle<()>,
+}
+
+impl<DB: Lab> Specimens<DB> {
+    pub(crate) fn of(template: DB::Template) -> Self {
+        let template = Arc::new(template);
+        let (fresh, made) = mpsc::channel(AHEAD);
+        let (used, mut remove) = mpsc::unbounded_channel();
+        let making = tokio::spawn({
+            let template = Arc::clone(&template);
+            async move {
+                loop {
+                    let Ok(place) = fresh.reserve().await else {
+                        return;
+                    };
+                    let copy = DB::copy(&template).await;
+                    let failed = copy.is_err();
+                    place.send(copy);
+                    if failed {
+                        return;
+                    }
+                }
+            }
+        });
+        let removing = tokio::spawn({
+            let template = Arc::clone(&template);
+            async move {
+                while let Some(specimen) = remove.recv().await {
+                    // What can't be removed now is removed by the next exploration.
+                    let _ = DB::discard(&template, specimen).await;
+                }
+            }
+        });
+        Self {
+            template,
+            made,
+            used,
+            making,
+            removing,
+        }
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Specimen, LabError> {
+        match self.made.recv().await {
+            Some(Ok(mut specimen)) => {
+                specimen.start();
+                Ok(specimen)
+            }
+            Some(Err(error)) => Err(error),
+            None => Err(LabError::new(
+                "no more copies of the database are made: the last one failed",
+            )),
+        }
+    }
+
+    pub(crate) fn discard(&self, specimen: Specimen) {
+        let _ = self.used.send(specimen);
+    }
+
+    /// Removes everything that was made.
+    pub(crate) async fn close(mut self) -> Result<(), LabError> {
+        self.made.close();
+        while let Some(made) = self.made.recv().await {
+            if let Ok(specimen) = made {
+                self.discard(specimen);
+            }
+        }
+        let _ = self.making.await;
+        drop(self.used);
+        let _ = self.removing.await;
+        match Arc::into_inner(self.template) {
+            Some(template) => DB::close_template(template).await,
+            None => Ok(()),
+        }
+    }
+}
