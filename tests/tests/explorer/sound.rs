@@ -1,0 +1,308 @@
+//! Sound handlers of every shape: no run breaks a law.
+
+use idem_runtime::testing::{Explorer, Mode, explore};
+use idem_runtime::{Classify, Disposition, Event, Outbox, Received, idempotent, outbox};
+use serde::{Deserialize, Serialize};
+use sqlx::{Connection as _, Row as _};
+use uuid::Uuid;
+
+use super::template::{book, claim, credit, sql, template};
+use super::{Conn, Db, Pool};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Payment {
+    id: String,
+}
+
+impl Payment {
+    fn one() -> Self {
+        Self { id: "evt-1".into() }
+    }
+}
+
+/// Explores on a database of its own, in all modes.
+macro_rules! holds {
+    ($handler:ty) => {
+        let template = template().await;
+        explore::<$handler>(template.url(), &Payment::one())
+            .await
+            .assert_holds();
+    };
+}
+
+#[idempotent(key = "event.id", scope = "sound.applied", handler = Applied)]
+async fn applied(tx: &mut Conn, event: &Payment) -> Result<String, sqlx::Error> {
+    credit(tx).await?;
+    book(tx, &event.id).await?;
+    Ok("applied".into())
+}
+
+#[tokio::test]
+async fn an_effect_with_a_result() {
+    let template = template().await;
+    let report = explore::<Applied>(template.url(), &Payment::one()).await;
+    report.assert_holds();
+    let runs = report.runs();
+    assert!(runs.keys().all(|mode| *mode != Mode::Killed), "{runs:?}");
+    assert_eq!(runs[&Mode::InARow], 1);
+    assert!(runs[&Mode::Dropped] >= 3, "{runs:?}");
+    assert!(report.steps().len() >= 4, "{:?}", report.steps());
+    for mode in runs.keys().filter(|mode| mode.name().starts_with("cut")) {
+        assert_eq!(runs[mode], report.steps().len() as u64, "{mode}");
+    }
+    assert!(
+        report
+            .mask()
+            .iter()
+            .any(|column| column.starts_with("idem_keys.created_at")),
+        "{:?}",
+        report.mask()
+    );
+}
+
+#[derive(Debug, Serialize, Deserialize, Event)]
+#[event(topic = "sound.booked", key = "id")]
+struct Booked {
+    id: String,
+    line: u32,
+}
+
+#[idempotent(key = "event.id", scope = "sound.emits", handler = Emits)]
+#[outbox]
+async fn emits(
+    tx: &mut Conn,
+    outbox: &mut Outbox<Booked>,
+    event: &Payment,
+) -> Result<(), sqlx::Error> {
+    credit(tx).await?;
+    for line in 1..=2 {
+        outbox.emit(&Booked {
+            id: event.id.clone(),
+            line,
+        });
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_of_an_outbox() {
+    holds!(Emits);
+}
+
+#[idempotent(key = "event.id", scope = "sound.is_event", handler = IsEvent)]
+#[outbox(topic = "sound.registered", key = "event.id")]
+async fn is_event(tx: &mut Conn, event: &Payment) -> Result<Payment, sqlx::Error> {
+    book(tx, &event.id).await?;
+    Ok(event.clone())
+}
+
+#[tokio::test]
+async fn a_result_that_is_the_event() {
+    holds!(IsEvent);
+}
+
+#[idempotent(key = "event.id", scope = "sound.skips", on_duplicate = "skip", handler = Skips)]
+async fn skips(tx: &mut Conn, event: &Payment) -> Result<(), sqlx::Error> {
+    book(tx, &event.id).await
+}
+
+#[tokio::test]
+async fn a_duplicate_that_is_skipped() {
+    holds!(Skips);
+}
+
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+enum Refused {
+    #[error("the account is closed")]
+    Closed,
+    #[error("the database: {0}")]
+    Database(String),
+}
+
+impl From<sqlx::Error> for Refused {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error.to_string())
+    }
+}
+
+impl Classify for Refused {
+    fn disposition(&self) -> Disposition {
+        match self {
+            Self::Closed => Disposition::Ack,
+            Self::Database(_) => Disposition::Retry,
+        }
+    }
+}
+
+#[idempotent(key = "event.id", scope = "sound.records", on_error = "record", handler = Records)]
+async fn records(tx: &mut Conn, event: &Payment) -> Result<(), Refused> {
+    book(tx, &event.id).await?;
+    Err(Refused::Closed)
+}
+
+#[tokio::test]
+async fn a_permanent_error_that_is_recorded() {
+    holds!(Records);
+}
+
+#[idempotent(key = "event.id", scope = "sound.retries", retry = 3, handler = Retries)]
+async fn retries(tx: &mut Conn, event: &Payment) -> Result<(), sqlx::Error> {
+    credit(tx).await?;
+    book(tx, &event.id).await
+}
+
+#[tokio::test]
+async fn a_conflict_that_is_tried_again() {
+    holds!(Retries);
+}
+
+#[idempotent(key = "event.id", scope = "sound.numbers", handler = Numbers)]
+async fn numbers(tx: &mut Conn, event: &Payment) -> Result<i64, sqlx::Error> {
+    let order = place(tx, &event.id).await?;
+    for article in ["bread", "salt"] {
+        sql(
+            tx,
+            format!("INSERT INTO articles (order_id, article) VALUES ({order}, '{article}')"),
+        )
+        .await?;
+    }
+    Ok(7)
+}
+
+async fn place(tx: &mut Conn, customer: &str) -> Result<i64, sqlx::Error> {
+    let token = Uuid::now_v7();
+    let insert = format!(
+        "INSERT INTO orders (customer, token) VALUES ('{customer}', '{token}') RETURNING id"
+    );
+    let row = sqlx::raw_sql(sqlx::AssertSqlSafe(insert))
+        .fetch_one(tx)
+        .await?;
+    row.try_get(0)
+}
+
+#[tokio::test]
+async fn rows_that_the_database_numbers_and_others_refer_to() {
+    holds!(Numbers);
+}
+
+#[idempotent(
+    key = "event.id",
+    scope = "sound.guarded",
+    fingerprint = "event.id.len() as u64",
+    hash_key,
+    retention = "30d",
+    in_flight = "wait 10s",
+    handler = Guarded
+)]
+async fn guarded(tx: &mut Conn, event: &Payment) -> Result<(), sqlx::Error> {
+    book(tx, &event.id).await
+}
+
+#[tokio::test]
+async fn a_fingerprint_a_hashed_key_and_a_retention() {
+    holds!(Guarded);
+}
+
+#[idempotent(key = "event.id", scope = "sound.nests", handler = Nests)]
+async fn nests(tx: &mut Conn, event: &Payment) -> Result<(), sqlx::Error> {
+    let mut nested = tx.begin().await?;
+    book(&mut nested, &event.id).await?;
+    nested.commit().await?;
+    let mut undone = tx.begin().await?;
+    credit(&mut undone).await?;
+    undone.rollback().await
+}
+
+#[tokio::test]
+async fn nested_transactions_that_end() {
+    holds!(Nests);
+}
+
+#[idempotent(key = "event.id", scope = "sound.calls", handler = Calls)]
+async fn calls(tx: &mut Conn, event: &Payment) -> Result<String, anyhow::Error> {
+    credit(tx).await?;
+    Ok(applied(&mut *tx, event).await?.into_inner())
+}
+
+#[tokio::test]
+async fn a_handler_that_calls_another_in_its_transaction() {
+    holds!(Calls);
+}
+
+#[idempotent(key = "event.id", scope = "sound.received", handler = TakesEnvelope)]
+async fn takes_envelope(tx: &mut Conn, event: &Received<Payment>) -> Result<(), sqlx::Error> {
+    book(tx, &event.data.id).await?;
+    sql(tx, format!("INSERT INTO seen (id) VALUES ('{}')", event.id)).await
+}
+
+#[tokio::test]
+async fn an_envelope_and_a_context() {
+    let template = template().await;
+    let received = Received::new("delivery-1", Payment::one());
+    let explorer = Explorer::new(template.url());
+    explorer
+        .run_received::<TakesEnvelope>(received, |_| ())
+        .await
+        .assert_holds();
+}
+
+/// What careful people write by hand, and what the attribute generates.
+async fn by_hand(pool: Pool) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin().await?;
+    if !claim(&mut tx, "evt-1").await? {
+        return tx.rollback().await;
+    }
+    credit(&mut tx).await?;
+    sql(&mut tx, "INSERT INTO outbox VALUES ('evt-1/0', 'credited')").await?;
+    sql(
+        &mut tx,
+        "UPDATE seen SET result = 'done' WHERE id = 'evt-1'",
+    )
+    .await?;
+    tx.commit().await
+}
+
+#[tokio::test]
+async fn careful_code_by_hand() {
+    let template = template().await;
+    // Without the drops: sqlx's own `begin`, dropped half way, leaves a transaction open in the pool (sqlx #4385).
+    let explorer = Explorer::new(template.url()).without(Mode::Dropped);
+    explorer
+        .run_with::<Db, _, _, _>(by_hand)
+        .await
+        .assert_holds();
+}
+
+#[idempotent(key = "event.id", scope = "sound.deletes", handler = Deletes)]
+async fn deletes(tx: &mut Conn, event: &Payment) -> Result<(), sqlx::Error> {
+    book(tx, &event.id).await?;
+    sql(tx, "DELETE FROM accounts WHERE id = 1").await?;
+    sql(tx, "INSERT INTO accounts VALUES (2, 100)").await
+}
+
+#[tokio::test]
+async fn rows_that_go_and_rows_that_come() {
+    holds!(Deletes);
+}
+
+#[tokio::test]
+async fn double_faults() {
+    let template = template().await;
+    let explorer = Explorer::new(template.url()).double_faults(60).modes([
+        Mode::CutReply,
+        Mode::CutRequest,
+        Mode::DroppedInside,
+        Mode::Interrupted,
+    ]);
+    explorer.run::<Emits>(&Payment::one()).await.assert_holds();
+}
+
+/// The process is this test, run again by its name.
+#[tokio::test]
+async fn processes_that_are_killed() {
+    let template = template().await;
+    let explorer = Explorer::new(template.url()).modes([Mode::InARow]).kill();
+    let report = explorer.run::<Emits>(&Payment::one()).await;
+    report.assert_holds();
+    assert!(report.runs()[&Mode::Killed] >= 3, "{report}");
+}
