@@ -154,3 +154,41 @@ impl OrderingKey {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Placed;
+
+    #[derive(Serialize)]
+    struct Paid;
+
+    impl Event for Placed {
+        const TOPIC: &'static str = "orders.placed";
+        const TYPE: &'static str = "Placed";
+
+        fn ordering_key(&self) -> Option<OrderingKey> {
+            None
+        }
+    }
+
+    impl Event for Paid {
+        const TOPIC: &'static str = "orders.paid";
+        const TYPE: &'static str = "Paid";
+
+        fn ordering_key(&self) -> Option<OrderingKey> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_set_of_events_names_each_topic() {
+        assert_eq!(<Placed as EventSet>::topics(), ["orders.placed"]);
+        assert_eq!(
+            <(Placed, Paid) as EventSet>::topics(),
+            ["orders.placed", "orders.paid"]
+        );
+    }
+}

@@ -69,6 +69,11 @@ mod tests {
                 "the driver failed",
             ),
             (sqlx::Error::Tls("secret".into()), "TLS failed"),
+            // Quotes nothing, and says most.
+            (
+                sqlx::Error::Io(std::io::Error::other("connection reset")),
+                "error communicating with database: connection reset",
+            ),
         ] {
             assert_eq!(shown(&error), [expected, expected]);
         }

@@ -24,6 +24,7 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) const LOCKS_ROWS: bool = true;
+    pub(crate) const BREAK_CONNECTION: Option<&'static str> = Some("KILL CONNECTION_ID()");
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([
         [
             "UPDATE uniques SET n = n + 1 WHERE id = 11",

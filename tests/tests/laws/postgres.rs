@@ -20,6 +20,8 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) const LOCKS_ROWS: bool = true;
+    pub(crate) const BREAK_CONNECTION: Option<&'static str> =
+        Some("SELECT pg_terminate_backend(pg_backend_pid())");
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([
         [
             "UPDATE uniques SET id = id WHERE id = 11",

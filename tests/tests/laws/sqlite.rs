@@ -22,6 +22,7 @@ pub(crate) struct Bed {
 
 impl Bed {
     pub(crate) const LOCKS_ROWS: bool = false;
+    pub(crate) const BREAK_CONNECTION: Option<&'static str> = None;
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = None;
 
     pub(crate) async fn start(connections: u32) -> Self {

@@ -129,6 +129,29 @@ async fn events(pool: &Pool) -> i64 {
     count(pool, "SELECT count(*) FROM idem_outbox").await
 }
 
+/// Cure: where the connection broke, a call that commits can't know its end; one that leaves the COMMIT to its caller does: that
+/// COMMIT can't succeed.
+#[tokio::test]
+async fn a_connection_that_breaks_before_the_end_leaves_it_unknown_unless_the_caller_commits() {
+    let Some(break_connection) = Bed::BREAK_CONNECTION else {
+        return;
+    };
+    let bed = Bed::start(2).await;
+    let order = Order::new("o", [Deed::Swallowed(break_connection)]);
+    let own = apply(&bed.pool, &order).await;
+    assert!(matches!(own, Err(Error::CommitUnknown)), "{own:?}");
+    let mut tx = bed.pool.begin().await.unwrap();
+    let joined = apply(&mut tx, &order).await;
+    assert!(matches!(joined, Err(Error::Store(_))), "{joined:?}");
+    assert!(tx.commit().await.is_err());
+    assert_eq!(
+        (effects(&bed.pool, "o").await, claims(&bed.pool).await),
+        (0, 0)
+    );
+    let again = apply(&bed.pool, &Order::plain("o")).await;
+    assert!(again.unwrap().is_executed());
+}
+
 /// Cure: an error rolls back the claim with the effect.
 #[tokio::test]
 async fn a_failed_handler_leaves_nothing_and_runs_again() {
