@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use idem_runtime::PublishError;
+use idem_runtime::{PublishError, RelayError};
 use idem_tests::poll::drop_at_pending;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,16 @@ async fn one_relay_publishes_and_another_takes_over_when_it_is_gone() {
     first.abort();
     second.drain().await.unwrap();
     assert_eq!(log.all(), first_log.all());
+}
+
+/// Cure: only an outage of a database that was reached once is waited out.
+#[tokio::test]
+async fn a_relay_that_never_reached_its_database_ends_with_the_error() {
+    let bed = Bed::start().await;
+    bed.pool.close().await;
+    let relay = relay(&bed.pool, To::all(&Log::new()));
+    let ended = within(relay.run(CancellationToken::new())).await;
+    assert!(matches!(ended, Err(RelayError::Store(_))), "{ended:?}");
 }
 
 /// Cure: a job asks what is left also while another relay has the lease.
