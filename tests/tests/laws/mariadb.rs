@@ -107,6 +107,25 @@ mod only_here {
         Ok(())
     }
 
+    #[idempotent(key = "id", scope = "laws.sets_its_own_timeout")]
+    async fn sets_its_own_timeout(tx: &mut MySqlConnection, id: &str) -> Result<(), sqlx::Error> {
+        tx.execute("SET innodb_lock_wait_timeout = 7").await?;
+        Err(sqlx::Error::RowNotFound)
+    }
+
+    /// Cure: the timeout of the claim is taken back right after the claim, and by a rollback only if the claim failed.
+    #[tokio::test]
+    async fn a_lock_timeout_that_a_handler_sets_is_still_there_after_a_rollback() {
+        let bed = Bed::start(1).await;
+        let failed = sets_its_own_timeout(&bed.pool, "o").await;
+        assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
+        let (timeout,): (u64,) = sqlx::query_as("SELECT @@innodb_lock_wait_timeout")
+            .fetch_one(&bed.pool)
+            .await
+            .unwrap();
+        assert_eq!(timeout, 7);
+    }
+
     /// Runs the handler on `begin` so that its second UPDATE is a deadlock that it loses.
     async fn deadlocked(bed: &Bed, joined: bool) -> (Result<(), Error<sqlx::Error>>, i64, i64) {
         for id in 100..400 {
