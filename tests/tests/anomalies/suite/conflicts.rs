@@ -263,9 +263,10 @@ pub(crate) async fn nested_handlers_in_opposite_order(axis: Axis) {
 /// Cure: a conflict at COMMIT is a conflict like any other: nothing is stored, and another attempt may win.
 pub(crate) async fn write_skew(axis: Axis) {
     let serializable = axis == Axis::Serializable;
-    let bed = Bed::start(axis).await;
-    let pool = bed.connect(2).await;
     for which in [Which::Retried, Which::Apply] {
+        // Tables of its own: where rows were deleted, InnoDB locks the gaps between, and any two inserts may conflict.
+        let bed = Bed::start(axis).await;
+        let pool = bed.connect(2).await;
         let mut calls = JoinSet::new();
         let stages = [Arc::new(Stage::new()), Arc::new(Stage::new())];
         for (id, [reads, writes], stage) in [
@@ -306,8 +307,5 @@ pub(crate) async fn write_skew(axis: Axis) {
         assert_eq!(state.effects, ["o", "p"]);
         assert_eq!((state.claims.len(), state.events.len()), (2, 2));
         bed.assert_at_rest(&[&pool]).await;
-        for table in ["effects", "idem_keys", "idem_outbox"] {
-            bed.execute(&format!("DELETE FROM {table}")).await;
-        }
     }
 }
