@@ -54,6 +54,12 @@ pub(crate) async fn calibrate<S: Subject>(
         }
     }
     let (base, ended, writes) = first.expect("there is a first run");
+    if ends[0].is_same(&base) {
+        return Err(LabError::new(
+            "a delivery without any fault changed nothing, so there is no effect to look for: check the message, and the rows \
+             that the handler needs in the database that is explored",
+        ));
+    }
     let mask = match Mask::calibrate(&ends, &base) {
         Ok(mask) => mask,
         Err(differing) => {

@@ -238,10 +238,11 @@ impl Explorer {
                     specimens: &mut specimens,
                     report,
                 };
-                match only {
+                let visited = match only {
                     Some(faults) => visit.each(faults).await,
                     None => self.visit_all(&mut visit).await,
-                }
+                };
+                visited.and_then(|()| visit.expect_runs())
             }
             Ok(Calibration::Broken) => Ok(()),
             Err(error) => Err(error),

@@ -110,6 +110,19 @@ impl<S: Subject> Visit<'_, '_, S> {
         Ok(reached)
     }
 
+    /// Where no run came as far as its fault, nothing is proven.
+    pub(crate) fn expect_runs(&self) -> Result<(), LabError> {
+        if self.report.runs.is_empty() {
+            return Err(LabError::new(format!(
+                "no point was visited: name modes that {} has, and points of the {} {}s of a clean run",
+                self.report.database,
+                self.report.steps.len(),
+                self.report.step,
+            )));
+        }
+        Ok(())
+    }
+
     fn has_enough_of(&self, mode: Mode) -> bool {
         let of_it =
             |violation: &&Violation| violation.fault.is_some_and(|fault| fault.mode() == mode);

@@ -386,3 +386,35 @@ async fn a_transaction_that_nobody_ends_is_found_when_the_call_is_cut_short() {
     };
     assert_found(&report.await, Breach::LeftOpen, &[Some(mode)]);
 }
+
+/// Cure: a report without a run is trouble, not a success.
+#[tokio::test]
+async fn an_exploration_that_visits_nothing_does_not_hold() {
+    let template = template().await;
+    let explorer = Explorer::new(template.url()).modes([]);
+    let report = explorer.run::<Commits>(&"evt-1".to_owned()).await;
+    assert!(!report.holds());
+    let report = explorer
+        .run_with(async |pool: Pool| book(&mut *pool.acquire().await?, "evt-1").await)
+        .await;
+    assert!(!report.holds(), "{report}");
+    assert!(
+        report.trouble().unwrap().contains("no point was visited"),
+        "{report}"
+    );
+}
+
+/// Cure: where a clean run changes nothing, every comparison would find what it expects.
+#[tokio::test]
+async fn a_delivery_that_changes_nothing_does_not_hold() {
+    let report = explored(async |pool: Pool| {
+        let nobody = "UPDATE accounts SET balance = balance + 5 WHERE id = 404";
+        sql(&mut *pool.acquire().await?, nobody).await
+    });
+    let report = report.await;
+    assert!(!report.holds(), "{report}");
+    assert!(
+        report.trouble().unwrap().contains("changed nothing"),
+        "{report}"
+    );
+}
