@@ -317,6 +317,19 @@ mod mariadb {
             .unwrap();
         verify(&pool).await.unwrap();
     }
+
+    /// Cure: the COMMIT after what is read.
+    #[tokio::test]
+    async fn a_session_without_autocommit_is_left_at_rest() {
+        let database = server::mariadb().database().await;
+        let options = sqlx::mysql::MySqlPoolOptions::new().max_connections(1);
+        let pool = options.connect(database.url()).await.unwrap();
+        migrate(&pool).await.unwrap();
+        pool.execute("SET autocommit = 0").await.unwrap();
+        verify(&pool).await.unwrap();
+        let open = sqlx::query_scalar::<_, i64>("SELECT CAST(@@in_transaction AS SIGNED)");
+        assert_eq!(open.fetch_one(&pool).await.unwrap(), 0);
+    }
 }
 
 mod sqlite {

@@ -49,3 +49,71 @@ async fn connect(url: &str) -> Pool {
     let options = MySqlPoolOptions::new().max_connections(4);
     options.connect(url).await.unwrap()
 }
+
+mod only_here {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use idem_runtime::{
+        PublishError, Replay, count_dead_letters, dead_letters, replay_dead_letters,
+    };
+    use sqlx::{Row as _, raw_sql};
+
+    use super::suite::{emit, relay, unpublished};
+    use super::{Bed, MySqlPool, MySqlPoolOptions};
+    use crate::receivers::{Log, To, within};
+
+    async fn assert_at_rest(pool: &MySqlPool, after: &str) {
+        let sql = "SELECT CAST(@@autocommit AS SIGNED), CAST(@@in_transaction AS SIGNED)";
+        let found = raw_sql(sql).fetch_one(pool).await.unwrap();
+        let found: [i64; 2] = [found.get(0), found.get(1)];
+        assert_eq!(found, [0, 0], "after {after}");
+    }
+
+    /// Cure: the COMMIT after each statement. Without it the lease and the marks are rolled back with the connection, a look
+    /// goes on seeing what the first one saw, and `SET TRANSACTION` fails.
+    #[tokio::test]
+    async fn in_sessions_without_autocommit_events_are_published_buried_and_replayed() {
+        let bed = Bed::start().await;
+        let pool = MySqlPoolOptions::new()
+            .max_connections(1)
+            .after_connect(|conn, _| {
+                Box::pin(async move {
+                    raw_sql("SET autocommit = 0").execute(conn).await?;
+                    Ok(())
+                })
+            })
+            .connect(bed.database.url())
+            .await
+            .unwrap();
+        let log = Log::new();
+        let broken = AtomicBool::new(true);
+        let publisher = To::new(&log, |message| {
+            if message.topic == "loose.happenings" && broken.load(Ordering::Relaxed) {
+                Err(PublishError::permanent("not understood"))
+            } else {
+                Ok(())
+            }
+        });
+        let relay = relay(&pool, publisher);
+        for n in 0..2 {
+            emit(&bed.pool, &[(Some("a"), n), (None, n)]).await.unwrap();
+            let relayed = within(relay.drain()).await.unwrap();
+            assert_eq!((relayed.published, relayed.dead_lettered), (1, 1));
+            assert_at_rest(&pool, "drain").await;
+            assert_eq!(unpublished(&bed.pool).await, 0);
+            let leases = raw_sql("SELECT name FROM idem_relay").fetch_all(&bed.pool);
+            assert!(leases.await.unwrap().is_empty());
+        }
+        assert_eq!(count_dead_letters(&pool).await.unwrap(), 2);
+        assert_at_rest(&pool, "count_dead_letters").await;
+        assert_eq!(dead_letters(&pool, 0, 10).await.unwrap().len(), 2);
+        assert_at_rest(&pool, "dead_letters").await;
+        broken.store(false, Ordering::Relaxed);
+        let back = replay_dead_letters(&pool, Replay::All).await.unwrap();
+        assert_eq!(back, 2);
+        assert_at_rest(&pool, "replay_dead_letters").await;
+        assert_eq!(unpublished(&bed.pool).await, 2);
+        assert_eq!(within(relay.drain()).await.unwrap().published, 2);
+        assert_eq!(unpublished(&bed.pool).await, 0);
+    }
+}

@@ -7,7 +7,7 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, MySql, Row as _, raw_sql};
 use uuid::Uuid;
 
-use super::{READ_COMMITTED, bytes, execute, fetch_last, text};
+use super::{END_READ, READ_COMMITTED, bytes, execute, fetch_last, text};
 use crate::event::EventId;
 use crate::store::outlet::{LEASE, list, time};
 use crate::store::{Backlog, Buried, Filter, Lease, Limit, Outlet, Settlement, Stored};
@@ -19,21 +19,18 @@ impl Outlet for MySql {
             "INSERT INTO idem_relay (name, owner, expires_at) VALUES ('{LEASE}', {owner}, {until}) \
              ON DUPLICATE KEY UPDATE owner = IF(expires_at <= UTC_TIMESTAMP(6), {owner}, owner), \
              expires_at = IF(owner = {owner}, {until}, expires_at); \
-             SELECT COUNT(*) FROM idem_relay WHERE {}",
+             SELECT COUNT(*) FROM idem_relay WHERE {}; COMMIT",
             is_held_by(lease.owner),
             owner = bytes(lease.owner.as_bytes()),
             until = after(lease.length),
         );
-        let held = fetch_last(conn, sql).await?;
+        let held = whole(conn, sql).await?.pop();
         held.map_or(Ok(false), |row| Ok(row.try_get::<i64, _>(0)? == 1))
     }
 
     async fn release(conn: &mut MySqlConnection, owner: Uuid) -> Result<(), sqlx::Error> {
-        execute(
-            conn,
-            format!("DELETE FROM idem_relay WHERE {}", is_held_by(owner)),
-        )
-        .await
+        let sql = format!("DELETE FROM idem_relay WHERE {}; COMMIT", is_held_by(owner));
+        whole(conn, sql).await.map(drop)
     }
 
     async fn pending(conn: &mut MySqlConnection, limit: Limit) -> Result<Vec<Stored>, sqlx::Error> {
@@ -49,7 +46,7 @@ impl Outlet for MySql {
                  AND (candidate.retry_at IS NULL OR candidate.retry_at <= UTC_TIMESTAMP(6)) \
                  ORDER BY candidate.seq LIMIT {}\
                ) AS oldest\
-             ) AS batch ON batch.seq = event.seq WHERE before_it < {} ORDER BY event.seq",
+             ) AS batch ON batch.seq = event.seq WHERE before_it < {} ORDER BY event.seq{END_READ}",
             columns("event."),
             limit.events,
             limit.bytes,
@@ -63,7 +60,7 @@ impl Outlet for MySql {
             "{READ_COMMITTED}; \
              SELECT EXISTS (SELECT 1 FROM idem_outbox WHERE published_at IS NULL), \
              (SELECT CEIL(TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), MIN(retry_at)) / 1000) \
-              FROM idem_outbox WHERE retry_at IS NOT NULL) + 0e0"
+              FROM idem_outbox WHERE retry_at IS NOT NULL) + 0e0{END_READ}"
         );
         let row = fetch_last(conn, sql)
             .await?
@@ -84,9 +81,10 @@ impl Outlet for MySql {
     }
 
     async fn count_buried(conn: &mut MySqlConnection) -> Result<u64, sqlx::Error> {
-        let row = raw_sql("SELECT COUNT(*) FROM idem_dead_letters")
-            .fetch_one(conn)
-            .await?;
+        let sql = format!("SELECT COUNT(*) FROM idem_dead_letters{END_READ}");
+        let row = fetch_last(conn, sql)
+            .await?
+            .ok_or(sqlx::Error::RowNotFound)?;
         row.try_get::<i64, _>(0).map(i64::unsigned_abs)
     }
 
@@ -97,7 +95,7 @@ impl Outlet for MySql {
     ) -> Result<Vec<Buried>, sqlx::Error> {
         let sql = format!(
             "SELECT {}, attempts, reason, {} FROM idem_dead_letters \
-             WHERE seq > {after} ORDER BY seq LIMIT {limit}",
+             WHERE seq > {after} ORDER BY seq LIMIT {limit}{END_READ}",
             columns(""),
             micros("died_at"),
         );
@@ -145,7 +143,7 @@ fn columns(of: &str) -> String {
     )
 }
 
-/// Runs a batch that opens or commits a transaction. If the server refuses, the transaction is rolled back.
+/// Runs a batch that opens or commits a transaction, as each statement does in a session whose autocommit is off. If the server refuses, the transaction is rolled back.
 async fn whole(conn: &mut MySqlConnection, sql: String) -> Result<Vec<MySqlRow>, sqlx::Error> {
     match raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *conn).await {
         Err(error) if error.as_database_error().is_some() => {
