@@ -28,10 +28,19 @@ impl Explorable for MySql {
     }
 
     fn label(sql: &str) -> Option<&'static str> {
+        let (begins, commits) = (sql.contains("START TRANSACTION"), sql.contains("COMMIT"));
         Some(match sql {
-            sql if sql.contains("INSERT INTO idem_keys") => "idem: BEGIN and the claim",
-            sql if sql.contains("UPDATE idem_keys") => "idem: events, result and COMMIT",
+            sql if sql.contains("INSERT INTO idem_keys") && begins => "idem: BEGIN and the claim",
+            sql if sql.contains("INSERT INTO idem_keys") => "idem: the claim",
+            sql if sql.contains("UPDATE idem_keys") && commits => "idem: events, result and COMMIT",
+            sql if sql.contains("UPDATE idem_keys") => "idem: events and result",
             sql if sql.contains("FROM idem_keys") => "idem: looks the key up",
+            sql if sql.starts_with("ROLLBACK TO SAVEPOINT idem_") => "idem: undoes the effect",
+            sql if sql.starts_with("RELEASE SAVEPOINT idem_") && commits => {
+                "idem: events and COMMIT"
+            }
+            sql if sql.starts_with("RELEASE SAVEPOINT idem_") => "idem: events",
+            sql if sql.contains(" SAVEPOINT idem_") && begins => "idem: BEGIN",
             _ => return None,
         })
     }
