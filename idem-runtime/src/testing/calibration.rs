@@ -24,7 +24,7 @@ pub(crate) enum Calibration {
 /// Delivers without a fault, each time on a copy of its own, and compares.
 pub(crate) async fn calibrate<S: Subject>(
     bench: &Bench<'_, S>,
-    specimens: &mut Specimens<S::Database>,
+    specimens: &Specimens<S::Database>,
     report: &mut Report,
 ) -> Result<Calibration, LabError> {
     let mut ends = Vec::new();

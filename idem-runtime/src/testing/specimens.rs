@@ -2,27 +2,25 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::store::lab::{Lab, LabError, Specimen};
 
-/// Copies that wait for their run, beside the one that is being made.
-const AHEAD: usize = 2;
-
 /// Makes copies and removes them, both in the background: each costs a run's time again.
 pub(crate) struct Specimens<DB: Lab> {
     pub(crate) template: Arc<DB::Template>,
-    made: mpsc::Receiver<Result<Specimen, LabError>>,
+    made: Mutex<mpsc::Receiver<Result<Specimen, LabError>>>,
     used: mpsc::UnboundedSender<Specimen>,
     making: JoinHandle<()>,
     removing: JoinHandle<()>,
 }
 
 impl<DB: Lab> Specimens<DB> {
-    pub(crate) fn of(template: DB::Template) -> Self {
+    /// So many wait for their run, beside the one that is being made.
+    pub(crate) fn of(template: DB::Template, ahead: usize) -> Self {
         let template = Arc::new(template);
-        let (fresh, made) = mpsc::channel(AHEAD);
+        let (fresh, made) = mpsc::channel(ahead);
         let (used, mut remove) = mpsc::unbounded_channel();
         let making = tokio::spawn({
             let template = Arc::clone(&template);
@@ -51,15 +49,16 @@ impl<DB: Lab> Specimens<DB> {
         });
         Self {
             template,
-            made,
+            made: Mutex::new(made),
             used,
             making,
             removing,
         }
     }
 
-    pub(crate) async fn next(&mut self) -> Result<Specimen, LabError> {
-        match self.made.recv().await {
+    pub(crate) async fn next(&self) -> Result<Specimen, LabError> {
+        let made = self.made.lock().await.recv().await;
+        match made {
             Some(Ok(mut specimen)) => {
                 specimen.start();
                 Ok(specimen)
@@ -77,10 +76,11 @@ impl<DB: Lab> Specimens<DB> {
 
     /// Removes everything that was made.
     pub(crate) async fn close(mut self) -> Result<(), LabError> {
-        self.made.close();
-        while let Some(made) = self.made.recv().await {
+        let made = self.made.get_mut();
+        made.close();
+        while let Some(made) = made.recv().await {
             if let Ok(specimen) = made {
-                self.discard(specimen);
+                let _ = self.used.send(specimen);
             }
         }
         let _ = self.making.await;

@@ -1,7 +1,11 @@
-//! One run after the other, and what they came to.
+//! All runs, and what they came to.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{IsTerminal as _, Write as _, stderr};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 
 use super::fault::{Fault, Injury, Mode};
 use super::plan::ONLY;
@@ -21,93 +25,117 @@ const ENOUGH: usize = 20;
 
 /// An exploration under way.
 pub(crate) struct Visit<'v, 'b, S: Subject> {
-    pub(crate) bench: &'v Bench<'b, S>,
+    /// Each takes one run at a time.
+    pub(crate) benches: &'v [Bench<'b, S>],
     pub(crate) clean: &'v Clean,
-    pub(crate) specimens: &'v mut Specimens<S::Database>,
+    pub(crate) specimens: &'v Specimens<S::Database>,
     pub(crate) report: &'v mut Report,
 }
 
 impl<S: Subject> Visit<'_, '_, S> {
     pub(crate) async fn each(&mut self, faults: Vec<Fault>) -> Result<(), LabError> {
-        let all = faults.len();
-        for (index, fault) in faults.into_iter().enumerate() {
-            progress(|| format!("{} {index} of {all}: {fault}", self.report.subject));
-            if self.has_enough_of(fault.mode()) {
-                self.note(format!(
-                    "after {ENOUGH} violations its other points were not visited: {}",
-                    fault.mode()
-                ));
-            } else {
-                self.run(fault).await?;
-            }
-        }
-        progress(String::new);
+        let of_all = format!(" of {}", faults.len());
+        let missed = self.runs(faults, &of_all).await?;
+        self.report.unreached += missed.len() as u64;
         Ok(())
     }
 
     /// Drops at each pending point, until calls end before it.
     pub(crate) async fn drops(&mut self) -> Result<(), LabError> {
+        let mut missed = BTreeSet::new();
         // A reply that is there already is no point to wait at, so one call may have fewer than another.
-        let mut ended_before = 0;
-        for point in 1..=MANY {
-            let fault = Fault::at(Mode::Dropped, point);
-            if self.has_enough_of(Mode::Dropped) {
+        let is_end = |missed: &BTreeSet<u64>| {
+            missed
+                .iter()
+                .any(|point| *point > 1 && missed.contains(&(point - 1)))
+        };
+        let mut points = 1..=MANY;
+        while !is_end(&missed) && !self.has_enough_of(Mode::Dropped) {
+            let round = points.by_ref().take(self.benches.len());
+            let round: Vec<_> = round.map(|point| Fault::at(Mode::Dropped, point)).collect();
+            if round.is_empty() {
                 break;
             }
-            progress(|| format!("{}: {fault}", self.report.subject));
-            if self.run(fault).await? {
-                ended_before = 0;
-                continue;
-            }
-            self.report.unreached -= 1;
-            ended_before += 1;
-            if ended_before == 2 {
-                break;
-            }
+            let ended = self.runs(round, "").await?;
+            missed.extend(ended.iter().map(|fault| fault.first.point));
         }
-        progress(String::new);
         Ok(())
     }
 
-    /// Whether the point was reached.
-    async fn run(&mut self, fault: Fault) -> Result<bool, LabError> {
-        let specimen = self.specimens.next().await?;
-        let trial = self.bench.trial(self.clean, &specimen, fault).await;
-        self.specimens.discard(specimen);
-        let Trial {
-            reached,
-            steps,
-            story,
-            broken,
-        } = trial?;
-        if !reached {
-            self.report.unreached += 1;
+    /// Runs with these faults, as many at once as there are benches. Those whose point was not reached are given back.
+    async fn runs(&mut self, faults: Vec<Fault>, of_all: &str) -> Result<Vec<Fault>, LabError> {
+        let mut faults = (1..).zip(faults);
+        let mut idle: Vec<_> = self.benches.iter().collect();
+        // It polls a run when that one was woken, and not with the others: runs are dropped at their k-th poll.
+        let mut running = FuturesUnordered::new();
+        let mut missed = Vec::new();
+        let mut trouble = None;
+        loop {
+            while trouble.is_none()
+                && let Some(bench) = idle.pop()
+            {
+                let Some((index, fault)) = self.next(&mut faults) else {
+                    break;
+                };
+                progress(|| format!("{}: run {index}{of_all}, {fault}", self.report.subject));
+                running.push(run(bench, self.clean, self.specimens, fault));
+            }
+            // After trouble, too: each run gives its copy back.
+            let Some((bench, fault, trial)) = running.next().await else {
+                break;
+            };
+            match trial {
+                Ok(trial) if trial.reached || trial.broken.is_some() => self.record(fault, trial),
+                Ok(_) => missed.push(fault),
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
+            idle.push(bench);
         }
-        if reached || broken.is_some() {
-            *self.report.runs.entry(fault.mode()).or_default() += 1;
+        progress(String::new);
+        trouble.map_or(Ok(missed), Err)
+    }
+
+    /// The next one of a mode that has not shown enough.
+    fn next(
+        &mut self,
+        faults: &mut impl Iterator<Item = (usize, Fault)>,
+    ) -> Option<(usize, Fault)> {
+        loop {
+            let (index, fault) = faults.next()?;
+            if !self.has_enough_of(fault.mode()) {
+                return Some((index, fault));
+            }
+            self.note(format!(
+                "after {ENOUGH} violations its other points were not visited: {}",
+                fault.mode()
+            ));
         }
-        if let Some(Broken {
+    }
+
+    fn record(&mut self, fault: Fault, trial: Trial) {
+        *self.report.runs.entry(fault.mode()).or_default() += 1;
+        let Some(Broken {
             breach,
             found,
             already,
-        }) = broken
-        {
-            let clean = if fault.mode().is_at_write() {
-                &self.clean.writes
-            } else {
-                &self.report.steps
-            };
-            self.report.violations.push(Violation {
-                breach,
-                fault: Some(fault),
-                story,
-                steps: around(fault.first, &steps, clean),
-                already,
-                found,
-                replay: Some(replay(fault)),
-            });
-        }
-        Ok(reached)
+        }) = trial.broken
+        else {
+            return;
+        };
+        let clean = if fault.mode().is_at_write() {
+            &self.clean.writes
+        } else {
+            &self.report.steps
+        };
+        self.report.violations.push(Violation {
+            breach,
+            fault: Some(fault),
+            story: trial.story,
+            steps: around(fault.first, &trial.steps, clean),
+            already,
+            found,
+            replay: Some(replay(fault)),
+        });
     }
 
     /// Where no run came as far as its fault, nothing is proven.
@@ -134,6 +162,24 @@ impl<S: Subject> Visit<'_, '_, S> {
             self.report.notes.push(note);
         }
     }
+}
+
+/// One run, on a copy of its own.
+async fn run<'v, 'b, S: Subject>(
+    bench: &'v Bench<'b, S>,
+    clean: &Clean,
+    specimens: &Specimens<S::Database>,
+    fault: Fault,
+) -> (&'v Bench<'b, S>, Fault, Result<Trial, LabError>) {
+    let trial = match specimens.next().await {
+        Ok(specimen) => {
+            let trial = bench.trial(clean, &specimen, fault).await;
+            specimens.discard(specimen);
+            trial
+        }
+        Err(error) => Err(error),
+    };
+    (bench, fault, trial)
 }
 
 /// The steps before and after the injured one, which is marked. Those that it did not come to are the clean run's.
