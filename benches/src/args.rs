@@ -9,7 +9,7 @@ usage: idem-benches [OPTIONS]
 
   --only DATABASE   postgres, mariadb or sqlite (default: all three)
   --arms TEXT       only the arms whose names contain TEXT, and those that they are compared with
-  --direct          without the proxy that delays
+  --direct          without the proxy that delays, and without the slow flush
   --rounds N        rounds to measure (default: 150, 60 through the proxy)
   --quick           8 rounds: to see that it runs
   --growth          the second table instead: claims in tables of 10 thousand, 1 and 5 million keys

@@ -30,6 +30,7 @@ use crate::report::Set;
 const DIRECT: &str = "no delay";
 const DELAYED: &str = "1 ms each way";
 const DELAY: Duration = Duration::from_millis(1);
+const SLOW_FLUSH: &str = "a flush 1 ms longer";
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -74,12 +75,14 @@ async fn on_postgres(args: &Args, sets: &mut Vec<Set>) -> Result<()> {
     sets.push(measured(args, "PostgreSQL", DIRECT, postgres::arms(urls).await?).await?);
     if !args.direct {
         let proxy = Proxy::start(server.address())?;
-        let urls = databases
+        let through = databases
             .each_ref()
             .map(|database| database.url_through(proxy.address()));
-        let arms = postgres::arms(urls.each_ref().map(String::as_str)).await?;
+        let arms = postgres::arms(through.each_ref().map(String::as_str)).await?;
         proxy.delay(DELAY);
         sets.push(measured(args, "PostgreSQL", DELAYED, arms).await?);
+        postgres::slow_down_flushes(urls).await?;
+        sets.push(measured(args, "PostgreSQL", SLOW_FLUSH, postgres::arms(urls).await?).await?);
     }
     Ok(())
 }
@@ -124,7 +127,7 @@ async fn measured(
             arm.name == name::BARE || chosen.contains(&arm.name) || rivals.contains(&arm.name)
         });
     }
-    let usual = if link == DIRECT { 150 } else { 60 };
+    let usual = if link == DELAYED { 60 } else { 150 };
     let plan = Plan {
         warm_up: 4,
         rounds: args.rounds.unwrap_or(usual),

@@ -5,7 +5,7 @@ mod peers;
 
 use anyhow::Result;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{PgConnection, Postgres};
+use sqlx::{Connection as _, Executor as _, PgConnection, Postgres};
 
 use crate::arm::{self, Arm, Payment, name};
 use crate::work::work;
@@ -59,6 +59,20 @@ async fn connect(url: &str) -> Result<Pool> {
 pub(crate) async fn set_up([main, peers @ ..]: [&str; 4]) -> Result<()> {
     self::set_up_work(main).await?;
     peers::set_up(peers).await
+}
+
+/// Lets each flush of the WAL take a millisecond longer, in sessions to come: a disk behind a network, as clouds have them.
+pub(crate) async fn slow_down_flushes(urls: [&str; 4]) -> Result<()> {
+    for url in urls {
+        // The server sleeps before it flushes, whoever else is active.
+        let sql = "DO $$ BEGIN \
+            EXECUTE format('ALTER DATABASE %I SET commit_delay = 1000', current_database()); \
+            EXECUTE format('ALTER DATABASE %I SET commit_siblings = 0', current_database()); END $$";
+        let mut conn = PgConnection::connect(url).await?;
+        conn.execute(sql).await?;
+        conn.close().await?;
+    }
+    Ok(())
 }
 
 /// The arms on these databases.
