@@ -113,22 +113,25 @@ impl fmt::Display for Report {
                 "{subject} on {database} is effectively-once at every point that was visited"
             )?;
         } else {
-            let broken = self.violations.len();
+            let broken = match (self.violations.len(), runs) {
+                (_, 0) => "deliveries without any fault broke a law".to_owned(),
+                (broken, runs) => format!("{broken} of {runs} runs broke a law"),
+            };
             writeln!(
                 f,
-                "{subject} on {database} is not effectively-once: {broken} of {runs} runs broke a law\n"
+                "{subject} on {database} is not effectively-once: {broken}\n"
             )?;
             self.tell_violations(f)?;
         }
         write!(
             f,
-            "{} {}s, {runs} runs in {:.1} s:",
+            "{} {}s, {runs} runs in {:.1} s",
             self.steps.len(),
             self.step,
             self.elapsed.as_secs_f64()
         )?;
         for (index, (mode, runs)) in self.runs.iter().enumerate() {
-            write!(f, "{} {mode} {runs}", if index == 0 { "" } else { "," })?;
+            write!(f, "{} {mode} {runs}", if index == 0 { ":" } else { "," })?;
         }
         writeln!(f)?;
         if self.unreached > 0 {

@@ -90,15 +90,18 @@ pub(super) async fn source(options: &PgConnectOptions) -> Result<Source, LabErro
     })
 }
 
-/// What the database sets for its sessions, unless the URL says otherwise.
+/// What the database sets for its sessions, unless the URL says otherwise. No copy outlives its server, so no commit on one
+/// waits for the disk.
 pub(super) fn with_settings(
     options: PgConnectOptions,
     settings: Vec<(String, String)>,
 ) -> PgConnectOptions {
     let own = options.get_options().unwrap_or_default().to_owned();
+    let at_once = ("synchronous_commit".to_owned(), "off".to_owned());
     options.options(
         settings
             .into_iter()
+            .chain([at_once])
             .filter(|(name, _)| !own.contains(&format!("{name}="))),
     )
 }
