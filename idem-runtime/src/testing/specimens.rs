@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::store::lab::{Lab, LabError, Specimen};
+
+/// Copies that are removed at once: PostgreSQL writes a checkpoint for each that it drops, or one for several.
+const TOGETHER: usize = 8;
 
 /// Makes copies and removes them, both in the background: each costs a run's time again.
 pub(crate) struct Specimens<DB: Lab> {
@@ -41,9 +45,12 @@ impl<DB: Lab> Specimens<DB> {
         let removing = tokio::spawn({
             let template = Arc::clone(&template);
             async move {
-                while let Some(specimen) = remove.recv().await {
+                let mut batch = Vec::new();
+                while remove.recv_many(&mut batch, TOGETHER).await > 0 {
+                    let discarded = batch.drain(..);
+                    let discarded = discarded.map(|specimen| DB::discard(&template, specimen));
                     // What can't be removed now is removed by the next exploration.
-                    let _ = DB::discard(&template, specimen).await;
+                    join_all(discarded).await;
                 }
             }
         });

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, Postgres, Row as _};
@@ -65,7 +66,7 @@ impl Lab for Postgres {
         let base = format!("{PREFIX}{:016x}", rand::random::<u64>());
         let admin = PgPoolOptions::new()
             .min_connections(1)
-            .max_connections(4)
+            .max_connections(8)
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_with(options.clone().database("postgres").application_name(&base))
@@ -195,12 +196,11 @@ impl Lab for Postgres {
     async fn close_template(template: Template) -> Result<(), LabError> {
         let names = std::mem::take(&mut *of(&template.ready));
         of(&template.sessions).clear();
-        let mut dropped = Ok(());
-        for name in names.iter().chain([&template.base]) {
-            dropped = dropped.and(drop_database(&template.admin, name).await);
-        }
+        let drops = names.iter().chain([&template.base]);
+        // At once: the server writes a checkpoint for each drop, or one for those that wait.
+        let dropped = join_all(drops.map(|name| drop_database(&template.admin, name))).await;
         template.admin.close().await;
-        dropped
+        dropped.into_iter().collect()
     }
 }
 
@@ -260,10 +260,14 @@ async fn remove_stale(template: &Template) -> Result<(), LabError> {
              (SELECT FROM pg_stat_activity WHERE application_name = substr(pg_database.datname, 1, {}))",
         PREFIX.len() + 16,
     );
-    for name in strings(&template.admin, sql).await? {
-        // Another exploration may be at it, too.
-        let _ = drop_database(&template.admin, &name).await;
-    }
+    let names = strings(&template.admin, sql).await?;
+    // Another exploration may be at it, too.
+    join_all(
+        names
+            .iter()
+            .map(|name| drop_database(&template.admin, name)),
+    )
+    .await;
     Ok(())
 }
 
