@@ -94,6 +94,14 @@ impl Mode {
         matches!(self, Self::Refused)
     }
 
+    /// Whether the statement of its step fails, and the connection lives on.
+    pub(crate) const fn lets_a_statement_fail(self) -> bool {
+        matches!(
+            self,
+            Self::SerializationFailure | Self::Deadlock | Self::Interrupted
+        )
+    }
+
     /// What it did, for a report; `step` is the noun for its points.
     pub(crate) fn story(self, step: &str, point: u64) -> String {
         match self {

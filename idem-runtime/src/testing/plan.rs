@@ -31,9 +31,8 @@ pub(crate) fn faults(
     for mode in modes {
         if mode == Mode::Killed {
             faults.extend(spread(steps, KILLS, 1).map(|point| Fault::at(mode, point)));
-        } else if mode == Mode::Interrupted {
-            // What is done does not fail any more.
-            let points = visited(steps).filter(|point| !clean.statement_ends.contains(point));
+        } else if mode.lets_a_statement_fail() {
+            let points = visited(steps).filter(|point| !clean.sure.contains(point));
             faults.extend(points.map(|point| Fault::at(mode, point)));
         } else if mode.is_at_write() {
             let points = spread(&clean.writes, POINTS, 3);

@@ -108,10 +108,13 @@ impl Points {
         }
     }
 
-    /// Steps at which a statement is as good as done, and does not fail in life.
-    pub(crate) fn ends(&self) -> Vec<u64> {
+    /// Steps at which nothing is left to fail: a statement is as good as done, or it is none that a server refuses.
+    pub(crate) fn sure(&self) -> Vec<u64> {
         match self {
-            Self::Wire(_) => Vec::new(),
+            Self::Wire(wire) => (1..)
+                .zip(wire.steps())
+                .filter_map(|(point, step)| is_sure(&step).then_some(point))
+                .collect(),
             Self::Checkpoints(checkpoints) => checkpoints.ends(),
         }
     }
@@ -181,6 +184,18 @@ const fn at_checkpoint(mode: Mode) -> Option<Deed> {
         Mode::Interrupted => Some(Deed::Interrupt),
         Mode::DroppedInside => Some(Deed::Hold),
         _ => None,
+    }
+}
+
+/// Whether a refusal passes it by, see [`wire`].
+fn is_sure(step: &wire::Step) -> bool {
+    let rolls_back = |sql: &str| {
+        let mut statements = sql.split(';').map(str::trim);
+        statements.all(|one| one.is_empty() || one.eq_ignore_ascii_case("ROLLBACK"))
+    };
+    match step.kind {
+        StepKind::Handshake | StepKind::Ping => true,
+        _ => step.sql.as_deref().is_some_and(rolls_back),
     }
 }
 

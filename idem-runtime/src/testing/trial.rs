@@ -49,8 +49,8 @@ pub(crate) struct Trial {
 /// The steps of a delivery without a fault.
 pub(crate) struct Steps {
     pub(crate) shown: Vec<String>,
-    /// Those at which a statement is as good as done.
-    pub(crate) ends: Vec<u64>,
+    /// Those at which nothing is left to fail.
+    pub(crate) sure: Vec<u64>,
     /// The rows that were written.
     pub(crate) writes: Vec<String>,
 }
@@ -184,7 +184,7 @@ impl<S: Subject> Bench<'_, S> {
         self.points.settle().await;
         let steps = Steps {
             shown: self.points.steps(S::Database::label),
-            ends: self.points.ends(),
+            sure: self.points.sure(),
             writes: self.points.writes(),
         };
         self.points.disarm();

@@ -20,8 +20,8 @@ pub(crate) struct Clean {
     pub(crate) ended: Delivered,
     /// The rows that a delivery writes, where they are seen.
     pub(crate) writes: Vec<String>,
-    /// Steps at which a statement is as good as done.
-    pub(crate) statement_ends: BTreeSet<u64>,
+    /// Steps at which nothing is left to fail.
+    pub(crate) sure: BTreeSet<u64>,
 }
 
 impl Clean {
