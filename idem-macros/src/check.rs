@@ -6,6 +6,7 @@ mod handler_type;
 mod minted;
 mod publish;
 mod signature;
+mod types;
 mod value;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};

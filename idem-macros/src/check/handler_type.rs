@@ -4,7 +4,7 @@ use quote::ToTokens;
 use syn::Type;
 
 use super::arguments::shared_path;
-use super::signature::{is_path_to, last_segment, type_arguments, ungrouped};
+use super::types::{is_path_to, last_segment, type_arguments, ungrouped};
 use super::value;
 use crate::attr::Arg;
 use crate::errors::Errors;

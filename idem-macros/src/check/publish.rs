@@ -1,7 +1,7 @@
 //! `#[outbox]`: what a function publishes, and how.
 
 use super::expression::{Purpose, Scopes, expression};
-use super::signature::last_segment;
+use super::types::last_segment;
 use super::value;
 use crate::attr::Args;
 use crate::errors::Errors;

@@ -1,6 +1,6 @@
 //! The laws of a call, each proven by the fault that breaks it.
 //!
-//! `suite.rs` is compiled once for each database, against the module that includes it: the same assertions
+//! `suite/` is compiled once for each database, against the module that includes it: the same assertions
 //! for all. Where a database can't keep a law, its module says which and why. The doc of each test names the cure
 //! without which it fails. What the table in `../anomalies/` proves at every isolation level is not repeated here.
 

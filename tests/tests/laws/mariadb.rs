@@ -10,7 +10,7 @@ use idem_tests::server::{self, Database};
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{Executor as _, MySqlConnection, MySqlPool};
 
-#[path = "suite.rs"]
+#[path = "suite/mod.rs"]
 mod suite;
 
 pub(crate) type Conn = MySqlConnection;

@@ -5,7 +5,7 @@ use idem_tests::server::{self, Database, Options, Postgres};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, raw_sql};
 
-#[path = "suite.rs"]
+#[path = "suite/mod.rs"]
 mod suite;
 
 pub(crate) type Conn = PgConnection;

@@ -8,7 +8,7 @@ use idem_tests::server::{self, Database};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Executor as _, SqliteConnection, SqlitePool};
 
-#[path = "suite.rs"]
+#[path = "suite/mod.rs"]
 mod suite;
 
 pub(crate) type Conn = SqliteConnection;

@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row as _, raw_sql};
 
-use super::{bytes, number};
+use super::fault::number;
+use super::literal::bytes;
 use crate::store::lab::{Lab, LabError, Specimen, results};
 use crate::testing::{Snapshot, Window};
 use reference::Reference;

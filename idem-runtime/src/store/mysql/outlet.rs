@@ -7,7 +7,8 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, MySql, Row as _, raw_sql};
 use uuid::Uuid;
 
-use super::{END_READ, READ_COMMITTED, bytes, execute, fetch_last, text};
+use super::batch::{END_READ, READ_COMMITTED, execute, fetch_last};
+use super::literal::{bytes, text};
 use crate::event::EventId;
 use crate::store::outlet::{LEASE, list, time};
 use crate::store::{Backlog, Buried, Filter, Lease, Limit, Outlet, Settlement, Stored};

@@ -1,4 +1,6 @@
 use super::super::told::{BROKEN, told};
+use super::call::lock_wait;
+use super::fault::meaning;
 use super::*;
 
 #[test]

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, MySql, MySqlPool
 use super::{INFIX, drop_database, number, required, rows};
 use crate::store::Store as _;
 use crate::store::lab::{LabError, Route, not_migrated};
-use crate::store::mysql::schema_version;
+use crate::store::mysql::schema::schema_version;
 
 pub(super) fn route(options: &MySqlConnectOptions) -> Route<'_> {
     Route {

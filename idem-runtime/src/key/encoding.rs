@@ -1,0 +1,82 @@
+//! The published encoding: the tags, the bodies after them, and the lengths of a tuple's parts.
+
+use uuid::Uuid;
+
+use super::Key;
+
+pub(super) const UUID: u8 = 0x01;
+pub(super) const TEXT: u8 = 0x02;
+pub(super) const BYTES: u8 = 0x03;
+pub(super) const TUPLE: u8 = 0x04;
+pub(super) const HASHED: u8 = 0x05;
+
+/// Receives the parts of a [`Key`].
+#[derive(Debug, Default)]
+pub struct KeyWriter {
+    pub(super) encoded: Vec<u8>,
+}
+
+impl KeyWriter {
+    /// Text, verbatim. Text that is the canonical form of a UUID is the same key as that UUID.
+    pub fn text(&mut self, text: &str) {
+        match canonical_uuid(text) {
+            Some(uuid) => self.part(UUID, uuid.as_bytes()),
+            None => self.part(TEXT, text.as_bytes()),
+        }
+    }
+
+    /// A UUID.
+    pub fn uuid(&mut self, uuid: Uuid) {
+        self.part(UUID, uuid.as_bytes());
+    }
+
+    /// Bytes, which are never the same key as text.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.part(BYTES, bytes);
+    }
+
+    /// Several parts as one.
+    pub fn tuple(&mut self, parts: &[&dyn WriteKey]) {
+        self.encoded.push(TUPLE);
+        for part in parts {
+            let mut inner = Self::default();
+            part.write_to(&mut inner);
+            write_length(&mut self.encoded, inner.encoded.len());
+            self.encoded.append(&mut inner.encoded);
+        }
+    }
+
+    fn part(&mut self, tag: u8, body: &[u8]) {
+        self.encoded.push(tag);
+        self.encoded.extend_from_slice(body);
+    }
+}
+
+/// [`Key::write`] behind a pointer, for the parts of a tuple.
+pub trait WriteKey {
+    /// Writes this part.
+    fn write_to(&self, out: &mut KeyWriter);
+}
+
+impl<K: Key + ?Sized> WriteKey for K {
+    fn write_to(&self, out: &mut KeyWriter) {
+        self.write(out);
+    }
+}
+
+fn canonical_uuid(text: &str) -> Option<Uuid> {
+    if text.len() != 36 {
+        return None;
+    }
+    let uuid = Uuid::try_parse(text).ok()?;
+    let mut buffer = Uuid::encode_buffer();
+    (uuid.hyphenated().encode_lower(&mut buffer) == text).then_some(uuid)
+}
+
+pub(super) fn write_length(out: &mut Vec<u8>, mut length: usize) {
+    while length >= 0x80 {
+        out.push(u8::try_from(0x80 + length % 0x80).expect("eight bits"));
+        length /= 0x80;
+    }
+    out.push(u8::try_from(length).expect("seven bits"));
+}

@@ -1,0 +1,48 @@
+//! What an error means for a call, by the server's number.
+
+use sqlx::mysql::MySqlDatabaseError;
+
+use crate::store::Fault;
+
+/// What a statement's error means, also where the server has sent none.
+pub(super) fn of(error: &sqlx::Error) -> Fault {
+    let Some(number) = number(error) else {
+        return match error {
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+                Fault::Unknown
+            }
+            _ => Fault::Refused,
+        };
+    };
+    meaning(number)
+}
+
+pub(super) const fn meaning(number: u16) -> Fault {
+    match number {
+        1062 => Fault::Duplicate,
+        // A deadlock, also a failed certification at COMMIT; the same of a replication group; a row that is newer
+        // than the snapshot.
+        1213 | 3101 | 1020 => Fault::Conflict,
+        1205 => Fault::TimedOut,
+        // A savepoint that is gone, and the verdict of `end_claim_sql`.
+        1305 | 1242 => Fault::Lost,
+        // A missing table or column.
+        1146 | 1054 => Fault::NotMigrated,
+        // Shutdown, a network that broke, a killed connection or statement, COMMIT itself: by number, the server's
+        // 1053, 1152 to 1161, 1180, 1317, 1927, 1969, 3024, 4031, and the client's 2006 and 2013.
+        1053 | 1152..=1161 | 1180 | 1317 | 1927 | 1969 | 2006 | 2013 | 3024 | 4031 => {
+            Fault::Unknown
+        }
+        _ => Fault::Refused,
+    }
+}
+
+/// The server's number of an error; 0 for one that is not MySQL's.
+pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
+    let error = error.as_database_error()?;
+    Some(
+        error
+            .try_downcast_ref::<MySqlDatabaseError>()
+            .map_or(0, MySqlDatabaseError::number),
+    )
+}

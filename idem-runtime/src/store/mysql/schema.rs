@@ -1,0 +1,95 @@
+//! The tables: their version, how they come to be, and what keeps handlers from them.
+
+use std::time::Duration;
+
+use sqlx::mysql::MySqlConnection;
+use sqlx::{Connection as _, MySql, MySqlPool, Row as _, raw_sql};
+
+use super::batch::{END_READ, execute, fetch_last};
+use super::fault::number;
+use crate::store::{Fault, Store as _};
+
+/// How long a service waits for another one that migrates.
+const MIGRATION_WAIT: Duration = Duration::from_mins(1);
+
+/// What handlers do to the tables. EXPLAIN needs the privileges of the statement and runs nothing.
+const NEEDED: [(&str, &str, &str); 7] = [
+    ("SELECT", "idem_keys", "SELECT result FROM idem_keys"),
+    (
+        "INSERT",
+        "idem_keys",
+        "INSERT INTO idem_keys (scope, `key`) VALUES ('', '')",
+    ),
+    ("UPDATE", "idem_keys", "UPDATE idem_keys SET state = 0"),
+    ("SELECT", "idem_outbox", "SELECT id FROM idem_outbox"),
+    (
+        "INSERT",
+        "idem_outbox",
+        "INSERT INTO idem_outbox (topic) VALUES ('')",
+    ),
+    // For the event that is there already.
+    ("UPDATE", "idem_outbox", "UPDATE idem_outbox SET id = id"),
+    ("SELECT", "idem_schema", "SELECT version FROM idem_schema"),
+];
+
+/// Tables without transactions, and a server that takes no writes, in sentences.
+const UNFIT: &str = "
+SELECT CONCAT('the table `', table_name, '` has the engine ', engine, ', which has no transactions: ALTER TABLE ', table_name,
+    ' ENGINE = InnoDB')
+FROM information_schema.tables
+WHERE table_schema = DATABASE() AND table_name IN ('idem_keys', 'idem_outbox', 'idem_dead_letters') AND engine <> 'InnoDB'
+UNION ALL
+SELECT 'the server is read-only (read_only is on): connect to the primary' FROM DUAL WHERE @@global.read_only";
+
+pub(super) async fn lacks(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    let mut lacks = Vec::new();
+    for (privilege, table, statement) in NEEDED {
+        let probe = format!("EXPLAIN {statement}");
+        match fetch_last(&mut conn, probe).await {
+            // The command, or a column of it, is denied.
+            Err(error) if matches!(number(&error), Some(1142 | 1143)) => lacks.push(format!(
+                "`{privilege}` is not granted: GRANT {privilege} ON {table} to the user of this connection"
+            )),
+            // A missing table has no engine below either.
+            Err(error) if MySql::fault(&error) != Fault::NotMigrated => return Err(error),
+            _ => {}
+        }
+    }
+    for row in raw_sql(UNFIT).fetch_all(&mut *conn).await? {
+        lacks.push(row.try_get(0)?);
+    }
+    // In a session whose autocommit is off all this began a transaction.
+    execute(&mut conn, "COMMIT".into()).await?;
+    Ok(lacks)
+}
+
+pub(super) async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {
+    // The lock is the session's, and a session ends with its connection, however this call does.
+    let mut conn = pool.acquire().await?.detach();
+    let lock = format!(
+        "SELECT GET_LOCK('idem_migrate', {})",
+        MIGRATION_WAIT.as_secs()
+    );
+    let locked = fetch_last(&mut conn, lock).await?;
+    if locked.map_or(Ok(None), |row| row.try_get::<Option<i64>, _>(0))? != Some(1) {
+        return Err(sqlx::Error::PoolTimedOut);
+    }
+    let version = schema_version(&mut conn).await?.unwrap_or(0);
+    for script in MySql::MIGRATIONS.iter().skip(version as usize) {
+        raw_sql(*script).execute(&mut conn).await?;
+    }
+    // DDL commits by itself; the version does where autocommit is on.
+    execute(&mut conn, "COMMIT".into()).await?;
+    conn.close().await
+}
+
+pub(super) async fn schema_version(conn: &mut MySqlConnection) -> Result<Option<u32>, sqlx::Error> {
+    match fetch_last(conn, format!("SELECT version FROM idem_schema{END_READ}")).await {
+        Ok(row) => row
+            .map(|row| row.try_get::<i32, _>(0).map(i32::unsigned_abs))
+            .transpose(),
+        Err(error) if MySql::fault(&error) == Fault::NotMigrated => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,105 @@
+//! Handlers that fail: by an error of their own, by a panic.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use idem_runtime::{Error, Outcome, idempotent};
+
+use super::{Bed, Conn, Deed, Order, apply, claims, effects, perform, sql};
+
+/// Cure: an error rolls back the claim with the effect.
+#[tokio::test]
+async fn a_failed_handler_leaves_nothing_and_runs_again() {
+    let bed = Bed::start(4).await;
+    for _ in 0..3 {
+        let failed = apply(&bed.pool, &Order::new("o", [Deed::Fail])).await;
+        assert!(
+            matches!(failed, Err(Error::Handler(sqlx::Error::RowNotFound))),
+            "{failed:?}"
+        );
+        assert_eq!(
+            (effects(&bed.pool, "o").await, claims(&bed.pool).await),
+            (0, 0)
+        );
+    }
+    assert_eq!(
+        apply(&bed.pool, &Order::plain("o")).await.unwrap(),
+        Outcome::Executed(7)
+    );
+    bed.assert_no_open_transaction().await;
+}
+
+/// Cure: the guard closes the connection of a call that is dropped before its end.
+#[tokio::test]
+async fn a_panic_in_the_body_leaves_nothing() {
+    let bed = Bed::start(2).await;
+    for _ in 0..5 {
+        let order = Order::new("o", [Deed::Panic]);
+        let caught = AssertUnwindSafe(apply(&bed.pool, &order))
+            .catch_unwind()
+            .await;
+        assert!(caught.is_err());
+    }
+    assert_eq!(
+        (effects(&bed.pool, "o").await, claims(&bed.pool).await),
+        (0, 0)
+    );
+    assert_eq!(
+        apply(&bed.pool, &Order::plain("o")).await.unwrap(),
+        Outcome::Executed(7)
+    );
+    bed.assert_no_open_transaction().await;
+}
+
+/// Cure: a conflict is told by our own claim alone, never by the class of an error.
+#[tokio::test]
+async fn a_users_own_unique_violation_is_no_duplicate() {
+    let bed = Bed::start(4).await;
+    sql(
+        &mut bed.pool.acquire().await.unwrap(),
+        "INSERT INTO uniques (id) VALUES (1)",
+    )
+    .await
+    .unwrap();
+    let violate = Order::new("o", [Deed::Sql("INSERT INTO uniques (id) VALUES (1)")]);
+    let failed = apply(&bed.pool, &violate).await;
+    let Err(Error::Handler(sqlx::Error::Database(error))) = failed else {
+        panic!("{failed:?}");
+    };
+    assert!(error.is_unique_violation(), "{error:?}");
+    assert_eq!(
+        (effects(&bed.pool, "o").await, claims(&bed.pool).await),
+        (0, 0)
+    );
+}
+
+/// Cure: the guard is armed for the whole call, also after it has asked first because its scope sees many duplicates.
+#[tokio::test]
+async fn a_failure_after_a_storm_of_duplicates_leaves_nothing() {
+    #[idempotent(key = "order.id", scope = "laws.stormy")]
+    async fn stormy(tx: &mut Conn, order: &Order) -> Result<i64, sqlx::Error> {
+        perform(tx, order).await
+    }
+    let bed = Bed::start(2).await;
+    for _ in 0..10 {
+        let outcome = stormy(&bed.pool, &Order::plain("stormy")).await.unwrap();
+        assert_eq!(outcome.into_inner(), 7);
+    }
+    let mut conn = bed.pool.acquire().await.unwrap();
+    let failed = stormy(&mut *conn, &Order::new("a", [Deed::Fail])).await;
+    assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
+    drop(conn);
+    let failed = stormy(&bed.pool, &Order::new("b", [Deed::Fail])).await;
+    assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
+    bed.assert_no_open_transaction().await;
+    assert_eq!(
+        (effects(&bed.pool, "a").await, effects(&bed.pool, "b").await),
+        (0, 0)
+    );
+    for id in ["a", "b"] {
+        assert_eq!(
+            stormy(&bed.pool, &Order::plain(id)).await.unwrap(),
+            Outcome::Executed(7)
+        );
+    }
+}
