@@ -94,16 +94,15 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
 
     /// Claims the key. `Some` ends the call: another delivery came first, or it failed.
     pub async fn begin(&mut self) -> Option<Result<Outcome<T, R>, Error<E>>> {
-        let spec = self.run.spec();
         let begun = self.watch.span().within(self.run.begin()).await;
         let ended = match begun {
             Ok(Begun::Claimed) => {
-                spec.recent.record(false);
+                self.run.record(false);
                 self.watch.attempt();
                 return None;
             }
             Ok(Begun::Replay(record)) => {
-                spec.recent.record(true);
+                self.run.record(true);
                 self.replayed(&record)
             }
             Err(error) => Err(error.map_handler(|never| match never {})),

@@ -74,6 +74,12 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
         self.keyed.as_ref()?.fingerprint.as_ref()
     }
 
+    /// Notes whether this delivery was one more of the same.
+    pub(crate) fn record(&self, duplicate: bool) {
+        let pool = self.session.pool_identity();
+        self.spec.recent.record(pool, duplicate);
+    }
+
     pub(crate) fn connection(&mut self) -> &mut DB::Connection {
         self.session.connection()
     }

@@ -1,6 +1,6 @@
 //! The arguments of an attribute, as the runtime needs them.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What `#[idempotent]` says of one handler. A `static` of each expansion.
@@ -29,7 +29,7 @@ impl Spec {
             retention: None,
             retry: 0,
             result_version: 1,
-            recent: Recent(AtomicU8::new(0)),
+            recent: Recent::new(),
         }
     }
 
@@ -75,24 +75,42 @@ impl Spec {
     }
 }
 
-/// Whether the last eight deliveries of a scope were duplicates, one bit each.
+/// Whether the last eight deliveries of a scope were duplicates, one bit each; above them, on which pool: the past of one database
+/// says nothing of another.
 ///
 /// A claim that is fused with BEGIN tells a duplicate by an error, which costs the server a line of
 /// its log; asking first costs each new message a round trip. Duplicates come in storms, so the recent
 /// past says which is cheaper.
 #[derive(Debug)]
-pub(crate) struct Recent(AtomicU8);
+pub(crate) struct Recent(AtomicU64);
 
 impl Recent {
-    pub(crate) fn record(&self, duplicate: bool) {
-        // A lost update under a race changes a guess, never an answer.
-        let seen = self.0.load(Ordering::Relaxed);
-        self.0
-            .store((seen << 1) + u8::from(duplicate), Ordering::Relaxed);
+    const fn new() -> Self {
+        Self(AtomicU64::new(0))
     }
 
-    pub(crate) fn mostly_duplicates(&self) -> bool {
-        self.0.load(Ordering::Relaxed).count_ones() >= 3
+    pub(crate) fn record(&self, pool: Option<usize>, duplicate: bool) {
+        // A lost update under a race changes a guess, never an answer.
+        let seen = (self.on(pool) << 1) | u8::from(duplicate);
+        let seen = marked(pool) + u64::from(seen);
+        self.0.store(seen, Ordering::Relaxed);
+    }
+
+    pub(crate) fn mostly_duplicates(&self, pool: Option<usize>) -> bool {
+        self.on(pool).count_ones() >= 3
+    }
+
+    fn on(&self, pool: Option<usize>) -> u8 {
+        let seen = self.0.load(Ordering::Relaxed);
+        let bits = seen.checked_sub(marked(pool));
+        bits.and_then(|bits| bits.try_into().ok()).unwrap_or(0)
+    }
+}
+
+const fn marked(pool: Option<usize>) -> u64 {
+    match pool {
+        Some(pool) => (pool as u64) << u8::BITS,
+        None => 0,
     }
 }
 
@@ -102,12 +120,12 @@ mod tests {
 
     #[test]
     fn a_scope_sees_mostly_duplicates_while_three_of_the_last_eight_are() {
-        let recent = Recent(AtomicU8::new(0));
+        let recent = Recent::new();
         let seen = |deliveries: &[bool]| {
             for &duplicate in deliveries {
-                recent.record(duplicate);
+                recent.record(Some(7), duplicate);
             }
-            recent.mostly_duplicates()
+            recent.mostly_duplicates(Some(7))
         };
         assert!(!seen(&[]));
         assert!(!seen(&[true, true]));
@@ -117,6 +135,25 @@ mod tests {
         assert!(seen(&[true, false, true, true]));
         assert!(!seen(&[false; 8]));
         assert!(seen(&[true; 20]));
+    }
+
+    /// Cure: the pool beside the bits. The explorer's runs would each follow from the ones before.
+    #[test]
+    fn what_one_pool_saw_says_nothing_of_another() {
+        let recent = Recent::new();
+        for _ in 0..20 {
+            recent.record(Some(usize::MAX), true);
+        }
+        assert!(recent.mostly_duplicates(Some(usize::MAX)));
+        for other in [None, Some(0), Some(1), Some(usize::MAX - 1)] {
+            assert!(!recent.mostly_duplicates(other), "{other:?}");
+        }
+        recent.record(None, true);
+        assert!(!recent.mostly_duplicates(Some(usize::MAX)));
+        recent.record(None, true);
+        assert!(!recent.mostly_duplicates(None));
+        recent.record(None, true);
+        assert!(recent.mostly_duplicates(None));
     }
 
     #[test]

@@ -34,7 +34,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
 
     async fn begin_own(&mut self) -> Result<Begun, Error> {
         let deadline = Instant::now() + self.spec.wait;
-        let mut ask_first = self.spec.recent.mostly_duplicates();
+        let mut ask_first = self
+            .spec
+            .recent
+            .mostly_duplicates(self.session.pool_identity());
         let mut attempt = 0;
         loop {
             if !self.take_turn(deadline, &mut ask_first).await {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sqlx::Pool;
@@ -243,6 +243,7 @@ impl Explorer {
             patience: self.patience,
             ordinal,
             ignored: &self.ignored,
+            identities: Mutex::default(),
         });
         let benches: Vec<_> = benches.collect();
         let first = &benches[0];

@@ -189,13 +189,16 @@ const fn at_checkpoint(mode: Mode) -> Option<Deed> {
 
 /// Whether a refusal passes it by, see [`wire`].
 fn is_sure(step: &wire::Step) -> bool {
-    let rolls_back = |sql: &str| {
-        let mut statements = sql.split(';').map(str::trim);
-        statements.all(|one| one.is_empty() || one.eq_ignore_ascii_case("ROLLBACK"))
+    let undoes = |statement: &str| {
+        let word = statement.split_whitespace().next().unwrap_or_default();
+        word.is_empty() || word.eq_ignore_ascii_case("ROLLBACK")
     };
     match step.kind {
         StepKind::Handshake | StepKind::Ping => true,
-        _ => step.sql.as_deref().is_some_and(rolls_back),
+        _ => step
+            .sql
+            .as_deref()
+            .is_some_and(|sql| sql.split(';').all(undoes)),
     }
 }
 

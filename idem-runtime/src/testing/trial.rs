@@ -1,5 +1,6 @@
 //! One run: a delivery that is injured, the deliveries that follow, and what the database holds in between and in the end.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Snapshot;
@@ -34,7 +35,13 @@ pub(crate) struct Bench<'a, S: Subject> {
     pub(crate) ordinal: u32,
     /// Columns and tables that may hold anything.
     pub(crate) ignored: &'a [String],
+    /// By which this crate tells the pools of a process apart. Kept, so that no pool takes the place of an earlier one, and with it
+    /// what that has seen: each run begins as a process does.
+    pub(crate) identities: Mutex<Vec<Identity<S>>>,
 }
+
+type Identity<S> =
+    Arc<<<<S as Subject>::Database as sqlx::Database>::Connection as sqlx::Connection>::Options>;
 
 /// What a run came to.
 pub(crate) struct Trial {
@@ -73,9 +80,15 @@ impl<S: Subject> Bench<'_, S> {
         let points = through.then_some(self.points);
         let options =
             S::Database::connect_options(self.template, specimen, points.and_then(Points::via));
-        Life::start(self.subject, options, self.connections, points)
+        let life = Life::start(self.subject, options, self.connections, points)
             .await
-            .map_err(LabError::sql("connecting to a copy of the database"))
+            .map_err(LabError::sql("connecting to a copy of the database"))?;
+        let mut identities = self
+            .identities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        identities.push(life.pool.connect_options());
+        Ok(life)
     }
 
     pub(crate) async fn snapshot(&self, specimen: &Specimen) -> Result<Snapshot, LabError> {

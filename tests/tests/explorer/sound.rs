@@ -26,6 +26,8 @@ macro_rules! holds {
         let template = template().await;
         let report = explore::<$handler>(template.url(), &Payment::one()).await;
         report.assert_holds();
+        // Every run comes to its point: a run begins as the clean one did.
+        assert!(!report.to_string().contains("ended before"), "{report}");
         // On a wire this crate's own statements are told by what they are for.
         let untold = |step: &&String| step.contains("idem_") && !step.starts_with("after ");
         let untold: Vec<_> = report.steps().iter().filter(untold).collect();
