@@ -151,6 +151,32 @@ fn a_changed_row_is_shown_by_its_key_and_what_should_be_there() {
 }
 
 #[test]
+fn of_deleted_rows_those_that_the_clean_run_deleted_too_are_no_difference() {
+    let left = |second, rows| run_at(second).with("t", "id key", rows);
+    let base = left(0, rows![[1], [2], [3], [4]]);
+    let mask = mask_of(|second, _| left(second, rows![[1], [3]]), &base);
+    let clean = left(1, rows![[1], [3]]);
+    let of = |rows| differences(&clean, &left(9, rows), &mask);
+    assert_eq!(of(rows![[1], [3]]), none());
+    assert_eq!(
+        of(rows![[3]]),
+        ["table t: 1 row, and should hold 2\n  - id 1 (the row is missing)"]
+    );
+    assert_eq!(
+        of(rows![[1]]),
+        ["table t: 1 row, and should hold 2\n  - id 3 (the row is missing)"]
+    );
+    assert_eq!(
+        of(rows![[1], [2], [3]]),
+        ["table t: 3 rows, and should hold 2\n  + id 2 (the row should not be there)"]
+    );
+    assert_eq!(
+        of(rows![[1], [3], [4]]),
+        ["table t: 3 rows, and should hold 2\n  + id 4 (the row should not be there)"]
+    );
+}
+
+#[test]
 fn a_missing_claim_and_a_missing_event_are_called_so() {
     let run = |second, _| {
         run_at(second)

@@ -78,6 +78,28 @@ fn identities_and_what_refers_to_them_are_mapped() {
     );
 }
 
+/// Neither the table nor the name of a column alone makes it the one that the database numbers.
+#[test]
+fn what_refers_to_its_own_table_or_has_the_same_name_is_no_identity() {
+    let run = |second, id: i64| {
+        run_at(second)
+            .with(
+                "nodes",
+                "id key generated, parent -> nodes.id",
+                rows![[id, id]],
+            )
+            .with("leaves", "id key -> nodes.id", rows![[id]])
+    };
+    assert_eq!(
+        lines(&[run(1, 1), run(2, 1000)], &run_at(0)),
+        [
+            "leaves.id (refers to nodes.id, by bijection)",
+            "nodes.id (identity, by bijection)",
+            "nodes.parent (refers to nodes.id, by bijection)",
+        ]
+    );
+}
+
 #[test]
 fn times_move_with_the_clock_whatever_was_added_to_them() {
     let run = |second: i64, at: &str, epoch: i64| {
