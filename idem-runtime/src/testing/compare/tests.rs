@@ -151,6 +151,22 @@ fn a_changed_row_is_shown_by_its_key_and_what_should_be_there() {
 }
 
 #[test]
+fn each_value_that_should_be_another_is_told() {
+    let run = |second, values: [i64; 3]| {
+        run_at(second).with(
+            "t",
+            "id key, a, b, c",
+            rows![[1, values[0], values[1], values[2]]],
+        )
+    };
+    let mask = mask_of(|second, _| run(second, [1, 2, 3]), &run_at(0));
+    assert_eq!(
+        differences(&run(1, [1, 2, 3]), &run(9, [5, 2, 7]), &mask),
+        ["table t\n  ~ id 1: a is 5, should be 1, c is 7, should be 3"]
+    );
+}
+
+#[test]
 fn of_deleted_rows_those_that_the_clean_run_deleted_too_are_no_difference() {
     let left = |second, rows| run_at(second).with("t", "id key", rows);
     let base = left(0, rows![[1], [2], [3], [4]]);
@@ -182,16 +198,18 @@ fn a_missing_claim_and_a_missing_event_are_called_so() {
         run_at(second)
             .with("idem_keys", "scope key", rows![["s"]])
             .with("app.idem_outbox", "topic", rows![["t"]])
+            .with("idem_dead_letters", "topic", rows![["t"]])
     };
     let mask = mask_of(run, &run_at(0));
-    let without =
-        run_at(9)
-            .with("idem_keys", "scope key", rows![])
-            .with("app.idem_outbox", "topic", rows![]);
+    let without = run_at(9)
+        .with("idem_keys", "scope key", rows![])
+        .with("app.idem_outbox", "topic", rows![])
+        .with("idem_dead_letters", "topic", rows![]);
     assert_eq!(
         differences(&run(1, 0), &without, &mask),
         [
             "table app.idem_outbox: 0 rows, and should hold 1\n  - topic 't' (the event is missing)",
+            "table idem_dead_letters: 0 rows, and should hold 1\n  - topic 't' (the dead letter is missing)",
             "table idem_keys: 0 rows, and should hold 1\n  - scope 's' (the claim is missing)",
         ]
     );
