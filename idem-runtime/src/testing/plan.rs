@@ -195,6 +195,24 @@ mod tests {
         assert_eq!(doubled(&all[1..2], 50, 7), []);
     }
 
+    /// Starts itself with the variable set, as no test may set one for the others.
+    #[test]
+    fn the_variable_names_the_runs() {
+        let name = "cut-reply@6";
+        if env::var(ONLY).is_ok_and(|only| only == name) {
+            assert_eq!(only().unwrap(), Some(vec![Fault::at(Mode::CutReply, 6)]));
+            return;
+        }
+        let this = std::thread::current();
+        let again = std::process::Command::new(env::current_exe().unwrap())
+            .args([this.name().unwrap(), "--exact"])
+            .env(ONLY, name)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&again.stdout);
+        assert!(told.contains("1 passed"), "{told}");
+    }
+
     #[test]
     fn runs_are_named_with_commas_between() {
         let runs = named("cut-reply@6, in-a-row").unwrap();
