@@ -238,6 +238,86 @@ fn rows_are_matched_whatever_order_they_come_in() {
     );
 }
 
+/// The numbers say it only where nothing else does.
+#[test]
+fn what_is_equal_in_each_run_says_which_row_is_which() {
+    let run = |second, first: i64, other: i64| {
+        run_at(second).with(
+            "t",
+            "id key generated, note, n",
+            rows![[first, "x", 7], [other, "x", 9]],
+        )
+    };
+    assert_eq!(
+        lines(&[run(1, 1, 2), run(2, 1001, 1000)], &run_at(0)),
+        ["t.id (identity, by bijection)"]
+    );
+}
+
+#[test]
+fn the_text_around_what_differs_says_which_row_is_which() {
+    let run = |second, ordered: i64, paid: i64| {
+        let uuid = |n: i64| format!("01890a5d-ac96-774b-bcce-b302099a{n:04}");
+        let texts = [
+            format!("{} ordered", uuid(ordered)),
+            format!("{} paid", uuid(paid)),
+        ];
+        run_at(second).with("log", "text", texts.map(|text| vec![text.into()]))
+    };
+    assert_eq!(
+        lines(&[run(1, 1, 2), run(2, 9, 4)], &run_at(0)),
+        ["log.text (UUID, by bijection)"]
+    );
+}
+
+/// In the order of the numbers, not of their digits, and whatever the times are.
+#[test]
+fn rows_that_are_alike_are_matched_in_the_order_in_which_they_were_numbered() {
+    let run = |second, first: i64, tenths: [i64; 2]| {
+        let at = |tenth: i64| format!("2026-01-01 00:00:0{second}.{tenth}");
+        run_at(second)
+            .with(
+                "orders",
+                "id key generated, note",
+                rows![[first, "a"], [first + 1, "b"]],
+            )
+            .with(
+                "lines",
+                "at time, of, id key generated",
+                rows![
+                    [at(tenths[0]), first + 1, first * 11],
+                    [at(tenths[1]), first, first * 11 + 1]
+                ],
+            )
+    };
+    assert_eq!(
+        lines(&[run(1, 9, [1, 2]), run(2, 1000, [2, 1])], &run_at(0)),
+        [
+            "lines.at (time)",
+            "lines.id (identity, by bijection)",
+            "lines.of (refers to orders.id, by bijection)",
+            "orders.id (identity, by bijection)",
+        ]
+    );
+}
+
+#[test]
+fn rows_that_are_alike_and_have_no_number_are_matched_in_the_order_of_their_times() {
+    let run = |second, ids: [i64; 2]| {
+        let uuid = |n: i64| format!("01890a5d-ac96-774b-bcce-b302099a{n:04}");
+        let on = |day| format!("2026-02-{day} 00:00:0{second}.5");
+        run_at(second).with(
+            "reminders",
+            "id key, due time",
+            rows![[uuid(ids[0]), on("03")], [uuid(ids[1]), on("28")]],
+        )
+    };
+    assert_eq!(
+        lines(&[run(1, [1, 2]), run(2, [9, 4])], &run_at(0)),
+        ["reminders.due (time)", "reminders.id (UUID, by bijection)"]
+    );
+}
+
 #[test]
 fn a_foreign_key_says_which_of_two_equal_numbers_is_meant() {
     let run = |second, id: i64| {
