@@ -1,6 +1,6 @@
 use super::Mask;
-use crate::testing::Snapshot;
 use crate::testing::fixture::{rows, run_at};
+use crate::testing::{Snapshot, Value};
 
 fn lines(clean: &[Snapshot], base: &Snapshot) -> Vec<String> {
     match Mask::calibrate(clean, base) {
@@ -31,6 +31,31 @@ fn a_column_that_differs_for_no_reason_is_named_with_its_values() {
         complaints(&[run(1, "a"), run(2, "b"), run(3, "a")], &run_at(0)),
         ["handler is not deterministic: accounts.note differs between two clean runs: 'a' and 'b'"]
     );
+}
+
+/// Although each piece of the one is a piece of the other, or may differ by itself.
+#[test]
+fn values_that_are_built_in_another_way_have_no_reason() {
+    let run =
+        |second, note: Value| run_at(second).with("t", "id key, note", [vec![1.into(), note]]);
+    for (one, other, told) in [
+        ("7".into(), "7 late".into(), "'7' and '7 late'"),
+        ("7 late".into(), "7".into(), "'7 late' and '7'"),
+        (7.into(), "7".into(), "7 and '7'"),
+        (Value::Null, 7.into(), "NULL and 7"),
+        (
+            "2026-01-01 00:00:01".into(),
+            "1767225602".into(),
+            "'2026-01-01 00:00:01' and '1767225602'",
+        ),
+    ] {
+        assert_eq!(
+            complaints(&[run(1, one), run(2, other)], &run_at(0)),
+            [format!(
+                "handler is not deterministic: t.note differs between two clean runs: {told}"
+            )]
+        );
+    }
 }
 
 #[test]
