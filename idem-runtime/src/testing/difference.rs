@@ -184,3 +184,19 @@ pub(crate) fn shortened(value: &Value) -> String {
     let end: String = text.chars().skip(count - 10).collect();
     format!("{start}..{end} ({count} characters)")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_value_the_start_and_the_end_are_shown() {
+        let shown = |text: String| shortened(&Value::Number(text));
+        let longest = "1".repeat(60);
+        assert_eq!(shown(longest.clone()), longest);
+        assert_eq!(
+            shown(format!("{}2{}", "1".repeat(40), "3".repeat(20))),
+            format!("{}..{} (61 characters)", "1".repeat(40), "3".repeat(10))
+        );
+    }
+}

@@ -297,10 +297,30 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_tells_its_first_point_if_it_has_one() {
+        let point = |text: &str| text.parse::<Fault>().unwrap().point();
+        assert_eq!(point("cut-reply@6+dropped@2"), Some(6));
+        assert_eq!(point("in-a-row"), None);
+    }
+
+    #[test]
+    fn a_story_says_what_was_done_and_where() {
+        let mut told = std::collections::BTreeSet::new();
+        for mode in Mode::ALL {
+            let story = mode.story("round trip", 7);
+            assert!(!story.is_empty(), "{mode}");
+            assert_eq!(story.contains('7'), mode.has_point(), "{story}");
+            assert!(told.insert(story.clone()), "{story}");
+        }
+    }
+
+    #[test]
     fn points_are_counted_in_english() {
         assert_eq!(
-            [1, 2, 3, 4, 11, 12, 21, 112].map(nth),
-            ["1st", "2nd", "3rd", "4th", "11th", "12th", "21st", "112th"]
+            [1, 2, 3, 4, 11, 12, 13, 21, 112].map(nth),
+            [
+                "1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "112th"
+            ]
         );
     }
 }

@@ -1,9 +1,11 @@
 //! Databases to compare, for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Column, ForeignKey, Nature, Snapshot, Table, Value, Window};
+use super::subject::{Delivered, Ended};
+use super::verdict::Clean;
+use super::{Column, ForeignKey, Mask, Nature, Snapshot, Table, Value, Window};
 
 /// A run that took half a second, this many seconds after 2026-01-01.
 pub(crate) fn run_at(second: u64) -> Snapshot {
@@ -14,6 +16,18 @@ pub(crate) fn run_at(second: u64) -> Snapshot {
             from,
             to: from + Duration::from_millis(500),
         },
+    }
+}
+
+/// What runs are compared with that turn `base` into `end`, and nothing of it differs from run to run.
+pub(crate) fn clean(base: Snapshot, end: Snapshot) -> Clean {
+    Clean {
+        mask: Mask::calibrate(&[end.clone(), end.clone()], &base).unwrap(),
+        base,
+        end,
+        ended: Delivered::Ok(Ended::Executed),
+        writes: Vec::new(),
+        sure: BTreeSet::new(),
     }
 }
 

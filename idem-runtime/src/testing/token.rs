@@ -264,4 +264,80 @@ mod tests {
         };
         assert_eq!(label, "at");
     }
+
+    fn number(label: &str, number: &str) -> (String, Token) {
+        (label.into(), Token::Number(number.into()))
+    }
+
+    #[test]
+    fn a_number_may_follow_a_letter_and_has_a_fraction_if_digits_follow_the_point() {
+        assert_eq!(tokens("order7"), [literal("order"), number("order", "7")]);
+        assert_eq!(tokens("1.50"), [number("", "1.50")]);
+        assert_eq!(tokens("12."), [number("", "12"), literal(".")]);
+        assert_eq!(
+            tokens("1.2.3"),
+            [number("", "1.2"), literal("."), number(".", "3")]
+        );
+    }
+
+    #[test]
+    fn a_number_in_text_is_called_by_what_stands_before_it() {
+        assert_eq!(
+            tokens("paid by customer number 7"),
+            [
+                literal("paid by customer number "),
+                number("customer number ", "7")
+            ]
+        );
+        let label = |text: &str| tokens(text)[1].0.clone();
+        assert_eq!(label("a:7"), "a");
+        assert_eq!(label(r#"{"of": {"order-id.x" : [-7]}}"#), "order-id.x");
+        assert_eq!(label(r#"{\"the id\":\"7\"}"#), "id");
+        assert_eq!(label("größe: 7"), "größe");
+    }
+
+    #[test]
+    fn a_uuid_begins_with_any_digit_and_ends_where_it_must() {
+        let text = "f1890a5d-ac96-774b-bcce-b302099a8057";
+        let is_uuid = |text: &str| matches!(&tokens(text)[..], [(_, Token::Uuid(_))]);
+        assert!(is_uuid(text));
+        assert!(is_uuid(&text.replace('-', "")));
+        for other in [
+            format!("{text}0"),
+            format!("{text}z"),
+            format!("x{text}"),
+            text.replacen('-', "_", 1),
+            text.replacen('5', "g", 1),
+            text[..35].into(),
+        ] {
+            assert!(
+                tokens(&other)
+                    .iter()
+                    .all(|(_, token)| !matches!(token, Token::Uuid(_))),
+                "{other}"
+            );
+        }
+        let [(_, Token::Uuid(_)), (_, Token::Literal(rest))] = &tokens(&format!("{text}, z"))[..]
+        else {
+            panic!()
+        };
+        assert_eq!(rest, b", z");
+    }
+
+    #[test]
+    fn sixteen_bytes_are_a_uuid_by_their_version_and_variant() {
+        let is_uuid = |version: u8, variant: u8| {
+            let mut bytes = [0xff; 16];
+            (bytes[6], bytes[8]) = (version << 4, variant << 6);
+            super::uuid(&Value::Bytes(bytes.to_vec())).is_some()
+        };
+        assert!((1..=8).all(|version| is_uuid(version, 0b10)));
+        assert!(!is_uuid(0, 0b10) && !is_uuid(9, 0b10));
+        assert!(
+            [0b00, 0b01, 0b11]
+                .iter()
+                .all(|variant| !is_uuid(7, *variant))
+        );
+        assert_eq!(super::uuid(&Value::Bytes(vec![0x77; 15])), None);
+    }
 }

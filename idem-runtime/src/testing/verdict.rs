@@ -90,3 +90,79 @@ fn lines(differences: &[Difference]) -> Vec<String> {
         .map(str::to_owned)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::fixture::{clean, run_at};
+
+    const TORN: [i64; 1] = [1];
+    const WHOLE: [i64; 2] = [1, 2];
+    const TWICE: [i64; 3] = [1, 2, 3];
+
+    fn holding(rows: &[i64]) -> Snapshot {
+        let rows = rows.iter().map(|id| vec![(*id).into()]);
+        run_at(9).with("effect", "id key", rows)
+    }
+
+    fn judged(rows: &[i64], ended: bool, whole_before: bool) -> Option<Breach> {
+        let clean = clean(holding(&[]), holding(&WHOLE));
+        judge(&clean, &holding(rows), ended, whole_before).map(|broken| broken.breach)
+    }
+
+    #[test]
+    fn all_of_the_effect_breaks_no_law() {
+        for (ended, whole_before) in [(false, false), (false, true), (true, false), (true, true)] {
+            assert_eq!(judged(&WHOLE, ended, whole_before), None);
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_effect_is_well_until_a_delivery_ended_well_or_it_was_there() {
+        assert_eq!(judged(&[], false, false), None);
+        for (ended, whole_before) in [(false, true), (true, false), (true, true)] {
+            assert_eq!(judged(&[], ended, whole_before), Some(Breach::Lost));
+        }
+    }
+
+    #[test]
+    fn anything_else_is_called_by_when_it_is_found() {
+        for found in [&TORN[..], &TWICE] {
+            assert_eq!(judged(found, false, false), Some(Breach::Torn));
+            assert_eq!(judged(found, true, false), Some(Breach::Differs));
+            assert_eq!(judged(found, false, true), Some(Breach::Doubled));
+            assert_eq!(judged(found, true, true), Some(Breach::Doubled));
+        }
+    }
+
+    #[test]
+    fn of_a_part_both_what_is_there_and_what_is_missing_are_told() {
+        let clean = clean(holding(&[]), holding(&WHOLE));
+        let told = |ended| {
+            let broken = judge(&clean, &holding(&TORN), ended, false).unwrap();
+            (broken.already, broken.found)
+        };
+        let missing = [
+            "table effect: 1 row, and should hold 2",
+            "  - id 2 (the row is missing)",
+        ];
+        let there = [
+            "table effect: 1 row, and should hold 0",
+            "  + id 1 (the row should not be there)",
+        ];
+        assert_eq!(
+            told(false),
+            (there.map(Into::into).into(), missing.map(Into::into).into())
+        );
+        assert_eq!(told(true), (Vec::new(), missing.map(Into::into).into()));
+    }
+
+    #[test]
+    fn the_end_is_all_of_the_effect_once() {
+        let clean = clean(holding(&[]), holding(&WHOLE));
+        assert!(clean.is_end(&holding(&WHOLE)));
+        for other in [&[][..], &TORN, &TWICE] {
+            assert!(!clean.is_end(&holding(other)));
+        }
+    }
+}

@@ -116,4 +116,29 @@ mod only_here {
         assert_eq!(within(relay.drain()).await.unwrap().published, 2);
         assert_eq!(unpublished(&bed.pool).await, 0);
     }
+
+    /// Cure: the ROLLBACK after what the server refused in the midst of a batch. Without it the connection goes back to the pool
+    /// with the transaction, and the rows stay locked.
+    #[tokio::test]
+    async fn what_the_server_refuses_leaves_no_transaction_open() {
+        let bed = Bed::start().await;
+        let log = Log::new();
+        let publisher = To::new(&log, |_| Err(PublishError::permanent("not understood")));
+        emit(&bed.pool, &[(None, 0)]).await.unwrap();
+        within(relay(&bed.pool, publisher).drain()).await.unwrap();
+        raw_sql("RENAME TABLE idem_outbox TO elsewhere")
+            .execute(&bed.pool)
+            .await
+            .unwrap();
+        let pool = MySqlPoolOptions::new().max_connections(1);
+        let pool = pool.connect(bed.database.url()).await.unwrap();
+        let session = async || -> [i64; 2] {
+            let sql = "SELECT CAST(CONNECTION_ID() AS SIGNED), CAST(@@in_transaction AS SIGNED)";
+            let row = raw_sql(sql).fetch_one(&pool).await.unwrap();
+            [row.get(0), row.get(1)]
+        };
+        let before = session().await;
+        replay_dead_letters(&pool, Replay::All).await.unwrap_err();
+        assert_eq!(session().await, before);
+    }
 }

@@ -1,6 +1,6 @@
 use super::compare;
 use crate::testing::fixture::{rows, run_at};
-use crate::testing::{Mask, Snapshot};
+use crate::testing::{Mask, Snapshot, Value};
 
 const ORDERS: &str = "id key generated, note";
 const LINES: &str = "id key generated, order_id -> orders.id, sku";
@@ -151,21 +151,115 @@ fn a_changed_row_is_shown_by_its_key_and_what_should_be_there() {
 }
 
 #[test]
+fn a_row_is_the_one_of_the_same_key_before_it_is_one_that_is_alike() {
+    let run = |second, rows| run_at(second).with("t", "id key, a, b, c", rows);
+    let mask = mask_of(
+        |second, _| run(second, rows![[1, 5, 6, 7], [2, 8, 8, 8]]),
+        &run_at(0),
+    );
+    let clean = run(1, rows![[1, 5, 6, 7], [2, 8, 8, 8]]);
+    assert_eq!(
+        differences(&clean, &run(9, rows![[1, 8, 8, 9], [2, 5, 6, 9]]), &mask),
+        [
+            "table t\n  ~ id 1: a is 8, should be 5, b is 8, should be 6, c is 9, should be 7\n  \
+             ~ id 2: a is 5, should be 8, b is 6, should be 8, c is 9, should be 8"
+        ]
+    );
+}
+
+/// Half of the columns must be equal, else it is another row.
+#[test]
+fn a_row_without_a_partner_is_the_one_that_is_most_alike() {
+    let run = |second, rows| run_at(second).with("t", "a, b, c, d", rows);
+    let mask = mask_of(|second, _| run(second, rows![[1, 2, 3, 4]]), &run_at(0));
+    let of = |rows| differences(&run(1, rows![[1, 2, 3, 4]]), &run(9, rows), &mask);
+    assert_eq!(
+        of(rows![[1, 2, 8, 9]]),
+        ["table t\n  ~ a 1, b 2: c is 8, should be 3, d is 9, should be 4"]
+    );
+    assert_eq!(
+        of(rows![[1, 7, 8, 9]]),
+        ["table t\n  - a 1, b 2, c 3, d 4 (the row is missing)\n  \
+             + a 1, b 7, c 8, d 9 (the row should not be there)"]
+    );
+    assert_eq!(
+        of(rows![[0, 0, 3, 4], [1, 2, 3, 9], [1, 2, 9, 9]]),
+        [
+            "table t: 3 rows, and should hold 1\n  ~ a 1, b 2, c 3: d is 9, should be 4\n  \
+             + a 0, b 0, c 3, d 4 (the row should not be there)\n  \
+             + a 1, b 2, c 9, d 9 (the row should not be there)"
+        ]
+    );
+    // Of two that are as much alike the first.
+    assert_eq!(
+        of(rows![[1, 2, 3, 8], [1, 2, 3, 9]]),
+        [
+            "table t: 2 rows, and should hold 1\n  ~ a 1, b 2, c 3: d is 8, should be 4\n  \
+             + a 1, b 2, c 3, d 9 (the row should not be there)"
+        ]
+    );
+}
+
+#[test]
+fn each_value_that_should_be_another_is_told() {
+    let run = |second, values: [i64; 3]| {
+        run_at(second).with(
+            "t",
+            "id key, a, b, c",
+            rows![[1, values[0], values[1], values[2]]],
+        )
+    };
+    let mask = mask_of(|second, _| run(second, [1, 2, 3]), &run_at(0));
+    assert_eq!(
+        differences(&run(1, [1, 2, 3]), &run(9, [5, 2, 7]), &mask),
+        ["table t\n  ~ id 1: a is 5, should be 1, c is 7, should be 3"]
+    );
+}
+
+#[test]
+fn of_deleted_rows_those_that_the_clean_run_deleted_too_are_no_difference() {
+    let left = |second, rows| run_at(second).with("t", "id key", rows);
+    let base = left(0, rows![[1], [2], [3], [4]]);
+    let mask = mask_of(|second, _| left(second, rows![[1], [3]]), &base);
+    let clean = left(1, rows![[1], [3]]);
+    let of = |rows| differences(&clean, &left(9, rows), &mask);
+    assert_eq!(of(rows![[1], [3]]), none());
+    assert_eq!(
+        of(rows![[3]]),
+        ["table t: 1 row, and should hold 2\n  - id 1 (the row is missing)"]
+    );
+    assert_eq!(
+        of(rows![[1]]),
+        ["table t: 1 row, and should hold 2\n  - id 3 (the row is missing)"]
+    );
+    assert_eq!(
+        of(rows![[1], [2], [3]]),
+        ["table t: 3 rows, and should hold 2\n  + id 2 (the row should not be there)"]
+    );
+    assert_eq!(
+        of(rows![[1], [3], [4]]),
+        ["table t: 3 rows, and should hold 2\n  + id 4 (the row should not be there)"]
+    );
+}
+
+#[test]
 fn a_missing_claim_and_a_missing_event_are_called_so() {
     let run = |second, _| {
         run_at(second)
             .with("idem_keys", "scope key", rows![["s"]])
             .with("app.idem_outbox", "topic", rows![["t"]])
+            .with("idem_dead_letters", "topic", rows![["t"]])
     };
     let mask = mask_of(run, &run_at(0));
-    let without =
-        run_at(9)
-            .with("idem_keys", "scope key", rows![])
-            .with("app.idem_outbox", "topic", rows![]);
+    let without = run_at(9)
+        .with("idem_keys", "scope key", rows![])
+        .with("app.idem_outbox", "topic", rows![])
+        .with("idem_dead_letters", "topic", rows![]);
     assert_eq!(
         differences(&run(1, 0), &without, &mask),
         [
             "table app.idem_outbox: 0 rows, and should hold 1\n  - topic 't' (the event is missing)",
+            "table idem_dead_letters: 0 rows, and should hold 1\n  - topic 't' (the dead letter is missing)",
             "table idem_keys: 0 rows, and should hold 1\n  - scope 's' (the claim is missing)",
         ]
     );
@@ -403,6 +497,51 @@ fn rings_are_told_apart() {
         none()
     );
     assert!(!differences(&ring(1, 1, one), &ring(9, 7, two), &mask).is_empty());
+}
+
+/// Each identifier has the neighbours that it should have: only which two a row connects is wrong.
+#[test]
+fn partners_that_are_swapped_in_a_table_of_pairs_are_a_difference() {
+    let run = |second, first: i64, partners: [i64; 2]| {
+        let pair = |id: i64, one: i64, other: i64| -> Vec<Value> {
+            vec![
+                (first + id).into(),
+                (first + one).into(),
+                (first + other).into(),
+            ]
+        };
+        run_at(second)
+            .with("authors", ORDERS, rows![[first, "a"], [first + 1, "b"]])
+            .with("books", ORDERS, rows![[first, "c"], [first + 1, "d"]])
+            .with(
+                "wrote",
+                "id key generated, author -> authors.id, book -> books.id",
+                [pair(0, 0, partners[0]), pair(1, 1, partners[1])],
+            )
+    };
+    let mask = mask_of(|second, first| run(second, first, [0, 1]), &run_at(0));
+    let clean = run(1, 1, [0, 1]);
+    assert_eq!(differences(&clean, &run(9, 5, [0, 1]), &mask), none());
+    assert!(!differences(&clean, &run(9, 5, [1, 0]), &mask).is_empty());
+}
+
+/// Rows that nothing refers to need not be told apart, however many are alike.
+#[test]
+fn rings_are_told_apart_among_many_rows_that_are_alike() {
+    let run = |second, first: i64, next: [i64; 6]| {
+        let ring = (0..6_i64).zip(next);
+        let ring = ring.map(|(id, next)| vec![(first + id).into(), (first + next).into()]);
+        let run = run_at(second).with("ring", "id key generated, next -> ring.id", ring);
+        (0..8).fold(run, |run, log| {
+            let alike = (0..30_i64).map(|id| vec![(first + id).into(), "x".into()]);
+            run.with(&format!("log_{log}"), ORDERS, alike)
+        })
+    };
+    let one = [1, 2, 3, 4, 5, 0];
+    let two = [1, 2, 0, 4, 5, 3];
+    let mask = mask_of(|second, first| run(second, first, one), &run_at(0));
+    assert_eq!(differences(&run(1, 1, one), &run(9, 7, one), &mask), none());
+    assert!(!differences(&run(1, 1, one), &run(9, 7, two), &mask).is_empty());
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Which row of one run is which of another.
 
-use std::collections::BTreeMap;
-
 use crate::testing::changes::identifier;
 use crate::testing::token::{self, Part, Token};
 use crate::testing::{Nature, Table, Value};
@@ -11,12 +9,7 @@ use crate::testing::{Nature, Table, Value};
 pub(super) fn align(table: &Table, runs: &mut [Vec<&[Value]>]) {
     let mut places: Vec<usize> = (0..table.columns.len()).collect();
     let stable: Vec<bool> = places.iter().map(|place| is_stable(*place, runs)).collect();
-    places.sort_by_key(|place| {
-        (
-            !stable[*place],
-            table.columns[*place].nature != Nature::Generated,
-        )
-    });
+    places.sort_by_key(|place| table.columns[*place].nature != Nature::Generated);
     for rows in runs {
         rows.sort_by_cached_key(|row| {
             let (fixed, moving): (Vec<_>, Vec<_>) = places
@@ -36,16 +29,15 @@ pub(super) fn align(table: &Table, runs: &mut [Vec<&[Value]>]) {
     }
 }
 
+/// Whether a column holds the same values in each run, as often.
 fn is_stable(place: usize, runs: &[Vec<&[Value]>]) -> bool {
-    let count = |rows: &Vec<&[Value]>| {
-        let mut counts = BTreeMap::<Value, usize>::new();
-        for row in rows {
-            *counts.entry(row[place].clone()).or_default() += 1;
-        }
-        counts
-    };
-    let first = runs.first().map(count);
-    runs.iter().all(|rows| Some(count(rows)) == first)
+    let mut columns = runs.iter().map(|rows| {
+        let mut column: Vec<_> = rows.iter().map(|row| &row[place]).collect();
+        column.sort_unstable();
+        column
+    });
+    let first = columns.next();
+    columns.all(|column| Some(column) == first)
 }
 
 fn skeleton(part: &Part) -> Vec<u8> {

@@ -1,6 +1,6 @@
 use super::Mask;
-use crate::testing::Snapshot;
 use crate::testing::fixture::{rows, run_at};
+use crate::testing::{Snapshot, Value};
 
 fn lines(clean: &[Snapshot], base: &Snapshot) -> Vec<String> {
     match Mask::calibrate(clean, base) {
@@ -31,6 +31,31 @@ fn a_column_that_differs_for_no_reason_is_named_with_its_values() {
         complaints(&[run(1, "a"), run(2, "b"), run(3, "a")], &run_at(0)),
         ["handler is not deterministic: accounts.note differs between two clean runs: 'a' and 'b'"]
     );
+}
+
+/// Although each piece of the one is a piece of the other, or may differ by itself.
+#[test]
+fn values_that_are_built_in_another_way_have_no_reason() {
+    let run =
+        |second, note: Value| run_at(second).with("t", "id key, note", [vec![1.into(), note]]);
+    for (one, other, told) in [
+        ("7".into(), "7 late".into(), "'7' and '7 late'"),
+        ("7 late".into(), "7".into(), "'7 late' and '7'"),
+        (7.into(), "7".into(), "7 and '7'"),
+        (Value::Null, 7.into(), "NULL and 7"),
+        (
+            "2026-01-01 00:00:01".into(),
+            "1767225602".into(),
+            "'2026-01-01 00:00:01' and '1767225602'",
+        ),
+    ] {
+        assert_eq!(
+            complaints(&[run(1, one), run(2, other)], &run_at(0)),
+            [format!(
+                "handler is not deterministic: t.note differs between two clean runs: {told}"
+            )]
+        );
+    }
 }
 
 #[test]
@@ -74,6 +99,28 @@ fn identities_and_what_refers_to_them_are_mapped() {
             "log.about (refers to orders.id, by bijection)",
             "log.text after `order ` (refers to orders.id, by bijection)",
             "orders.id (identity, by bijection)",
+        ]
+    );
+}
+
+/// Neither the table nor the name of a column alone makes it the one that the database numbers.
+#[test]
+fn what_refers_to_its_own_table_or_has_the_same_name_is_no_identity() {
+    let run = |second, id: i64| {
+        run_at(second)
+            .with(
+                "nodes",
+                "id key generated, parent -> nodes.id",
+                rows![[id, id]],
+            )
+            .with("leaves", "id key -> nodes.id", rows![[id]])
+    };
+    assert_eq!(
+        lines(&[run(1, 1), run(2, 1000)], &run_at(0)),
+        [
+            "leaves.id (refers to nodes.id, by bijection)",
+            "nodes.id (identity, by bijection)",
+            "nodes.parent (refers to nodes.id, by bijection)",
         ]
     );
 }
@@ -213,6 +260,86 @@ fn rows_are_matched_whatever_order_they_come_in() {
     assert_eq!(
         lines(&[run(1, 1, 2), run(2, 9, 4)], &run_at(0)),
         ["t.id (UUID, by bijection)"]
+    );
+}
+
+/// The numbers say it only where nothing else does.
+#[test]
+fn what_is_equal_in_each_run_says_which_row_is_which() {
+    let run = |second, first: i64, other: i64| {
+        run_at(second).with(
+            "t",
+            "id key generated, note, n",
+            rows![[first, "x", 7], [other, "x", 9]],
+        )
+    };
+    assert_eq!(
+        lines(&[run(1, 1, 2), run(2, 1001, 1000)], &run_at(0)),
+        ["t.id (identity, by bijection)"]
+    );
+}
+
+#[test]
+fn the_text_around_what_differs_says_which_row_is_which() {
+    let run = |second, ordered: i64, paid: i64| {
+        let uuid = |n: i64| format!("01890a5d-ac96-774b-bcce-b302099a{n:04}");
+        let texts = [
+            format!("{} ordered", uuid(ordered)),
+            format!("{} paid", uuid(paid)),
+        ];
+        run_at(second).with("log", "text", texts.map(|text| vec![text.into()]))
+    };
+    assert_eq!(
+        lines(&[run(1, 1, 2), run(2, 9, 4)], &run_at(0)),
+        ["log.text (UUID, by bijection)"]
+    );
+}
+
+/// In the order of the numbers, not of their digits, and whatever the times are.
+#[test]
+fn rows_that_are_alike_are_matched_in_the_order_in_which_they_were_numbered() {
+    let run = |second, first: i64, tenths: [i64; 2]| {
+        let at = |tenth: i64| format!("2026-01-01 00:00:0{second}.{tenth}");
+        run_at(second)
+            .with(
+                "orders",
+                "id key generated, note",
+                rows![[first, "a"], [first + 1, "b"]],
+            )
+            .with(
+                "lines",
+                "at time, of, id key generated",
+                rows![
+                    [at(tenths[0]), first + 1, first * 11],
+                    [at(tenths[1]), first, first * 11 + 1]
+                ],
+            )
+    };
+    assert_eq!(
+        lines(&[run(1, 9, [1, 2]), run(2, 1000, [2, 1])], &run_at(0)),
+        [
+            "lines.at (time)",
+            "lines.id (identity, by bijection)",
+            "lines.of (refers to orders.id, by bijection)",
+            "orders.id (identity, by bijection)",
+        ]
+    );
+}
+
+#[test]
+fn rows_that_are_alike_and_have_no_number_are_matched_in_the_order_of_their_times() {
+    let run = |second, ids: [i64; 2]| {
+        let uuid = |n: i64| format!("01890a5d-ac96-774b-bcce-b302099a{n:04}");
+        let on = |day| format!("2026-02-{day} 00:00:0{second}.5");
+        run_at(second).with(
+            "reminders",
+            "id key, due time",
+            rows![[uuid(ids[0]), on("03")], [uuid(ids[1]), on("28")]],
+        )
+    };
+    assert_eq!(
+        lines(&[run(1, [1, 2]), run(2, [9, 4])], &run_at(0)),
+        ["reminders.due (time)", "reminders.id (UUID, by bijection)"]
     );
 }
 
