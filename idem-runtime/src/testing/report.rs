@@ -272,6 +272,78 @@ error: the effect happened again [cut-reply@1]
     }
 
     #[test]
+    fn what_a_report_shows_can_be_asked_for() {
+        let mut report = report();
+        report.violations = vec![violation("cut-reply@1"), violation("dropped@2")];
+        report.trouble = Some("nobody is there".into());
+        let points: Vec<_> = report
+            .violations()
+            .iter()
+            .map(|violation| violation.fault().and_then(|fault| fault.point()))
+            .collect();
+        assert_eq!(points, [Some(1), Some(2)]);
+        assert_eq!(report.trouble(), Some("nobody is there"));
+        assert_eq!(report.steps(), ["BEGIN", "COMMIT"]);
+        assert_eq!(report.runs()[&Mode::CutReply], 2);
+        assert_eq!(report.mask(), ["orders.id (identity, by bijection)"]);
+        assert_eq!(report.elapsed(), Duration::from_millis(1_250));
+    }
+
+    #[test]
+    fn a_run_that_broke_a_law_or_trouble_is_enough_not_to_hold() {
+        let (mut broken, mut stuck) = (report(), report());
+        broken.violations = vec![violation("cut-reply@1")];
+        stuck.trouble = Some("nobody is there".into());
+        assert!(!broken.holds() && !stuck.holds());
+    }
+
+    #[test]
+    fn runs_that_were_not_reached_and_notes_are_told() {
+        let mut report = report();
+        report.unreached = 2;
+        report.notes = vec!["copies are made anew".into()];
+        let told = report.to_string();
+        assert!(
+            told.contains("\n2 runs ended before the point of their injury\n"),
+            "{told}"
+        );
+        assert!(told.ends_with("\nnote: copies are made anew\n"), "{told}");
+    }
+
+    /// Each law is told in full, and for one law a few modes.
+    #[test]
+    fn of_many_violations_one_of_each_kind_is_told_in_full() {
+        let mut report = report();
+        report.violations = [
+            "cut-reply@1",
+            "cut-reply@2",
+            "dropped@1",
+            "killed@1",
+            "deadlock@1",
+        ]
+        .map(violation)
+        .into();
+        let mut torn = violation("cut-request@3");
+        torn.breach = Breach::Torn;
+        report.violations.push(torn);
+        let told = report.to_string();
+        let in_full: Vec<_> = told
+            .lines()
+            .filter(|line| line.starts_with("error: "))
+            .collect();
+        assert_eq!(
+            in_full,
+            [
+                "error: the effect happened again [cut-reply@1]",
+                "error: the effect happened again [dropped@1]",
+                "error: the effect happened again [killed@1]",
+                "error: a part of the effect was committed without the rest [cut-request@3]",
+                "error: the effect happened again, in 2 more runs [cut-reply@2, deadlock@1]",
+            ]
+        );
+    }
+
+    #[test]
     #[should_panic(
         expected = "payments.apply on postgresql could not be explored: nobody is there"
     )]
@@ -285,6 +357,8 @@ error: the effect happened again [cut-reply@1]
     fn of_many_faults_the_first_and_the_last_are_named() {
         let faults: Vec<String> = (1..=20).map(|point| format!("dropped@{point}")).collect();
         assert_eq!(shortened(&faults[..2]), "dropped@1, dropped@2");
+        assert!(shortened(&faults[..12]).ends_with("dropped@11, dropped@12"));
+        assert!(shortened(&faults[..13]).ends_with("dropped@12, … dropped@13"));
         assert!(shortened(&faults).ends_with("dropped@12, … dropped@20"));
     }
 }

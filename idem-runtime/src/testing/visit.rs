@@ -264,4 +264,23 @@ mod tests {
             .is_empty()
         );
     }
+
+    #[test]
+    fn a_run_is_repeated_by_the_test_that_showed_it_or_by_the_program() {
+        let fault = Fault::at(Mode::CutReply, 6);
+        if env::var("CARGO_PKG_NAME").is_ok() {
+            assert_eq!(
+                replay(fault),
+                "IDEM_EXPLORE='cut-reply@6' cargo test -p idem-runtime \
+                 'testing::visit::tests::a_run_is_repeated_by_the_test_that_showed_it_or_by_the_program' \
+                 -- --exact --nocapture"
+            );
+        }
+        let main = std::thread::Builder::new().name("main".into());
+        let told = main.spawn(move || replay(fault)).unwrap().join().unwrap();
+        assert_eq!(
+            told,
+            "set IDEM_EXPLORE='cut-reply@6' and run this program again"
+        );
+    }
 }
