@@ -15,11 +15,16 @@
 //! A call that is dropped closes its connection. If that was the only one to a database in memory, the database is
 //! gone: give such a pool a second connection.
 
+mod batch;
+mod call;
 #[cfg(feature = "testing")]
 mod explorable;
+mod fault;
 #[cfg(feature = "testing")]
 mod lab;
+mod literal;
 mod outlet;
+mod schema;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -29,15 +34,15 @@ use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 
-use super::{Claim, Commit, Fault, Fence, Finish, Opening, Record, State, Store, told, verdict};
+use self::batch::{execute, fetch_all, fetch_last};
+use self::call::{end_claim_sql, insert_events_sql, is_claim, opening_sql};
+use self::fault::is_generic;
+use self::literal::NOW;
+use self::schema::schema_version;
+use super::{Claim, Commit, Fault, Fence, Finish, Opening, Record, State, Store, verdict};
 use crate::begin::begin_on;
-use crate::key::StoredKey;
-use crate::outbox::Row;
 
 type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
-
-/// Microseconds since 1970.
-const NOW: &str = "(strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000)";
 
 begin_on!(Sqlite, SqliteConnection);
 
@@ -139,24 +144,7 @@ impl Store for Sqlite {
     }
 
     fn fault(error: &sqlx::Error) -> Fault {
-        if let Some(fault) = told(error) {
-            return fault;
-        }
-        match (code(error), error) {
-            // A primary key.
-            (Some(1555), _) => Fault::Duplicate,
-            (Some(code), _) => match code & 0xff {
-                // Busy, and locked in a shared cache, with all their extended codes.
-                5 | 6 => Fault::Conflict,
-                // The disk failed, perhaps after it had written.
-                10 => Fault::Unknown,
-                _ => Fault::Refused,
-            },
-            (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
-                Fault::Unknown
-            }
-            (None, _) => Fault::Refused,
-        }
+        fault::of(error)
     }
 
     async fn schema_version(pool: &SqlitePool) -> Result<Option<u32>, sqlx::Error> {
@@ -165,29 +153,11 @@ impl Store for Sqlite {
     }
 
     async fn lacks(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
-        // BEGIN IMMEDIATE succeeds on a file that can't be written; a statement that would write does not.
-        let probe = raw_sql("UPDATE idem_keys SET state = state WHERE FALSE");
-        let Err(error) = probe.execute(pool).await else {
-            return Ok(Vec::new());
-        };
-        match code(&error).map(|code| code & 0xff) {
-            Some(8) => Ok(vec![
-                "the database is read-only: open it with `mode=rw`, and let this user write its file and folder"
-                    .into(),
-            ]),
-            // A missing table; another connection that writes, as this one can then.
-            Some(1 | 5 | 6) => Ok(Vec::new()),
-            _ => Err(error),
-        }
+        schema::lacks(pool).await
     }
 
     async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
-        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
-        let version = schema_version(&mut tx).await?.unwrap_or(0);
-        for script in Self::MIGRATIONS.iter().skip(version as usize) {
-            raw_sql(*script).execute(&mut *tx).await?;
-        }
-        tx.commit().await
+        schema::migrate(pool).await
     }
 
     async fn purge(
@@ -230,104 +200,6 @@ async fn restore_ended(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)
 }
 
-fn opening_sql(opening: &Opening<'_>) -> String {
-    let mut sql = String::new();
-    if let Some(claim) = &opening.claim {
-        let _ = write!(
-            sql,
-            "INSERT INTO idem_keys (scope, key, fingerprint) VALUES ({}, {}, {}); ",
-            text(claim.scope),
-            bytes(claim.key.as_bytes()),
-            optional(claim.fingerprint.map(StoredKey::as_bytes)),
-        );
-    }
-    let _ = write!(sql, "SAVEPOINT {}", opening.fence.savepoint);
-    sql
-}
-
-fn is_claim(claim: &Claim<'_>) -> String {
-    format!(
-        "scope = {} AND key = {}",
-        text(claim.scope),
-        bytes(claim.key.as_bytes())
-    )
-}
-
-/// An event of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
-fn insert_events_sql(sql: &mut String, events: &[Row]) {
-    sql.push_str(
-        "; INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers) VALUES ",
-    );
-    for (index, event) in events.iter().enumerate() {
-        let _ = write!(
-            sql,
-            "{}({}, {}, {}, {}, {}, {}, {})",
-            if index == 0 { "" } else { ", " },
-            bytes(event.id.as_bytes()),
-            text(event.topic),
-            event.key.as_deref().map_or_else(|| "NULL".into(), text),
-            text(event.kind),
-            bytes(&event.payload),
-            text(event.content_type),
-            text(&event.headers),
-        );
-    }
-    sql.push_str(" ON CONFLICT (id) DO NOTHING");
-}
-
-/// Ends the claim; a row tells that there was one to end.
-fn end_claim_sql(sql: &mut String, claim: &Claim<'_>, finish: &Finish<'_>) {
-    let _ = write!(
-        sql,
-        "; UPDATE idem_keys SET state = {}, result = {}, result_version = {}, expires_at = {} \
-         WHERE {} AND state = 0 RETURNING 1",
-        finish.end.state() as u8,
-        optional(finish.end.body()),
-        finish.result_version,
-        finish.retention.map_or_else(
-            || "NULL".into(),
-            |keep| format!("{NOW} + {}", keep.as_micros())
-        ),
-        is_claim(claim),
-    );
-}
-
-fn bytes(bytes: &[u8]) -> String {
-    format!("X'{}'", hex::encode(bytes))
-}
-
-fn optional(value: Option<&[u8]>) -> String {
-    value.map_or_else(|| "NULL".into(), bytes)
-}
-
-fn text(text: &str) -> String {
-    format!("CAST({} AS TEXT)", bytes(text.as_bytes()))
-}
-
-async fn execute(conn: &mut SqliteConnection, sql: String) -> Result<(), sqlx::Error> {
-    fetch_all(conn, sql).await.map(drop)
-}
-
-async fn fetch_last(
-    conn: &mut SqliteConnection,
-    sql: String,
-) -> Result<Option<SqliteRow>, sqlx::Error> {
-    Ok(fetch_all(conn, sql).await?.pop())
-}
-
-/// Runs one batch, and tells missing tables from every other error that has no code of its own.
-async fn fetch_all(
-    conn: &mut SqliteConnection,
-    sql: String,
-) -> Result<Vec<SqliteRow>, sqlx::Error> {
-    match raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *conn).await {
-        Err(error) if is_generic(&error) && !is_migrated(conn).await? => {
-            Err(verdict(Fault::NotMigrated))
-        }
-        result => result,
-    }
-}
-
 fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
     Ok(Record {
         state: State::from_code(row.try_get(0)?),
@@ -335,38 +207,6 @@ fn record(row: &SqliteRow) -> Result<Record, sqlx::Error> {
         result_version: row.try_get(2)?,
         body: row.try_get(3)?,
     })
-}
-
-/// The extended result code.
-fn code(error: &sqlx::Error) -> Option<i32> {
-    error.as_database_error()?.code()?.parse().ok()
-}
-
-/// `SQLITE_ERROR`: a missing table, column or savepoint, and everything else that is wrong with a statement.
-fn is_generic(error: &sqlx::Error) -> bool {
-    code(error) == Some(1)
-}
-
-async fn is_migrated(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    let tables = raw_sql(
-        "SELECT count(*) FROM sqlite_master WHERE type = 'table' \
-         AND name IN ('idem_keys', 'idem_outbox', 'idem_dead_letters', 'idem_relay', 'idem_schema')",
-    );
-    let there: i64 = tables.fetch_one(&mut *conn).await?.try_get(0)?;
-    let version = schema_version(conn).await?;
-    Ok(there == 5 && version.is_some_and(|version| version as usize >= Sqlite::MIGRATIONS.len()))
-}
-
-async fn schema_version(conn: &mut SqliteConnection) -> Result<Option<u32>, sqlx::Error> {
-    let there =
-        raw_sql("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'idem_schema'");
-    if there.fetch_all(&mut *conn).await?.is_empty() {
-        return Ok(None);
-    }
-    let version = raw_sql("SELECT version FROM idem_schema")
-        .fetch_all(conn)
-        .await?;
-    version.first().map(|row| row.try_get(0)).transpose()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlR
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row as _, raw_sql};
 
 use super::fault::number;
-use super::literal::bytes;
+use super::literal::text;
 use crate::store::lab::{Lab, LabError, Specimen, results};
 use crate::testing::{Snapshot, Window};
 use reference::Reference;
@@ -224,9 +224,4 @@ fn required(row: &MySqlRow, place: usize) -> Result<String, sqlx::Error> {
 
 fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
-}
-
-/// Both for names in the catalog, which are compared by its collation, and for patterns.
-fn text(text: &str) -> String {
-    format!("_utf8mb4 {}", bytes(text.as_bytes()))
 }

@@ -20,7 +20,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgRow, PgSsl
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, Postgres, Row as _};
 use sqlx::{ValueRef as _, raw_sql};
 
-use super::text;
+use super::literal::text;
 use crate::store::lab::{Lab, LabError, SETTLED_WITHIN, Specimen};
 use crate::testing::{Snapshot, Window};
 use reference::Reference;

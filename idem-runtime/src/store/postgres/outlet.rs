@@ -7,7 +7,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _, raw_sql};
 use uuid::Uuid;
 
-use super::{fetch_last, text};
+use super::batch::fetch_last;
+use super::literal::text;
 use crate::event::EventId;
 use crate::store::outlet::{LEASE, list, time};
 use crate::store::{Backlog, Buried, Filter, Lease, Limit, Outlet, Settlement, Stored};

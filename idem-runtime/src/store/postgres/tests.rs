@@ -1,4 +1,5 @@
 use super::super::told::{BROKEN, told};
+use super::literal::{bytes, optional, text};
 use super::*;
 
 /// Cure: what may have been committed is unknown, never refused: the next delivery finds out.

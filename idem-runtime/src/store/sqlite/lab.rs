@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, Sqlite, raw_sql};
 
-use super::{bytes, schema_version};
+use super::fault::code;
+use super::literal::bytes;
+use super::schema::schema_version;
 use crate::store::Store as _;
 use crate::store::lab::{Lab, LabError, SETTLED_WITHIN, Specimen, not_migrated};
 use crate::testing::{Snapshot, Window};
@@ -185,7 +187,7 @@ async fn closed(conn: SqliteConnection) -> Result<(), LabError> {
 
 /// The low byte is the code without its extension.
 fn is_busy(error: &sqlx::Error) -> bool {
-    super::code(error).is_some_and(|code| matches!(code & 0xff, 5 | 6))
+    code(error).is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }
 
 fn locked(doing: &str) -> impl FnOnce(sqlx::Error) -> LabError {

@@ -9,7 +9,9 @@ use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 use uuid::Uuid;
 
-use super::{NOW, Transactions, bytes, execute, fetch_all, fetch_last, text};
+use super::Transactions;
+use super::batch::{execute, fetch_all, fetch_last};
+use super::literal::{NOW, bytes, text};
 use crate::event::EventId;
 use crate::store::outlet::{LEASE, list, time};
 use crate::store::{Backlog, Buried, Filter, Lease, Limit, Outlet, Settlement, Stored};

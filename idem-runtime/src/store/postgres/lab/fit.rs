@@ -6,7 +6,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Postgres, raw_sql};
 use super::string;
 use crate::store::Store as _;
 use crate::store::lab::{LabError, Route, not_migrated};
-use crate::store::postgres::schema_version;
+use crate::store::postgres::schema::schema_version;
 
 /// The user's database.
 pub(super) struct Source {

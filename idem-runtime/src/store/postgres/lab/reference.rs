@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, raw_sql};
 
 use super::{read, string};
 use crate::store::lab::Catalog;
-use crate::store::postgres::{bytes, text};
+use crate::store::postgres::literal::{bytes, text};
 use crate::testing::{Nature, Table, Value};
 
 /// A changed table of more rows is not worth it.

@@ -1,0 +1,70 @@
+//! The statements of a call: its claim, its row, its events, its end.
+
+use std::fmt::Write as _;
+
+use super::literal::{NOW, bytes, optional, text};
+use crate::key::StoredKey;
+use crate::outbox::Row;
+use crate::store::{Claim, Finish, Opening};
+
+pub(super) fn opening_sql(opening: &Opening<'_>) -> String {
+    let mut sql = String::new();
+    if let Some(claim) = &opening.claim {
+        let _ = write!(
+            sql,
+            "INSERT INTO idem_keys (scope, key, fingerprint) VALUES ({}, {}, {}); ",
+            text(claim.scope),
+            bytes(claim.key.as_bytes()),
+            optional(claim.fingerprint.map(StoredKey::as_bytes)),
+        );
+    }
+    let _ = write!(sql, "SAVEPOINT {}", opening.fence.savepoint);
+    sql
+}
+
+pub(super) fn is_claim(claim: &Claim<'_>) -> String {
+    format!(
+        "scope = {} AND key = {}",
+        text(claim.scope),
+        bytes(claim.key.as_bytes())
+    )
+}
+
+/// An event of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
+pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
+    sql.push_str(
+        "; INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers) VALUES ",
+    );
+    for (index, event) in events.iter().enumerate() {
+        let _ = write!(
+            sql,
+            "{}({}, {}, {}, {}, {}, {}, {})",
+            if index == 0 { "" } else { ", " },
+            bytes(event.id.as_bytes()),
+            text(event.topic),
+            event.key.as_deref().map_or_else(|| "NULL".into(), text),
+            text(event.kind),
+            bytes(&event.payload),
+            text(event.content_type),
+            text(&event.headers),
+        );
+    }
+    sql.push_str(" ON CONFLICT (id) DO NOTHING");
+}
+
+/// Ends the claim; a row tells that there was one to end.
+pub(super) fn end_claim_sql(sql: &mut String, claim: &Claim<'_>, finish: &Finish<'_>) {
+    let _ = write!(
+        sql,
+        "; UPDATE idem_keys SET state = {}, result = {}, result_version = {}, expires_at = {} \
+         WHERE {} AND state = 0 RETURNING 1",
+        finish.end.state() as u8,
+        optional(finish.end.body()),
+        finish.result_version,
+        finish.retention.map_or_else(
+            || "NULL".into(),
+            |keep| format!("{NOW} + {}", keep.as_micros())
+        ),
+        is_claim(claim),
+    );
+}

@@ -1,0 +1,35 @@
+//! What an error means for a call, by SQLite's result code.
+
+use crate::store::{Fault, told};
+
+/// What a statement's error means, also where SQLite has given no code.
+pub(super) fn of(error: &sqlx::Error) -> Fault {
+    if let Some(fault) = told(error) {
+        return fault;
+    }
+    match (code(error), error) {
+        // A primary key.
+        (Some(1555), _) => Fault::Duplicate,
+        (Some(code), _) => match code & 0xff {
+            // Busy, and locked in a shared cache, with all their extended codes.
+            5 | 6 => Fault::Conflict,
+            // The disk failed, perhaps after it had written.
+            10 => Fault::Unknown,
+            _ => Fault::Refused,
+        },
+        (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
+            Fault::Unknown
+        }
+        (None, _) => Fault::Refused,
+    }
+}
+
+/// The extended result code.
+pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+/// `SQLITE_ERROR`: a missing table, column or savepoint, and everything else that is wrong with a statement.
+pub(super) fn is_generic(error: &sqlx::Error) -> bool {
+    code(error) == Some(1)
+}

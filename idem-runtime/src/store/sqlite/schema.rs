@@ -1,0 +1,57 @@
+//! The tables: their version, how they come to be, and what keeps handlers from them.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Row as _, Sqlite, SqlitePool, raw_sql};
+
+use super::fault::code;
+use crate::store::Store as _;
+
+pub(super) async fn lacks(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+    // BEGIN IMMEDIATE succeeds on a file that can't be written; a statement that would write does not.
+    let probe = raw_sql("UPDATE idem_keys SET state = state WHERE FALSE");
+    let Err(error) = probe.execute(pool).await else {
+        return Ok(Vec::new());
+    };
+    match code(&error).map(|code| code & 0xff) {
+        Some(8) => Ok(vec![
+            "the database is read-only: open it with `mode=rw`, and let this user write its file and folder"
+                .into(),
+        ]),
+        // A missing table; another connection that writes, as this one can then.
+        Some(1 | 5 | 6) => Ok(Vec::new()),
+        _ => Err(error),
+    }
+}
+
+pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let version = schema_version(&mut tx).await?.unwrap_or(0);
+    for script in Sqlite::MIGRATIONS.iter().skip(version as usize) {
+        raw_sql(*script).execute(&mut *tx).await?;
+    }
+    tx.commit().await
+}
+
+pub(super) async fn is_migrated(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let tables = raw_sql(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table' \
+         AND name IN ('idem_keys', 'idem_outbox', 'idem_dead_letters', 'idem_relay', 'idem_schema')",
+    );
+    let there: i64 = tables.fetch_one(&mut *conn).await?.try_get(0)?;
+    let version = schema_version(conn).await?;
+    Ok(there == 5 && version.is_some_and(|version| version as usize >= Sqlite::MIGRATIONS.len()))
+}
+
+pub(super) async fn schema_version(
+    conn: &mut SqliteConnection,
+) -> Result<Option<u32>, sqlx::Error> {
+    let there =
+        raw_sql("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'idem_schema'");
+    if there.fetch_all(&mut *conn).await?.is_empty() {
+        return Ok(None);
+    }
+    let version = raw_sql("SELECT version FROM idem_schema")
+        .fetch_all(conn)
+        .await?;
+    version.first().map(|row| row.try_get(0)).transpose()
+}
