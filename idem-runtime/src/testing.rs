@@ -60,7 +60,7 @@
 //!
 //! # Cost
 //!
-//! A handler of five prepared statements takes about 80 runs on PostgreSQL and 70 on MariaDB: 3 s and 2 s on two processors. Two runs
+//! A handler of five prepared statements takes about 80 runs on PostgreSQL and 70 on MariaDB: 3 to 4 s and 2 s on two processors. Two runs
 //! go on at once, see [`Explorer::side_by_side`]. A run compares all tables three times: keep the template small. Copies are refilled
 //! where the role may do so (on PostgreSQL a superuser, or who may set `session_replication_role`), and made anew otherwise, which
 //! takes two to ten times as long, the more the slower a disk the server waits for.
