@@ -13,7 +13,7 @@ use std::str::FromStr;
 /// | [`Refused`](Self::Refused) | | at each row that is written |
 /// | [`Interrupted`](Self::Interrupted), [`DroppedInside`](Self::DroppedInside) | | at each checkpoint of each statement |
 /// | [`Dropped`](Self::Dropped) | at each pending point | at each pending point |
-/// | [`InARow`](Self::InARow), [`AtOnce`](Self::AtOnce) | once | once |
+/// | [`InARow`](Self::InARow), [`AtOnce`](Self::AtOnce) | once, three times | once, three times |
 /// | [`Killed`](Self::Killed), if asked for | at each round trip | at each checkpoint |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

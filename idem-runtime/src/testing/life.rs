@@ -51,6 +51,18 @@ impl<S: Subject> Life<S> {
         Ok(life)
     }
 
+    /// Connects until so many calls need not wait for a connection, as far as the pool goes: who has to connect first comes late.
+    pub(crate) async fn connect(&self, calls: usize) -> Result<(), sqlx::Error> {
+        let most = self.pool.options().get_max_connections() as usize;
+        let mut held = Vec::new();
+        for _ in 0..calls.min(most) {
+            held.push(self.pool.acquire().await?);
+        }
+        drop(held);
+        self.rest().await;
+        Ok(())
+    }
+
     /// Waits until the pool has back what it lent. `false`: a connection was kept.
     pub(crate) async fn rest(&self) -> bool {
         let deadline = Instant::now() + RETURNING;

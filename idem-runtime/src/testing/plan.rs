@@ -20,6 +20,9 @@ const POINTS: usize = 150;
 /// The same for processes to be killed, which cost more than connections.
 const KILLS: usize = 30;
 
+/// Runs of deliveries at once: which of them comes first at which step is up to the server and the scheduler.
+const SCHEDULES: usize = 3;
+
 /// The faults of these modes for a call of these steps. Where a call ends before it is pending for the k-th time only a run can
 /// tell, so [`Mode::Dropped`] is not among them.
 pub(crate) fn faults(
@@ -39,6 +42,8 @@ pub(crate) fn faults(
             faults.extend(points.map(|point| Fault::at(mode, point)));
         } else if mode.is_at_step() {
             faults.extend(visited(steps).map(|point| Fault::at(mode, point)));
+        } else if mode == Mode::AtOnce {
+            faults.extend([Fault::once(mode); SCHEDULES]);
         } else if !mode.has_point() {
             faults.push(Fault::once(mode));
         }
@@ -153,7 +158,8 @@ mod tests {
                 Mode::Refused => vec![1, 2],
                 // Only a run can tell.
                 Mode::Dropped => continue,
-                Mode::InARow | Mode::AtOnce => vec![0],
+                Mode::InARow => vec![0],
+                Mode::AtOnce => vec![0; SCHEDULES],
                 _ => each_step.clone(),
             };
             expected.push((mode, points));

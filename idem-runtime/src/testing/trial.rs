@@ -20,6 +20,9 @@ use crate::store::lab::{Lab, LabError, Specimen};
 /// Deliveries after an injury. A sound handler ends well with the second one; one that met a conflict, with the next.
 const DELIVERIES: usize = 6;
 
+/// Deliveries at once.
+const TOGETHER: usize = 3;
+
 /// Deliveries of a run that has no other fault.
 const IN_A_ROW: usize = 3;
 
@@ -111,6 +114,11 @@ impl<S: Subject> Bench<'_, S> {
         fault: Fault,
     ) -> Result<Trial, LabError> {
         let life = self.life(specimen, true).await?;
+        if fault.mode() == Mode::AtOnce {
+            life.connect(TOGETHER)
+                .await
+                .map_err(LabError::sql("connecting to a copy of the database"))?;
+        }
         let mut trial = Trial {
             reached: false,
             steps: Vec::new(),
