@@ -85,8 +85,14 @@ impl<S: Subject> Visit<'_, '_, S> {
                 break;
             };
             match trial {
-                Ok(trial) if trial.reached || trial.broken.is_some() => self.record(fault, trial),
-                Ok(_) => missed.push(fault),
+                Ok(trial) => {
+                    if !trial.reached {
+                        missed.push(fault);
+                    }
+                    if trial.reached || trial.broken.is_some() {
+                        self.record(fault, trial);
+                    }
+                }
                 Err(error) => trouble = trouble.or(Some(error)),
             }
             idle.push(bench);
