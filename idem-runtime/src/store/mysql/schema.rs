@@ -59,8 +59,6 @@ pub(super) async fn lacks(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> 
     for row in raw_sql(UNFIT).fetch_all(&mut *conn).await? {
         lacks.push(row.try_get(0)?);
     }
-    // In a session whose autocommit is off all this began a transaction.
-    execute(&mut conn, "COMMIT".into()).await?;
     Ok(lacks)
 }
 
