@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPoolOptions, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row as _, raw_sql};
 
-use super::fault::number;
+use super::error_class::number;
 use super::literal::text;
 use crate::store::lab::{Lab, LabError, Specimen, results};
 use crate::testing::{Snapshot, Window};

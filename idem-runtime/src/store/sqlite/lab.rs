@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, Sqlite, raw_sql};
 
-use super::fault::code;
+use super::error_class::code;
 use super::literal::bytes;
 use super::schema::schema_version;
 use crate::store::Store as _;
