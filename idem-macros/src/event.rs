@@ -5,7 +5,8 @@ use quote::quote;
 use syn::{Data, DeriveInput, LitStr, Path, parse_quote};
 
 use crate::attr::{Args, Macro};
-use crate::check::{self, Purpose, Scopes, expression};
+use crate::check::expression::{Purpose, Variables, expression};
+use crate::check::value;
 use crate::errors::Errors;
 use crate::model::Expression;
 use crate::tokens::Near;
@@ -33,7 +34,11 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
 
 fn check(input: &DeriveInput, errors: &mut Errors) -> Option<Event> {
     if let Data::Union(data) = &input.data {
-        errors.on(data.union_token, "`Event` does not fit a union: an event is serialised; derive it on a struct or an enum");
+        errors.on(
+            data.union_token,
+            "`Event` does not fit a union: an event is serialised; derive it on a struct \
+             or an enum",
+        );
         return None;
     }
     let mut attrs = input.attrs.iter().filter(|attr| Macro::Event.is(attr));
@@ -51,15 +56,15 @@ fn check(input: &DeriveInput, errors: &mut Errors) -> Option<Event> {
     let mut args = Args::of_attribute(Macro::Event, attr, errors);
     let runtime = args
         .take("crate")
-        .and_then(|arg| check::crate_path(&arg, errors));
+        .and_then(|arg| value::crate_path(&arg, errors));
     let name = match args.take("type") {
-        Some(arg) => check::topic(&arg, "OrderPlaced", errors)?,
+        Some(arg) => value::topic(&arg, "OrderPlaced", errors)?,
         None => LitStr::new(&input.ident.to_string(), input.ident.span()),
     };
     let key = args.take("key").and_then(|arg| {
-        let names = Scopes {
+        let names = Variables {
             values: fields(&input.data),
-            ..Scopes::default()
+            ..Variables::default()
         };
         expression(&arg, Purpose::EventOrdering, &names, errors)
     });
@@ -72,7 +77,7 @@ fn check(input: &DeriveInput, errors: &mut Errors) -> Option<Event> {
         }
         return None;
     };
-    let topic = check::topic(&topic, "orders.placed", errors)?;
+    let topic = value::topic(&topic, "orders.placed", errors)?;
     Some(Event {
         runtime: runtime.unwrap_or_else(|| parse_quote!(::idem_runtime)),
         topic,

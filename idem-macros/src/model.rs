@@ -9,7 +9,8 @@ pub(crate) struct Shape {
     /// The other attribute of this crate, by the path that it was imported under.
     pub(crate) absorbed: Option<Path>,
     pub(crate) vis: Visibility,
-    /// As written, but for the parameters of this crate: the transaction is left out, and so is the outbox.
+    /// As written, but for the parameters of this crate: the transaction is left out, and so is the
+    /// outbox.
     pub(crate) sig: Signature,
     pub(crate) tx: Transaction,
     pub(crate) outbox: Option<OutboxParam>,

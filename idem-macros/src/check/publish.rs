@@ -1,6 +1,6 @@
 //! `#[outbox]`: what a function publishes, and how.
 
-use super::expression::{Purpose, Scopes, expression};
+use super::expression::{Purpose, Variables, expression};
 use super::types::last_segment;
 use super::value;
 use crate::attr::Args;
@@ -11,14 +11,18 @@ use crate::tokens;
 /// What `#[outbox]` publishes of its own.
 pub(super) fn check(
     outbox: Option<Args>,
-    names: &Scopes,
+    names: &Variables,
     shape: Option<&Shape>,
     errors: &mut Errors,
 ) -> Option<Publish> {
     let param = shape.and_then(|shape| shape.outbox.as_ref());
     let Some(mut args) = outbox else {
         if let Some(param) = param {
-            errors.on(&param.ty, "an `Outbox` parameter needs `#[outbox]` on the function; add it beside `#[idempotent]`");
+            errors.on(
+                &param.ty,
+                "an `Outbox` parameter needs `#[outbox]` on the function; add it beside \
+                 `#[idempotent]`",
+            );
         }
         return None;
     };
@@ -29,18 +33,26 @@ pub(super) fn check(
             let name = &arg.name;
             errors.on(
                 name,
-                format!("with an `Outbox` parameter `{name}` is declared by the event: `#[event({name} = ..)]` on `{events}`"),
+                format!(
+                    "with an `Outbox` parameter `{name}` is declared by the event: \
+                     `#[event({name} = ..)]` on `{events}`"
+                ),
             );
         }
         return None;
     }
     let Some(topic) = topic else {
         if let Some(key) = &key {
-            errors.on(&key.name, "an ordering key without a topic publishes nothing; add `topic = \"orders.placed\"`");
+            errors.on(
+                &key.name,
+                "an ordering key without a topic publishes nothing; add `topic = \
+                 \"orders.placed\"`",
+            );
         } else if shape.is_some() && !args.broken && names.outbox.is_none() {
             errors.at(
                 args.span,
-                "`#[outbox]` publishes nothing here: take `outbox: &mut Outbox<E>` after the transaction, \
+                "`#[outbox]` publishes nothing here: take `outbox: &mut Outbox<E>` \
+                 after the transaction, \
                  or name the topic of the returned event: `#[outbox(topic = \"orders.placed\")]`",
             );
         }
@@ -60,7 +72,11 @@ fn event_name(shape: &Shape, errors: &mut Errors) -> Option<String> {
             Some(segment.ident.to_string())
         }
         _ => {
-            errors.on(ty, "with a `topic` the `Ok` value is the event; return a named type: `Result<OrderPlaced, E>`");
+            errors.on(
+                ty,
+                "with a `topic` the `Ok` value is the event; return a named type: \
+                 `Result<OrderPlaced, E>`",
+            );
             None
         }
     }

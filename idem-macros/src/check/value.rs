@@ -141,7 +141,8 @@ pub(super) fn retention(arg: &Arg, errors: &mut Errors) -> Option<Retention> {
         }
         Err(problem) if problem.zero => {
             format!(
-                "a retention of {value:?} forgets the key at once; cover the longest redelivery, e.g. \"30d\""
+                "a retention of {value:?} forgets the key at once; cover the longest \
+                 redelivery, e.g. \"30d\""
             )
         }
         Err(problem) => problem.message + " or \"forever\"",
@@ -260,7 +261,11 @@ pub(crate) fn crate_path(arg: &Arg, errors: &mut Errors) -> Option<Path> {
     if let Some(path) = path.filter(absolute) {
         return Some(path);
     }
-    errors.on(value, "`crate` takes an absolute path, e.g. `crate = \"::idem_runtime\"` or `crate = \"crate::reexports::idem\"`");
+    errors.on(
+        value,
+        "`crate` takes an absolute path, e.g. `crate = \"::idem_runtime\"` or `crate = \
+         \"crate::reexports::idem\"`",
+    );
     None
 }
 

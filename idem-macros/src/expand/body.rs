@@ -3,10 +3,11 @@
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Pat, PatType, Path, Type};
+use syn::{Pat, PatType, Path};
 
-use super::{at, contract, err, ok, scope};
-use crate::handler::bound_by;
+use super::contract;
+use super::types::{at, err, is_reference, ok, scope};
+use crate::function::bound_by;
 use crate::model::{Claim, InFlight, Outline, Publish, Retry, Shape, Side, Terms};
 use crate::tokens::located_at;
 
@@ -173,7 +174,8 @@ fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> Token
     quote!(#call #conflict)
 }
 
-/// How the database's error is found in the handler's. Method resolution decides, so the error's type is needed here.
+/// How the database's error is found in the handler's. Method resolution decides, so the error's
+/// type is needed here.
 fn conflict(retry: &Retry, runtime: &Path) -> TokenStream {
     let error = Ident::new("__error", Span::mixed_site());
     let find = quote_spanned!(Span::mixed_site().located_at(retry.span)=> database_error);
@@ -200,8 +202,9 @@ fn ordering_key(outline: &Outline, terms: &Terms, names: &Names) -> Option<Token
     })
 }
 
-// The block checks the body against the result's type on the user's own tokens, `?` and the tail alike, without a warning; it
-// moves what the parameters own, as the body of the function as written would.
+// The block checks the body against the result's type on the user's own tokens, `?` and the tail
+// alike, without a warning; it moves what the parameters own, as the body of the function as
+// written would.
 fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
     let Names {
         call,
@@ -244,7 +247,8 @@ fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
         }
         (None, None) => (None, None, None),
     };
-    // Located on the body, so that an error in what the block captures or holds across an await is shown there.
+    // Located on the body, so that an error in what the block captures or holds across an await is
+    // shown there.
     let at = Span::mixed_site().located_at(body.span());
     let mut block = Group::new(
         Delimiter::Brace,
@@ -282,24 +286,4 @@ fn clones(params: &[PatType]) -> TokenStream {
             })
         })
         .collect()
-}
-
-/// The body's own copy is what it may change.
-pub(super) fn without_mut(param: &PatType) -> PatType {
-    let mut param = param.clone();
-    if let Pat::Ident(pat) = &mut *param.pat
-        && !is_reference(&param.ty)
-    {
-        pat.mutability = None;
-    }
-    param
-}
-
-fn is_reference(ty: &Type) -> bool {
-    match ty {
-        Type::Reference(_) => true,
-        Type::Group(group) => is_reference(&group.elem),
-        Type::Paren(paren) => is_reference(&paren.elem),
-        _ => false,
-    }
 }

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{GenericParam, Pat, Path};
 
-use crate::handler::bound_by;
+use crate::function::bound_by;
 use crate::model::{Claim, Outline, Shape, Side, Terms};
 use crate::tokens::{self, located_at, text};
 
@@ -50,8 +50,9 @@ fn result_name(shape: &Shape) -> String {
     }
 }
 
-/// A function that names the key's type. No token of the attribute tells it: inference does, over the parameters that the key
-/// mentions. `None` where an item inside of the function cannot name their types.
+/// A function that names the key's type. No token of the attribute tells it: inference does, over
+/// the parameters that the key mentions. `None` where an item inside of the function cannot name
+/// their types.
 fn key_type(shape: &Shape, claim: &Claim, runtime: &Path) -> Option<TokenStream> {
     let expression = &claim.key;
     if !shape.sig.inputs.is_empty() || !nameable(shape, &expression.tokens) {
@@ -103,7 +104,8 @@ fn key_type(shape: &Shape, claim: &Claim, runtime: &Path) -> Option<TokenStream>
     })
 }
 
-/// Whether an item inside of the function can say these tokens: it knows neither the function's generics nor `Self`.
+/// Whether an item inside of the function can say these tokens: it knows neither the function's
+/// generics nor `Self`.
 fn nameable(shape: &Shape, tokens: &TokenStream) -> bool {
     let generic = shape.sig.generics.params.iter().any(|param| match param {
         GenericParam::Type(param) => tokens::contains_word(tokens, &param.ident.to_string()),

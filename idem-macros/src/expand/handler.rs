@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::{err, ok, scope};
+use super::types::{err, ok, scope};
 use crate::model::{Outline, Shape};
 
 // Input:  #[idempotent(handler = ApplyPayment, ..)] pub async fn apply_payment(tx: &mut C, event: &M) -> Result<T, E>

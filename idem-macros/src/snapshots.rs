@@ -1,4 +1,5 @@
-//! Snapshots of expansions, in `snapshots/`. `IDEM_SNAPSHOTS=accept cargo test -p idem-macros` writes them.
+//! Snapshots of expansions, in `snapshots/`. `IDEM_SNAPSHOTS=accept cargo test -p idem-macros`
+//! writes them.
 
 use std::path::Path;
 
