@@ -190,6 +190,11 @@ fn unknown(attribute: Macro, name: &str) -> String {
     if let Some(suggestion) = did_you_mean(name, known.iter().copied()) {
         return format!("unknown argument `{name}`{suggestion}");
     }
+    if (attribute, name) == (Macro::Outbox, "handler") {
+        return "a handler is called by its type only where it has a key: move `handler` to \
+                `#[idempotent(key = \"...\")]` on the same function"
+            .to_owned();
+    }
     if let Some(owner) = [Macro::Idempotent, Macro::Outbox, Macro::Event]
         .into_iter()
         .find(|other| other.arguments().contains(&name))

@@ -6,8 +6,8 @@
 mod body;
 mod contract;
 mod handler;
+mod parts;
 mod signature;
-mod types;
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -30,7 +30,7 @@ pub(crate) fn wrapped(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenS
             .is_some_and(|claim| claim.retry.is_some()),
     );
     function.extend(body);
-    function.extend(handler::of(shape, outline));
+    function.extend(handler::of(shape, outline, terms.claim.as_ref()));
     function
 }
 
@@ -44,7 +44,7 @@ pub(crate) fn fallback(shape: &Shape, outline: &Outline, errors: Errors) -> Toke
     tokens.extend(signature(shape, outline, false));
     let imported = body::imported(shape.absorbed.as_ref());
     tokens.extend(quote!({ #imported ::core::unreachable!() }));
-    tokens.extend(handler::of(shape, outline));
+    tokens.extend(handler::of(shape, outline, None));
     tokens
 }
 

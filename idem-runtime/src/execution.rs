@@ -4,6 +4,7 @@ mod backoff;
 mod claim;
 mod finish;
 mod in_flight;
+mod lookup;
 mod policy;
 mod recent;
 mod session;
@@ -15,11 +16,13 @@ use self::in_flight::KeyGuard;
 use self::session::Session;
 use crate::begin::Begin;
 use crate::error::Error;
+use crate::identity::Identity;
 use crate::key::StoredKey;
 use crate::store::{Claim, ErrorClass, Fence, Store};
 
 pub(crate) use self::claim::ClaimResult;
 pub(crate) use self::finish::FinishError;
+pub(crate) use self::lookup::lookup;
 pub(crate) use self::policy::Policy;
 pub(crate) use self::recent::Recent;
 
@@ -35,13 +38,6 @@ pub(crate) struct Execution<DB: Store, B: Begin<DB::Connection, Database = DB>> 
     guard: Option<KeyGuard>,
     fence: Fence,
     attempts: u32,
-}
-
-/// The identity of a delivery.
-#[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) key: StoredKey,
-    pub(crate) fingerprint: Option<StoredKey>,
 }
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {

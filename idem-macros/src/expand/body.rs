@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Pat, PatType, Path};
 
 use super::contract;
-use super::types::{at, err, is_reference, ok, scope};
+use super::parts::{at, fingerprint, is_reference, on_duplicate, on_error, scope};
 use crate::function::bound_by;
 use crate::model::{Claim, InFlight, Outline, Publish, Retry, Shape, Side, Terms};
 use crate::tokens::located_at;
@@ -134,7 +134,6 @@ fn settings(claim: &Claim) -> TokenStream {
 fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> TokenStream {
     let runtime = &outline.runtime;
     let (tx, spec) = (&shape.tx.name, &names.spec);
-    let (ok, err) = (ok(shape, runtime), err(shape, runtime));
     // What the connection must be is demanded here, and said on its type.
     let at = at(&shape.tx.connection);
     let Some(claim) = &terms.claim else {
@@ -144,31 +143,19 @@ fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> Token
     };
     let call = located_at(quote!(#runtime::__private::call), at);
     let key = &claim.key.borrowed;
-    let fingerprint = match &claim.fingerprint {
-        None => quote!(::core::option::Option::None),
-        Some(expression) => {
-            let fingerprint = &expression.borrowed;
-            quote!(::core::option::Option::Some(#runtime::__private::key(#fingerprint).erase()))
-        }
-    };
-    let duplicate = match (outline.replay, shape.output.opaque) {
-        (true, _) => quote!(replay::<#ok>()),
-        (false, false) => quote!(skip::<#ok>()),
-        (false, true) => quote!(skip()),
-    };
-    let error = if claim.record {
-        quote!(record::<#err>())
-    } else {
-        quote!(rollback::<#err>())
-    };
+    let fingerprint = fingerprint(claim, runtime);
+    let (on_duplicate, on_error) = (
+        on_duplicate(shape, outline),
+        on_error(shape, outline, claim),
+    );
     let conflict = claim.retry.as_ref().map(|retry| conflict(retry, runtime));
     let arguments = quote! {
         #tx,
         &#spec,
         #runtime::__private::key(#key),
         #fingerprint,
-        #runtime::__private::#duplicate,
-        #runtime::__private::#error,
+        #on_duplicate,
+        #on_error,
     };
     let call = quote_spanned!(at=> #call(#arguments));
     quote!(#call #conflict)

@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Pat, PatType};
 
-use super::types::{at, err, is_reference, ok};
+use super::parts::{at, err, is_reference, ok};
 use crate::model::{Outline, Shape, Side};
 use crate::tokens;
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::execution::{Identity, Policy, Recent};
+use crate::execution::{Policy, Recent};
+use crate::identity::Identity;
 use crate::key::StoredKey;
 
 /// What `#[idempotent]` says of one handler. A `static` of each expansion.
@@ -29,11 +30,7 @@ impl Spec {
 
     /// The key and the fingerprint as they are stored.
     pub(super) fn identity(&self, key: StoredKey, fingerprint: Option<StoredKey>) -> Identity {
-        let hash = |key: StoredKey| if self.hash_key { key.hashed() } else { key };
-        Identity {
-            key: hash(key),
-            fingerprint: fingerprint.map(hash),
-        }
+        Identity::new(key, fingerprint, self.hash_key)
     }
 
     /// `hash_key`.

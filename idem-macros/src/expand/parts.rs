@@ -1,11 +1,11 @@
-//! Types of the user's, and the scope, as an expansion names them.
+//! What several parts of an expansion say alike: types of the user's, the scope, the fingerprint.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Path, Type};
 
-use crate::model::{Outline, Scope, Shape, Side};
+use crate::model::{Claim, Outline, Scope, Shape, Side};
 use crate::tokens;
 
 pub(super) fn ok(shape: &Shape, runtime: &Path) -> TokenStream {
@@ -51,5 +51,38 @@ pub(super) fn is_reference(ty: &Type) -> bool {
         Type::Group(group) => is_reference(&group.elem),
         Type::Paren(paren) => is_reference(&paren.elem),
         _ => false,
+    }
+}
+
+/// The fingerprint of a call, in its stored form.
+pub(super) fn fingerprint(claim: &Claim, runtime: &Path) -> TokenStream {
+    match &claim.fingerprint {
+        None => quote!(::core::option::Option::None),
+        Some(expression) => {
+            let fingerprint = &expression.borrowed;
+            quote!(::core::option::Option::Some(#runtime::__private::key(#fingerprint).erase()))
+        }
+    }
+}
+
+/// What a duplicate gets, as the runtime's codec.
+pub(super) fn on_duplicate(shape: &Shape, outline: &Outline) -> TokenStream {
+    let runtime = &outline.runtime;
+    let ok = ok(shape, runtime);
+    match (outline.replay, shape.output.opaque) {
+        (true, _) => quote!(#runtime::__private::replay::<#ok>()),
+        (false, false) => quote!(#runtime::__private::skip::<#ok>()),
+        (false, true) => quote!(#runtime::__private::skip()),
+    }
+}
+
+/// What becomes of an error, as the runtime's codec.
+pub(super) fn on_error(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
+    let runtime = &outline.runtime;
+    let err = err(shape, runtime);
+    if claim.record {
+        quote!(#runtime::__private::record::<#err>())
+    } else {
+        quote!(#runtime::__private::rollback::<#err>())
     }
 }
