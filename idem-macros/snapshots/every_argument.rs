@@ -13,13 +13,14 @@ pub(crate) async fn apply(
         .wait_ms(5000u64)
         .retention_ms(2592000000u64)
         .retry(3u32)
+        .isolation(::idem::__private::Isolation::RepeatableRead)
         .result_version(2u32);
     ::idem::__private::inventory::submit! {
         ::idem::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
         .key("(event.tenant,event.id)", || ::idem::__private::key_type:: < (& Received <
         Payment >,), _, _ > (| (event,) | ::idem::__private::key(& (& (event.tenant), &
         (event.id),))), "skip").hash_key().fingerprint("event.amount").record()
-        .retention("30d")
+        .retention("30d").isolation("repeatable read")
     }
     let mut __call = ::idem::__private::call(
             tx,

@@ -18,7 +18,7 @@ async fn place_order(
         .key("command.id", || ::idem_runtime::__private::key_type:: < (& PlaceOrder,), _,
         _ > (| (command,) | ::idem_runtime::__private::key(& (command.id))),
         "replay:Receipt@1").emits(< OrderPlaced as ::idem_runtime::__private::EventSet >
-        ::topics)
+        ::contracts)
     }
     let mut __call = ::idem_runtime::__private::call(
         tx,

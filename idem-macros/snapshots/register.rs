@@ -10,7 +10,9 @@ async fn register(
     );
     ::idem_runtime::__private::inventory::submit! {
         ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
-        .emits(|| ::std::vec!["users.registered"])
+        .emits(||
+        ::std::vec![::idem_runtime::__private::EventContract::new("users.registered",
+        "UserRegistered", "user.id")])
     }
     let mut __call = ::idem_runtime::__private::transaction(tx, &__SPEC);
     let __ordering_key = ::core::option::Option::Some(

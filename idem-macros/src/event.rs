@@ -9,7 +9,7 @@ use crate::check::expression::{Purpose, Variables, expression};
 use crate::check::value;
 use crate::errors::Errors;
 use crate::model::Expression;
-use crate::tokens::Near;
+use crate::tokens::{Near, text};
 
 struct Event {
     runtime: Path,
@@ -142,6 +142,9 @@ fn expand(input: &DeriveInput, event: &Event) -> TokenStream {
             .push(parse_quote!(Self: #runtime::__private::Serialize));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let key_text = key
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), |key| text(&key.tokens));
     let key = match key {
         None => quote!(::core::option::Option::None),
         Some(key) => {
@@ -154,6 +157,7 @@ fn expand(input: &DeriveInput, event: &Event) -> TokenStream {
         impl #impl_generics #runtime::Event for #ident #type_generics #where_clause {
             const TOPIC: &'static ::core::primitive::str = #topic;
             const TYPE: &'static ::core::primitive::str = #name;
+            const ORDERING_KEY: &'static ::core::primitive::str = #key_text;
             fn ordering_key(&self) -> ::core::option::Option<#runtime::OrderingKey> { #key }
         }
     }

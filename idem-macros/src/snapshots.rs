@@ -97,6 +97,7 @@ fn every_argument_has_its_place() {
             in_flight = "wait 5s",
             retention = "30d",
             retry = 3,
+            isolation = "repeatable read",
             result_version = 2,
             hash_key,
             handler = Apply,

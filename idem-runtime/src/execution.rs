@@ -23,6 +23,7 @@ use crate::store::{Claim, ErrorClass, Fence, Store};
 pub(crate) use self::claim::ClaimResult;
 pub(crate) use self::finish::FinishError;
 pub(crate) use self::lookup::lookup;
+pub use self::policy::Isolation;
 pub(crate) use self::policy::Policy;
 pub(crate) use self::recent::Recent;
 

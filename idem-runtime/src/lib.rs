@@ -212,7 +212,8 @@ pub mod __private {
         transaction,
     };
     pub use crate::contract::{Contract, Refused, check_contracts};
-    pub use crate::event::EventSet;
+    pub use crate::event::{EventContract, EventSet};
+    pub use crate::execution::Isolation;
 }
 
 /// What the crash-point explorer is made of, for our own tests.

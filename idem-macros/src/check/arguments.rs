@@ -7,11 +7,11 @@ use syn::{FnArg, Path, ReceiverKind, Type, parse_quote};
 
 use super::expression::{Purpose, Variables, example, expression};
 use super::scope::scope;
-use super::{handler_type, publish, value};
+use super::{duration, handler_type, publish, value};
 use crate::attr::Args;
 use crate::errors::Errors;
 use crate::function::{Attributes, Function};
-use crate::model::{Claim, InFlight, Outline, Output, Retry, Shape, Side, Terms};
+use crate::model::{Claim, InFlight, Isolation, Outline, Output, Retry, Shape, Side, Terms};
 use crate::tokens;
 
 /// Checks all arguments. The outline is right even where another argument is wrong.
@@ -127,11 +127,11 @@ fn claim(
         == Some(false);
     let in_flight = args
         .take("in_flight")
-        .and_then(|arg| value::in_flight(&arg, errors))
+        .and_then(|arg| duration::in_flight(&arg, errors))
         .unwrap_or(InFlight::Default);
     let retention = args
         .take("retention")
-        .and_then(|arg| value::retention(&arg, errors));
+        .and_then(|arg| duration::retention(&arg, errors));
     let result_version = args
         .take("result_version")
         .and_then(|arg| value::integer(&arg, 1, errors))
@@ -143,7 +143,15 @@ fn claim(
             "`hash_key` is a flag; write it alone, or leave it out",
         );
     }
-    let retry = args.take("retry").and_then(|arg| {
+    let retry = args.take("retry");
+    let isolation = args.take("isolation").and_then(|arg| {
+        let level = value::isolation(&arg, errors)?;
+        if retry.is_none() && !args.broken {
+            errors.on(&arg.value, isolation_without_retry(level));
+        }
+        Some(level)
+    });
+    let retry = retry.and_then(|arg| {
         let times = value::integer(&arg, 0, errors).filter(|times| *times > 0)?;
         let span = arg.value.as_ref().map_or(arg.name.span(), Spanned::span);
         Some(Retry { times, span })
@@ -167,9 +175,19 @@ fn claim(
         in_flight,
         retention,
         retry,
+        isolation,
         result_version,
         hash_key: hash_key.is_some(),
     })
+}
+
+fn isolation_without_retry(level: Isolation) -> String {
+    format!(
+        "under `isolation = \"{}\"` the database aborts a transaction that conflicts with another; \
+         add `retry = 3`, which runs the body again, or `retry = 0`, which leaves that to the next \
+         delivery",
+        level.text()
+    )
 }
 
 /// The `Ok` type, if it holds a reference: what is read back from the database has nothing to point

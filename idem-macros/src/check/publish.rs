@@ -1,5 +1,7 @@
 //! `#[outbox]`: what a function publishes, and how.
 
+use syn::LitStr;
+
 use super::expression::{Purpose, Variables, expression};
 use super::types::last_segment;
 use super::value;
@@ -26,10 +28,10 @@ pub(super) fn check(
         }
         return None;
     };
-    let (topic, key) = (args.take("topic"), args.take("key"));
+    let (topic, key, kind) = (args.take("topic"), args.take("key"), args.take("type"));
     if let Some(param) = param {
         let events = tokens::text(&param.events);
-        for arg in [&topic, &key].into_iter().flatten() {
+        for arg in [&topic, &key, &kind].into_iter().flatten() {
             let name = &arg.name;
             errors.on(
                 name,
@@ -60,17 +62,22 @@ pub(super) fn check(
     };
     let key = key.and_then(|arg| expression(&arg, Purpose::Ordering, names, errors));
     let topic = value::topic(&topic, "orders.placed", errors)?;
-    let event = event_name(shape?, errors)?;
-    Some(Publish { topic, key, event })
+    let name = event_name(shape?, errors)?;
+    let kind = match kind {
+        Some(arg) => value::topic(&arg, "OrderPlaced", errors)?,
+        None => name,
+    };
+    Some(Publish { topic, key, kind })
 }
 
 /// The name of the `Ok` type, which is the event.
-fn event_name(shape: &Shape, errors: &mut Errors) -> Option<String> {
+fn event_name(shape: &Shape, errors: &mut Errors) -> Option<LitStr> {
     let (Side::Written(ty) | Side::Alias(ty)) = &shape.output.ok;
     match (&shape.output.ok, last_segment(ty)) {
-        (Side::Written(_), Some(segment)) if !shape.output.opaque => {
-            Some(segment.ident.to_string())
-        }
+        (Side::Written(_), Some(segment)) if !shape.output.opaque => Some(LitStr::new(
+            &segment.ident.to_string(),
+            segment.ident.span(),
+        )),
         _ => {
             errors.on(
                 ty,

@@ -8,7 +8,7 @@ use syn::{Pat, PatType, Path};
 use super::contract;
 use super::parts::{at, fingerprint, is_reference, on_duplicate, on_error, scope};
 use crate::function::bound_by;
-use crate::model::{Claim, InFlight, Outline, Publish, Retry, Shape, Side, Terms};
+use crate::model::{Claim, InFlight, Isolation, Outline, Publish, Retry, Shape, Side, Terms};
 use crate::tokens::located_at;
 
 /// Names of our own, which no name of the user's can meet.
@@ -52,7 +52,7 @@ pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenStream
         ..
     } = &names;
     let scope = scope(outline);
-    let settings = terms.claim.as_ref().map(settings);
+    let settings = terms.claim.as_ref().map(|claim| settings(claim, runtime));
     let contract = contract::of(shape, outline, terms, scope_name);
     let open = open(shape, outline, terms, &names);
     let ordering_key = ordering_key(outline, terms, &names);
@@ -106,7 +106,7 @@ pub(super) fn imported(absorbed: Option<&Path>) -> Option<TokenStream> {
 }
 
 /// What differs from the defaults of `Spec::new`.
-fn settings(claim: &Claim) -> TokenStream {
+fn settings(claim: &Claim, runtime: &Path) -> TokenStream {
     let mut settings = TokenStream::new();
     if claim.hash_key {
         settings.extend(quote!(.hash_key()));
@@ -123,6 +123,13 @@ fn settings(claim: &Claim) -> TokenStream {
     if let Some(retry) = &claim.retry {
         let times = retry.times;
         settings.extend(quote!(.retry(#times)));
+    }
+    if let Some(isolation) = claim.isolation {
+        let level = match isolation {
+            Isolation::Serializable => quote!(Serializable),
+            Isolation::RepeatableRead => quote!(RepeatableRead),
+        };
+        settings.extend(quote!(.isolation(#runtime::__private::Isolation::#level)));
     }
     if claim.result_version != 1 {
         let version = claim.result_version;
@@ -217,7 +224,7 @@ fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
                 Some(quote!(#call.emit(#outbox);)),
             )
         }
-        (None, Some(Publish { topic, key, event })) => {
+        (None, Some(Publish { topic, key, kind })) => {
             let key_name = &names.ordering_key;
             let (Side::Written(ty) | Side::Alias(ty)) = &shape.output.ok;
             let emit_value = Ident::new("emit_value", Span::mixed_site().located_at(ty.span()));
@@ -229,7 +236,7 @@ fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
             (
                 None,
                 None,
-                Some(quote!(#call.#emit_value(#topic, #event, #key, &#result);)),
+                Some(quote!(#call.#emit_value(#topic, #kind, #key, &#result);)),
             )
         }
         (None, None) => (None, None, None),

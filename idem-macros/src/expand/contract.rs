@@ -11,7 +11,7 @@ use crate::tokens::{self, located_at, text};
 pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms, scope: &Ident) -> TokenStream {
     let runtime = &outline.runtime;
     let key = terms.claim.as_ref().map(|claim| key(shape, outline, claim));
-    let emits = emits(shape, outline, terms).map(|topics| quote!(.emits(#topics)));
+    let emits = emits(shape, outline, terms).map(|events| quote!(.emits(#events)));
     quote! {
         #runtime::__private::inventory::submit! {
             #runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), #scope) #key #emits
@@ -39,8 +39,12 @@ fn key(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
         let retention = &retention.text;
         quote!(.retention(#retention))
     });
+    let isolation = claim.isolation.map(|isolation| {
+        let isolation = isolation.text();
+        quote!(.isolation(#isolation))
+    });
     let hash_key = claim.hash_key.then(|| quote!(.hash_key()));
-    quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention)
+    quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention #isolation)
 }
 
 /// The name of what is stored, as it is written.
@@ -118,19 +122,27 @@ fn nameable(shape: &Shape, tokens: &TokenStream) -> bool {
             .all(|word| !tokens::contains_word(tokens, word))
 }
 
-/// A function that returns the topics; `None` if there are none.
+/// A function that returns the contracts of its events; `None` if it emits none.
 fn emits(shape: &Shape, outline: &Outline, terms: &Terms) -> Option<TokenStream> {
     let runtime = &outline.runtime;
     if let Some(publish) = &terms.publish {
-        let topic = &publish.topic;
-        return Some(quote!(|| ::std::vec![#topic]));
+        let (topic, kind) = (&publish.topic, &publish.kind);
+        let key = publish
+            .key
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |key| text(&key.tokens));
+        return Some(quote! {
+            || ::std::vec![#runtime::__private::EventContract::new(#topic, #kind, #key)]
+        });
     }
     let events = shape.outbox.as_ref()?.events.to_token_stream();
     if !nameable(shape, &events) {
-        return Some(quote!(|| ::std::vec!["_"]));
+        return Some(quote!(
+            || ::std::vec![#runtime::__private::EventContract::UNKNOWN]
+        ));
     }
     let events = tokens::erase_lifetimes(events, &lifetimes(shape));
-    Some(quote!(<#events as #runtime::__private::EventSet>::topics))
+    Some(quote!(<#events as #runtime::__private::EventSet>::contracts))
 }
 
 fn lifetimes(shape: &Shape) -> Vec<Ident> {

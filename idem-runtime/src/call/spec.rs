@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::execution::{Policy, Recent};
+use crate::execution::{Isolation, Policy, Recent};
 use crate::identity::Identity;
 use crate::key::StoredKey;
 
@@ -67,6 +67,13 @@ impl Spec {
         self
     }
 
+    /// `isolation = "serializable"`.
+    #[must_use]
+    pub const fn isolation(mut self, isolation: Isolation) -> Self {
+        self.policy.isolation = Some(isolation);
+        self
+    }
+
     /// `result_version = 2`.
     #[must_use]
     pub const fn result_version(mut self, version: u32) -> Self {
@@ -86,12 +93,15 @@ mod tests {
             .wait_ms(5)
             .retention_ms(7)
             .retry(3)
+            .isolation(Isolation::Serializable)
             .result_version(2);
         assert!(set.hash_key);
         assert_eq!(set.policy.wait, Duration::from_millis(5));
         assert_eq!(set.policy.retention, Some(Duration::from_millis(7)));
         assert_eq!((set.policy.retry, set.policy.result_version), (3, 2));
+        assert_eq!(set.policy.isolation, Some(Isolation::Serializable));
         let plain = Spec::new("a");
+        assert_eq!(plain.policy.isolation, None);
         assert!(!plain.hash_key);
         assert_eq!(plain.policy.wait, Duration::from_secs(30));
         assert_eq!(plain.policy.retention, None);

@@ -13,7 +13,18 @@ pub(crate) struct Policy {
     pub(crate) retention: Option<Duration>,
     /// How often a body that met a conflict runs again.
     pub(crate) retry: u32,
+    /// The level of a transaction that a call opens; `None` is the database's default.
+    pub(crate) isolation: Option<Isolation>,
     pub(crate) result_version: u32,
+}
+
+/// What a transaction sees of others that run at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// As if it ran alone.
+    Serializable,
+    /// One state of the database, from its first statement to its end.
+    RepeatableRead,
 }
 
 impl Policy {
@@ -23,6 +34,7 @@ impl Policy {
             wait: Duration::from_secs(30),
             retention: None,
             retry: 0,
+            isolation: None,
             result_version: 1,
         }
     }
