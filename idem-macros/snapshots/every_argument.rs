@@ -16,11 +16,11 @@ pub(crate) async fn apply(
         .isolation(::idem::__private::Isolation::RepeatableRead)
         .result_version(2u32);
     ::idem::__private::inventory::submit! {
-        ::idem::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
-        .key("(event.tenant,event.id)", || ::idem::__private::key_type:: < (& Received <
-        Payment >,), _, _ > (| (event,) | ::idem::__private::key(& (& (event.tenant), &
-        (event.id),))), "skip").hash_key().fingerprint("event.amount").record()
-        .retention("30d").isolation("repeatable read")
+        ::idem::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
+        "apply").key("(event.tenant,event.id)", || ::idem::__private::key_type:: < (&
+        Received < Payment >,), _, _ > (| (event,) | ::idem::__private::key(& (& (event
+        .tenant), & (event.id),))), "skip").hash_key().fingerprint("event.amount")
+        .record().retention("30d").isolation("repeatable read")
     }
     let mut __call = ::idem::__private::call(
             tx,

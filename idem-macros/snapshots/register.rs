@@ -9,8 +9,8 @@ async fn register(
         __SCOPE,
     );
     ::idem_runtime::__private::inventory::submit! {
-        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
-        .emits(||
+        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
+        "register").emits(||
         ::std::vec![::idem_runtime::__private::EventContract::new("users.registered",
         "UserRegistered", "user.id")])
     }

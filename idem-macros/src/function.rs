@@ -38,7 +38,7 @@ impl Parse for Function {
         let attrs = Attribute::parse_outer(input)?;
         let vis = input.parse()?;
         let sig = input.parse()?;
-        match input.parse()? {
+        match ungrouped(input.parse()?) {
             TokenTree::Group(body) if body.delimiter() == Delimiter::Brace && input.is_empty() => {
                 Ok(Function {
                     attrs,
@@ -54,6 +54,19 @@ impl Parse for Function {
             )),
         }
     }
+}
+
+/// Looks through the invisible delimiters that `macro_rules!` puts around a `$body:block`.
+fn ungrouped(tree: TokenTree) -> TokenTree {
+    if let TokenTree::Group(group) = &tree
+        && group.delimiter() == Delimiter::None
+    {
+        let mut inner = group.stream().into_iter();
+        if let (Some(only), None) = (inner.next(), inner.next()) {
+            return ungrouped(only);
+        }
+    }
+    tree
 }
 
 /// The variables that a pattern binds.

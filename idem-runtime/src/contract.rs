@@ -18,7 +18,7 @@ use std::path::Path;
 
 pub use self::duplicate_scope::DuplicateScope;
 use self::duplicate_scope::duplicates;
-pub(crate) use self::duplicate_scope::{SharedScopes, duplicate_scopes};
+pub(crate) use self::duplicate_scope::{SharedScopes, duplicate_scopes, shared};
 use self::lock::{Handler, Mode};
 pub use self::registered::Contract;
 

@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::fmt;
 
+use crate::contract::{DuplicateScope, SharedScopes};
+
 /// Why a call of an idempotent handler did not return an [`Outcome`](crate::Outcome).
 ///
 /// Messages hold neither keys nor payloads. `E` is the handler's own error type; any
@@ -41,6 +43,9 @@ pub enum Error<E = Infallible> {
     ResultUndecodable,
     /// The key was claimed and committed without its end.
     Unfinished,
+    /// More than one handler of this program has the same scope: what one of them handled would be a
+    /// duplicate for the other. Nothing was done.
+    DuplicateScopes(&'static [DuplicateScope]),
     /// The tables of this crate are missing or older than this release.
     NotMigrated,
     /// The database refused, or could not be reached. Nothing was committed.
@@ -115,6 +120,7 @@ impl<E: Classify> Error<E> {
             Self::InFlight
             | Self::RolledBack
             | Self::CommitUnknown
+            | Self::DuplicateScopes(_)
             | Self::NotMigrated
             | Self::Store(_) => Disposition::Retry,
         }
@@ -143,6 +149,7 @@ impl<E> Error<E> {
             Self::CommitUnknown => Error::CommitUnknown,
             Self::ResultUndecodable => Error::ResultUndecodable,
             Self::Unfinished => Error::Unfinished,
+            Self::DuplicateScopes(scopes) => Error::DuplicateScopes(scopes),
             Self::NotMigrated => Error::NotMigrated,
             Self::Store(error) => Error::Store(error),
         }
@@ -157,6 +164,7 @@ impl<E> Error<E> {
                 | Self::CommitUnknown
                 | Self::ResultUndecodable
                 | Self::Unfinished
+                | Self::DuplicateScopes(_)
                 | Self::NotMigrated
         )
     }
@@ -171,6 +179,7 @@ impl<E> Error<E> {
             Self::CommitUnknown => "commit_unknown",
             Self::ResultUndecodable => "result_undecodable",
             Self::Unfinished => "unfinished",
+            Self::DuplicateScopes(_) => "duplicate_scopes",
             Self::NotMigrated => "not_migrated",
             Self::Store(_) => "store_error",
         }
@@ -181,6 +190,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Handler(error) => return error.fmt(f),
+            Self::DuplicateScopes(scopes) => return SharedScopes(scopes).fmt(f),
             // What the driver says is the source: some servers quote keys and rows in it.
             Self::Store(_) => "the database refused or could not be reached, and nothing was committed",
             Self::InFlight => {
@@ -228,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    fn all() -> [Error<sqlx::Error>; 9] {
+    fn all() -> [Error<sqlx::Error>; 10] {
         [
             Error::Handler(sqlx::Error::RowNotFound),
             Error::InFlight,
@@ -237,6 +247,7 @@ mod tests {
             Error::CommitUnknown,
             Error::ResultUndecodable,
             Error::Unfinished,
+            Error::DuplicateScopes(&[]),
             Error::NotMigrated,
             Error::Store(sqlx::Error::Protocol("secret".into())),
         ]
@@ -247,7 +258,7 @@ mod tests {
     fn each_error_says_something_of_its_own_and_shows_no_data() {
         let messages: std::collections::HashSet<_> =
             all().iter().map(ToString::to_string).collect();
-        assert_eq!(messages.len(), 9);
+        assert_eq!(messages.len(), 10);
         for message in messages {
             assert!(
                 message.len() > 20 && !message.contains("secret"),
@@ -274,7 +285,7 @@ mod tests {
         assert_eq!(
             all().map(|error| error.disposition()),
             [
-                Retry, Retry, DeadLetter, Retry, Retry, DeadLetter, DeadLetter, Retry, Retry
+                Retry, Retry, DeadLetter, Retry, Retry, DeadLetter, DeadLetter, Retry, Retry, Retry
             ]
         );
         let unencoded = Error::<Infallible>::Store(sqlx::Error::Encode("".into()));

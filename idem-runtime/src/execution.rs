@@ -15,6 +15,7 @@ use self::backoff::back_off;
 use self::in_flight::KeyGuard;
 use self::session::Session;
 use crate::begin::Begin;
+use crate::contract::shared;
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::key::StoredKey;
@@ -112,6 +113,14 @@ impl Policy {
             key: &identity.key,
             fingerprint: identity.fingerprint.as_ref(),
         }
+    }
+}
+
+/// Whether a call may go on to claim.
+fn admit(policy: &Policy, _identity: &Identity) -> Result<(), Error> {
+    match shared(&policy.scope) {
+        Some(scopes) => Err(Error::DuplicateScopes(scopes)),
+        None => Ok(()),
     }
 }
 

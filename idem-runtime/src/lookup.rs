@@ -39,7 +39,8 @@ use crate::message::Received;
 /// # Errors
 /// What a delivery would get that came now: the stored error of the handler as
 /// [`Error::Handler`], [`Error::Unfinished`], [`Error::FingerprintMismatch`],
-/// [`Error::ResultUndecodable`], [`Error::NotMigrated`] or [`Error::Store`].
+/// [`Error::ResultUndecodable`], [`Error::DuplicateScopes`], [`Error::NotMigrated`] or
+/// [`Error::Store`].
 pub async fn lookup<H: Handler>(
     pool: &Pool<H::Database>,
     message: &Received<H::Message>,

@@ -10,11 +10,13 @@ use crate::tokens::{self, located_at, text};
 
 pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms, scope: &Ident) -> TokenStream {
     let runtime = &outline.runtime;
+    let function = shape.sig.ident.to_string();
     let key = terms.claim.as_ref().map(|claim| key(shape, outline, claim));
     let emits = emits(shape, outline, terms).map(|events| quote!(.emits(#events)));
     quote! {
         #runtime::__private::inventory::submit! {
-            #runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), #scope) #key #emits
+            #runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), #scope, #function)
+                #key #emits
         }
     }
 }

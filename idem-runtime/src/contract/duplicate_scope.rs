@@ -1,14 +1,10 @@
 //! Handlers that share a scope.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::OnceLock;
 
 use super::registered::Contract;
-
-/// The scopes that more than one handler of this program has, each with where they stand.
-pub(crate) fn duplicate_scopes() -> Vec<DuplicateScope> {
-    duplicates(inventory::iter::<Contract>())
-}
 
 /// A scope that more than one handler has: a key that one of them handled would be a duplicate for
 /// the other.
@@ -21,24 +17,37 @@ pub struct DuplicateScope {
     pub places: Vec<String>,
 }
 
+/// The scopes that more than one handler of this program keeps keys in. They are known once all of
+/// it is linked, so they are found once.
+pub(crate) fn duplicate_scopes() -> &'static [DuplicateScope] {
+    static FOUND: OnceLock<Vec<DuplicateScope>> = OnceLock::new();
+    FOUND.get_or_init(|| duplicates(inventory::iter::<Contract>()))
+}
+
+/// The same, if `scope` is one of them.
+pub(crate) fn shared(scope: &str) -> Option<&'static [DuplicateScope]> {
+    let found = duplicate_scopes();
+    let at = found.iter().position(|found| found.scope == scope)?;
+    Some(&found[at..=at])
+}
+
+/// A file that is compiled as two modules has each of its handlers twice, and they are one. What has
+/// no key shares none.
 pub(super) fn duplicates<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Vec<DuplicateScope> {
-    let mut places: BTreeMap<&'static str, Vec<(&'static str, u32)>> = BTreeMap::new();
-    for contract in contracts {
-        places
-            .entry(contract.scope)
-            .or_default()
-            .push((contract.file, contract.line));
+    let mut scopes: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for contract in contracts.filter(|contract| contract.key.is_some()) {
+        let place = (contract.file, contract.line, contract.function);
+        scopes.entry(contract.scope).or_default().insert(place);
     }
-    places
+    scopes
         .into_iter()
         .filter(|(_, places)| places.len() > 1)
-        .map(|(scope, mut places)| {
-            places.sort_unstable();
-            let places = places
+        .map(|(scope, places)| DuplicateScope {
+            scope,
+            places: places
                 .iter()
-                .map(|(file, line)| format!("{file}:{line}"))
-                .collect();
-            DuplicateScope { scope, places }
+                .map(|(file, line, _)| format!("{file}:{line}"))
+                .collect(),
         })
         .collect()
 }
@@ -49,8 +58,9 @@ pub(crate) struct SharedScopes<'a>(pub(crate) &'a [DuplicateScope]);
 impl fmt::Display for SharedScopes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "two handlers have one scope, so that a message which one of them handled is a duplicate for the other, and is \
-             lost there; give each a scope of its own with `scope = \"...\"`:",
+            "two handlers have one scope, so that a message which one of them handled is a \
+             duplicate for the other, and is lost there; give each a scope of its own with \
+             `scope = \"...\"`:",
         )?;
         for DuplicateScope { scope, places } in self.0 {
             write!(f, "\n  {scope}: {}", places.join(" and "))?;

@@ -13,6 +13,8 @@ pub struct Contract {
     pub file: &'static str,
     /// Where it stands.
     pub line: u32,
+    /// The function that it stands on.
+    pub function: &'static str,
     /// The namespace of its keys.
     pub scope: &'static str,
     /// The key expression; `None` for `#[outbox]` alone.
@@ -41,12 +43,13 @@ inventory::collect!(Contract);
 impl Contract {
     /// Of `#[outbox]` alone, at the place of the call.
     #[track_caller]
-    pub const fn new(package: &'static str, scope: &'static str) -> Self {
+    pub const fn new(package: &'static str, scope: &'static str, function: &'static str) -> Self {
         let place = Location::caller();
         Self {
             package,
             file: place.file(),
             line: place.line(),
+            function,
             scope,
             key: None,
             key_type: String::new,

@@ -7,6 +7,7 @@ fn contract() -> Contract {
         package: "payments",
         file: "src/lib.rs",
         line: 12,
+        function: "apply",
         scope: "payments.apply",
         key: Some("event.id"),
         key_type: || "Uuid".into(),
@@ -82,6 +83,28 @@ fn the_key_and_its_type_part_at_the_last_single_colon() {
         parts("ids::of(event)", "my::Id")
     );
     assert_eq!(key("-"), None);
+}
+
+/// A suite that is compiled for each database has its handlers once for each.
+#[test]
+fn a_file_that_is_compiled_twice_shares_no_scope_with_itself() {
+    let twice = [contract(), contract()];
+    assert_eq!(duplicates(twice.iter()), []);
+    let other = Contract {
+        function: "refund",
+        ..contract()
+    };
+    assert_eq!(duplicates([contract(), other].iter()).len(), 1);
+}
+
+#[test]
+fn a_handler_without_a_key_shares_no_scope() {
+    let keyless = Contract {
+        key: None,
+        line: 30,
+        ..contract()
+    };
+    assert_eq!(duplicates([contract(), keyless].iter()), []);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::backoff::back_off;
 use super::in_flight::{KeyGuard, KeyInFlight};
-use super::{Execution, refused};
+use super::{Execution, admit, refused};
 use crate::begin::Begin;
 use crate::error::Error;
 use crate::store::{BeginArgs, ErrorClass, Record, Store};
@@ -24,6 +24,9 @@ pub(crate) enum ClaimResult {
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     pub(crate) async fn begin(&mut self) -> Result<ClaimResult, Error> {
+        if let Some(identity) = &self.identity {
+            admit(&self.policy, identity)?;
+        }
         if self.session.joins() {
             self.begin_joined().await
         } else {

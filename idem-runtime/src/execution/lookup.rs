@@ -2,7 +2,7 @@
 
 use sqlx::Pool;
 
-use super::{Policy, refused};
+use super::{Policy, admit, refused};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::store::{Record, Store};
@@ -14,6 +14,7 @@ pub(crate) async fn lookup<DB: Store>(
     policy: &Policy,
     identity: &Identity,
 ) -> Result<Option<Record>, Error> {
+    admit(policy, identity)?;
     let mut connection = pool.acquire().await.map_err(Error::Store)?;
     let claim = policy.claim(identity);
     unlogged(DB::lookup(&mut connection, &claim, false))
