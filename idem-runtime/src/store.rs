@@ -15,19 +15,13 @@ use sqlx_core::transaction::TransactionManager as _;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
-#[cfg(feature = "testing")]
-pub(crate) mod explorable;
-#[cfg(feature = "testing")]
-pub(crate) mod lab;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 mod outlet;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
-#[cfg(feature = "testing")]
-pub(crate) mod script;
 #[cfg(feature = "sqlite")]
-mod sqlite;
+pub(crate) mod sqlite;
 #[cfg(test)]
 mod told;
 

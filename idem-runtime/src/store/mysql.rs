@@ -14,15 +14,9 @@
 
 mod batch;
 mod call;
-#[cfg(feature = "testing")]
-mod explorable;
-mod fault;
-#[cfg(feature = "testing")]
-mod lab;
-mod literal;
+pub(crate) mod fault;
+pub(crate) mod literal;
 mod outlet;
-#[cfg(feature = "testing")]
-pub(crate) mod refusal;
 mod schema;
 
 use std::fmt::Write as _;

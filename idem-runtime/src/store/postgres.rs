@@ -6,15 +6,9 @@
 
 mod batch;
 mod call;
-#[cfg(feature = "testing")]
-mod explorable;
 mod fault;
-#[cfg(feature = "testing")]
-mod lab;
-mod literal;
+pub(crate) mod literal;
 mod outlet;
-#[cfg(feature = "testing")]
-pub(crate) mod refusal;
 mod schema;
 mod undropped;
 

@@ -17,12 +17,8 @@
 
 mod batch;
 mod call;
-#[cfg(feature = "testing")]
-mod explorable;
-mod fault;
-#[cfg(feature = "testing")]
-mod lab;
-mod literal;
+pub(crate) mod fault;
+pub(crate) mod literal;
 mod outlet;
 mod schema;
 
