@@ -198,7 +198,7 @@ pub fn check_contracts(
     let contracts = || inventory::iter::<Contract>().filter(|contract| contract.package == package);
     let doubled = doubled(contracts());
     if !doubled.is_empty() {
-        return Err(Refused(Doubled(&doubled).to_string()));
+        return Err(Refused(SharedScopes(&doubled).to_string()));
     }
     let handlers: Vec<Handler> = contracts().map(Handler::of).collect();
     Mode::of(ci, lock)
@@ -207,21 +207,21 @@ pub fn check_contracts(
 }
 
 /// The scopes that more than one handler of this program has, each with where they stand.
-pub(crate) fn doubled_scopes() -> Vec<DoubledScope> {
+pub(crate) fn duplicate_scopes() -> Vec<DuplicateScope> {
     doubled(inventory::iter::<Contract>())
 }
 
 /// A scope that more than one handler has: a key that one of them handled would be a duplicate for the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct DoubledScope {
+pub struct DuplicateScope {
     /// The scope.
     pub scope: &'static str,
     /// Where its handlers stand: `src/payments.rs:12`.
     pub places: Vec<String>,
 }
 
-fn doubled<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Vec<DoubledScope> {
+fn doubled<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Vec<DuplicateScope> {
     let mut places: BTreeMap<&'static str, Vec<(&'static str, u32)>> = BTreeMap::new();
     for contract in contracts {
         places
@@ -238,21 +238,21 @@ fn doubled<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Vec<DoubledScop
                 .iter()
                 .map(|(file, line)| format!("{file}:{line}"))
                 .collect();
-            DoubledScope { scope, places }
+            DuplicateScope { scope, places }
         })
         .collect()
 }
 
 /// Says which handlers share a scope.
-pub(crate) struct Doubled<'a>(pub(crate) &'a [DoubledScope]);
+pub(crate) struct SharedScopes<'a>(pub(crate) &'a [DuplicateScope]);
 
-impl fmt::Display for Doubled<'_> {
+impl fmt::Display for SharedScopes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
             "two handlers have one scope, so that a message which one of them handled is a duplicate for the other, and is \
              lost there; give each a scope of its own with `scope = \"...\"`:",
         )?;
-        for DoubledScope { scope, places } in self.0 {
+        for DuplicateScope { scope, places } in self.0 {
             write!(f, "\n  {scope}: {}", places.join(" and "))?;
         }
         Ok(())

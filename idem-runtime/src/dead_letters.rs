@@ -7,10 +7,10 @@ use sqlx::Pool;
 use crate::error::Error;
 use crate::event::EventId;
 use crate::message::{Headers, Message};
-use crate::relay::Guarded;
+use crate::relay::GuardedConnection;
 use crate::schema::store_error;
-use crate::store::{Buried, Filter, Outlet};
-use crate::unlogged::unlogged;
+use crate::store::{DeadLetterFilter, DeadLetterRow, OutboxStore};
+use crate::telemetry::unlogged::unlogged;
 
 /// How many dead letters one statement replays.
 const BATCH: u32 = 1_000;
@@ -31,24 +31,14 @@ pub struct DeadLetter {
     pub died_at: SystemTime,
 }
 
-/// Which dead letters to replay.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Replay<'a> {
-    /// All of them.
-    All,
-    /// Those of one topic.
-    Topic(&'a str),
-    /// Those with these IDs.
-    Events(&'a [EventId]),
-}
-
 /// How many dead letters there are.
 ///
 /// # Errors
 /// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses.
-pub async fn count_dead_letters<DB: Outlet>(pool: &Pool<DB>) -> Result<u64, Error> {
-    let mut conn = Guarded::acquire(pool).await.map_err(Error::Store)?;
+pub async fn count_dead_letters<DB: OutboxStore>(pool: &Pool<DB>) -> Result<u64, Error> {
+    let mut conn = GuardedConnection::acquire(pool)
+        .await
+        .map_err(Error::Store)?;
     let count = DB::count_buried(conn.connection()).await;
     conn.done(count).map_err(store_error::<DB>)
 }
@@ -73,12 +63,14 @@ pub async fn count_dead_letters<DB: Outlet>(pool: &Pool<DB>) -> Result<u64, Erro
 ///
 /// # Errors
 /// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses.
-pub async fn dead_letters<DB: Outlet>(
+pub async fn dead_letters<DB: OutboxStore>(
     pool: &Pool<DB>,
     after: i64,
     limit: u32,
 ) -> Result<Vec<DeadLetter>, Error> {
-    let mut conn = Guarded::acquire(pool).await.map_err(Error::Store)?;
+    let mut conn = GuardedConnection::acquire(pool)
+        .await
+        .map_err(Error::Store)?;
     let buried = DB::buried(conn.connection(), after, limit).await;
     let buried = conn.done(buried).map_err(store_error::<DB>)?;
     Ok(buried.into_iter().map(dead_letter).collect())
@@ -91,11 +83,11 @@ pub async fn dead_letters<DB: Outlet>(
 /// consumer that depends on the order of a key must tell an old event by its content.
 ///
 /// ```
-/// use idem_runtime::{Replay, replay_dead_letters};
+/// use idem_runtime::{DeadLetterFilter, replay_dead_letters};
 ///
 /// # #[cfg(feature = "postgres")]
 /// # async fn example(pool: &sqlx::PgPool) -> Result<(), idem_runtime::Error> {
-/// let replayed = replay_dead_letters(pool, Replay::Topic("orders.placed")).await?;
+/// let replayed = replay_dead_letters(pool, DeadLetterFilter::Topic("orders.placed")).await?;
 /// # let _: u64 = replayed;
 /// # Ok(())
 /// # }
@@ -103,23 +95,27 @@ pub async fn dead_letters<DB: Outlet>(
 ///
 /// # Errors
 /// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses; what was replayed until then stays so.
-pub async fn replay_dead_letters<DB: Outlet>(
+pub async fn replay_dead_letters<DB: OutboxStore>(
     pool: &Pool<DB>,
-    which: Replay<'_>,
+    which: DeadLetterFilter<'_>,
 ) -> Result<u64, Error> {
     let filters: Vec<_> = match which {
-        Replay::All => vec![Filter::All],
-        Replay::Topic(topic) => vec![Filter::Topic(topic)],
-        Replay::Events(ids) => ids.chunks(BATCH as usize).map(Filter::Ids).collect(),
+        DeadLetterFilter::Events(ids) => ids
+            .chunks(BATCH as usize)
+            .map(DeadLetterFilter::Events)
+            .collect(),
+        other => vec![other],
     };
     let mut replayed = 0;
     for filter in filters {
         loop {
-            let mut conn = Guarded::acquire(pool).await.map_err(Error::Store)?;
-            let exhumed = unlogged(DB::exhume(conn.connection(), filter, BATCH)).await;
-            let exhumed = conn.done(exhumed).map_err(store_error::<DB>)?;
-            replayed += exhumed;
-            if exhumed < u64::from(BATCH) {
+            let mut conn = GuardedConnection::acquire(pool)
+                .await
+                .map_err(Error::Store)?;
+            let requeued = unlogged(DB::requeue(conn.connection(), filter, BATCH)).await;
+            let requeued = conn.done(requeued).map_err(store_error::<DB>)?;
+            replayed += requeued;
+            if requeued < u64::from(BATCH) {
                 break;
             }
         }
@@ -127,7 +123,7 @@ pub async fn replay_dead_letters<DB: Outlet>(
     Ok(replayed)
 }
 
-fn dead_letter(buried: Buried) -> DeadLetter {
+fn dead_letter(buried: DeadLetterRow) -> DeadLetter {
     let event = buried.event;
     DeadLetter {
         seq: event.seq,

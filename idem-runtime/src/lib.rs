@@ -122,12 +122,11 @@ extern crate self as idem_runtime;
 mod begin;
 pub mod broker;
 mod call;
-mod codec;
-mod conflict;
 mod contract;
 mod dead_letters;
 mod error;
 mod event;
+mod execution;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -143,26 +142,20 @@ pub mod fuzzing;
 ))]
 pub mod guide;
 mod handler;
-mod in_flight;
 mod key;
 mod message;
 mod outbox;
 mod outcome;
 mod publisher;
 mod relay;
-mod returned;
-mod run;
 mod schema;
-mod session;
-mod spec;
 mod store;
 mod telemetry;
-mod unlogged;
 mod verify;
 
 pub use begin::Begin;
-pub use contract::DoubledScope;
-pub use dead_letters::{DeadLetter, Replay, count_dead_letters, dead_letters, replay_dead_letters};
+pub use contract::DuplicateScope;
+pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};
 pub use error::{Classify, Disposition, Error};
 pub use event::{Emits, Event, EventId, EventSet, OrderingKey};
 pub use handler::Handler;
@@ -183,8 +176,9 @@ pub use message::{Headers, Message, Received};
 pub use outbox::Outbox;
 pub use outcome::Outcome;
 pub use publisher::{PublishError, Publisher};
-pub use relay::{Relay, RelayError, Relayed};
+pub use relay::{Relay, RelayError, RelayStats};
 pub use schema::{Purged, migrate, purge};
+pub use store::DeadLetterFilter;
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
 pub use verify::{VerifyError, verify};
@@ -201,15 +195,15 @@ pub mod __private {
     pub use serde::Serialize;
     pub use sqlx::Connection;
 
+    pub use crate::call::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
+    pub use crate::call::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
+    pub use crate::call::returned::Returned;
+    pub use crate::call::spec::Spec;
     pub use crate::call::{
         Call, Encoded, Transaction, call, key, key_type, ordering_key, transaction,
     };
-    pub use crate::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
-    pub use crate::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
     pub use crate::contract::{Contract, Refused, check_contracts};
     pub use crate::event::EventSet;
-    pub use crate::returned::Returned;
-    pub use crate::spec::Spec;
 }
 
 /// What `idem-testing` needs. Not for people: no promise is made about it.
@@ -224,13 +218,13 @@ pub mod __testing {
 
     #[cfg(feature = "mysql")]
     pub mod mysql {
-        pub use crate::store::mysql::fault::number;
+        pub use crate::store::mysql::error_class::number;
         pub use crate::store::mysql::literal::text;
     }
 
     #[cfg(feature = "sqlite")]
     pub mod sqlite {
-        pub use crate::store::sqlite::fault::code;
+        pub use crate::store::sqlite::error_class::code;
         pub use crate::store::sqlite::literal::bytes;
     }
 }

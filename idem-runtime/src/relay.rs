@@ -14,13 +14,13 @@ use std::time::Duration;
 use sqlx::Pool;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use connection::Guarded;
+pub(crate) use connection::GuardedConnection;
 pub use error::RelayError;
 use verdict::Policy;
 use worker::{Until, Worker};
 
 use crate::publisher::Publisher;
-use crate::store::{Limit, Outlet};
+use crate::store::{Limit, OutboxStore};
 
 /// Publishes the events of the outbox.
 ///
@@ -63,7 +63,7 @@ use crate::store::{Limit, Outlet};
 ///
 /// A look costs time in proportion to the events that are held back, since it steps over them: a millisecond or two
 /// for each thousand. Where one key can be stuck for long, with many events behind it, a larger batch makes up for it.
-pub struct Relay<DB: Outlet, P> {
+pub struct Relay<DB: OutboxStore, P> {
     pool: Pool<DB>,
     publisher: Arc<P>,
     options: Options,
@@ -80,7 +80,7 @@ struct Options {
 /// What a run of a relay did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Relayed {
+pub struct RelayStats {
     /// Events that were confirmed and marked.
     pub published: u64,
     /// Attempts that failed and were followed by another one.
@@ -89,7 +89,7 @@ pub struct Relayed {
     pub dead_lettered: u64,
 }
 
-impl<DB: Outlet, P: Publisher> Relay<DB, P> {
+impl<DB: OutboxStore, P: Publisher> Relay<DB, P> {
     /// A relay of this pool's outbox to `publisher`.
     pub fn new(pool: Pool<DB>, publisher: P) -> Self {
         Self {
@@ -170,7 +170,7 @@ impl<DB: Outlet, P: Publisher> Relay<DB, P> {
     pub fn run(
         &self,
         shutdown: CancellationToken,
-    ) -> impl Future<Output = Result<Relayed, RelayError>> + Send + use<DB, P> {
+    ) -> impl Future<Output = Result<RelayStats, RelayError>> + Send + use<DB, P> {
         self.worker(Until::Shutdown).run(shutdown)
     }
 
@@ -181,7 +181,9 @@ impl<DB: Outlet, P: Publisher> Relay<DB, P> {
     ///
     /// # Errors
     /// See [`RelayError`].
-    pub fn drain(&self) -> impl Future<Output = Result<Relayed, RelayError>> + Send + use<DB, P> {
+    pub fn drain(
+        &self,
+    ) -> impl Future<Output = Result<RelayStats, RelayError>> + Send + use<DB, P> {
         self.worker(Until::Empty).run(CancellationToken::new())
     }
 
@@ -195,7 +197,7 @@ impl<DB: Outlet, P: Publisher> Relay<DB, P> {
     }
 }
 
-impl<DB: Outlet, P> fmt::Debug for Relay<DB, P> {
+impl<DB: OutboxStore, P> fmt::Debug for Relay<DB, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Relay")
             .field("publisher", &std::any::type_name::<P>())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::Pool;
 
 use crate::error::Error;
-use crate::store::{Fault, Store};
+use crate::store::{ErrorClass, Store};
 
 /// How many rows one statement of [`purge`] deletes.
 const BATCH: u32 = 1_000;
@@ -77,8 +77,8 @@ pub async fn purge<DB: Store>(pool: &Pool<DB>) -> Result<Purged, Error> {
 }
 
 pub(crate) fn store_error<DB: Store>(error: sqlx::Error) -> Error<Infallible> {
-    match DB::fault(&error) {
-        Fault::NotMigrated => Error::NotMigrated,
+    match DB::classify(&error) {
+        ErrorClass::NotMigrated => Error::NotMigrated,
         _ => Error::Store(error),
     }
 }

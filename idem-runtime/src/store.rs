@@ -17,7 +17,7 @@ use crate::outbox::Row;
 
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
-mod outlet;
+mod outbox_store;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
@@ -25,10 +25,11 @@ pub(crate) mod sqlite;
 #[cfg(test)]
 mod told;
 
+pub use outbox_store::DeadLetterFilter;
 #[cfg(fuzzing)]
-pub(crate) use outlet::time;
-pub(crate) use outlet::{
-    Backlog, Burial, Buried, Filter, Lease, Limit, Outlet, Retry, Settlement, Stored,
+pub(crate) use outbox_store::time;
+pub(crate) use outbox_store::{
+    Backlog, DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Retry, Settlement, Stored,
 };
 
 /// A database that keeps the claims and the outbox: PostgreSQL, MySQL/MariaDB, SQLite.
@@ -51,7 +52,7 @@ pub trait Store: Database + fmt::Debug {
     /// After an error the connection may be inside a transaction: [`abandon`](Self::abandon) it.
     fn open(
         conn: &mut Self::Connection,
-        opening: &Opening<'_>,
+        opening: &BeginArgs<'_>,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Sets a savepoint of sqlx's in a transaction that the caller opened. Dropped half way, it leaves that
@@ -69,7 +70,7 @@ pub trait Store: Database + fmt::Debug {
     /// `false`: the key is already there.
     fn join(
         conn: &mut Self::Connection,
-        opening: &Opening<'_>,
+        opening: &BeginArgs<'_>,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
     /// Rolls back what [`open`](Self::open) began, whole or half, leaves the connection as a pool hands it out,
@@ -97,12 +98,12 @@ pub trait Store: Database + fmt::Debug {
     /// With `commit`, also commits: `conn` was opened by [`open`](Self::open).
     fn finish(
         conn: &mut Self::Connection,
-        finish: &Finish<'_>,
+        finish: &FinishArgs<'_>,
         commit: Commit,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// What an error of one of our own statements means.
-    fn fault(error: &sqlx::Error) -> Fault;
+    fn classify(error: &sqlx::Error) -> ErrorClass;
 
     /// Whether an error of ours means that the tables are missing; may ask the database.
     fn schema_version(
@@ -110,7 +111,9 @@ pub trait Store: Database + fmt::Debug {
     ) -> impl Future<Output = Result<Option<u32>, sqlx::Error>> + Send;
 
     /// What handlers need of the tables that are there and this role can't have: one sentence each, with its fix.
-    fn lacks(pool: &Pool<Self>) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send {
+    fn missing_requirements(
+        pool: &Pool<Self>,
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send {
         let _ = pool;
         async { Ok(Vec::new()) }
     }
@@ -129,14 +132,14 @@ pub trait Store: Database + fmt::Debug {
 /// Who is claimed.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    pub(crate) scope: &'static str,
+    pub(crate) scope: &'a str,
     pub(crate) key: &'a StoredKey,
     pub(crate) fingerprint: Option<&'a StoredKey>,
 }
 
 /// How a transaction is opened.
 #[derive(Debug)]
-pub struct Opening<'a> {
+pub struct BeginArgs<'a> {
     /// None for `#[outbox]` alone.
     pub(crate) claim: Option<Claim<'a>>,
     pub(crate) fence: Fence,
@@ -163,7 +166,7 @@ pub struct Fence {
 
 /// How a transaction ends.
 #[derive(Debug)]
-pub struct Finish<'a> {
+pub struct FinishArgs<'a> {
     pub(crate) claim: Option<Claim<'a>>,
     pub(crate) fence: &'a Fence,
     pub(crate) end: End<'a>,
@@ -247,7 +250,7 @@ pub struct Record {
 
 /// What an error of one of our own statements means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ErrorClass {
     /// Our claim found the key taken.
     Duplicate,
     /// The database chose this transaction to lose: run it again on a fresh one.
@@ -267,14 +270,14 @@ pub enum Fault {
 /// What our own code knows of an error that the database tells by no code of its own.
 #[cfg(feature = "sqlite")]
 #[derive(Debug)]
-struct Verdict(Fault);
+struct Verdict(ErrorClass);
 
 #[cfg(feature = "sqlite")]
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Fault::Lost => "this is not the transaction that claimed",
-            Fault::NotMigrated => "a table is missing or outdated",
+            ErrorClass::Lost => "this is not the transaction that claimed",
+            ErrorClass::NotMigrated => "a table is missing or outdated",
             _ => "the database refused",
         })
     }
@@ -284,12 +287,12 @@ impl fmt::Display for Verdict {
 impl std::error::Error for Verdict {}
 
 #[cfg(feature = "sqlite")]
-fn verdict(fault: Fault) -> sqlx::Error {
+fn verdict(fault: ErrorClass) -> sqlx::Error {
     sqlx::Error::AnyDriverError(Box::new(Verdict(fault)))
 }
 
 #[cfg(feature = "sqlite")]
-fn told(error: &sqlx::Error) -> Option<Fault> {
+fn told(error: &sqlx::Error) -> Option<ErrorClass> {
     match error {
         sqlx::Error::AnyDriverError(error) => Some(error.downcast_ref::<Verdict>()?.0),
         _ => None,
@@ -303,9 +306,9 @@ mod tests {
     #[test]
     fn a_verdict_of_ours_is_told_again_and_in_words() {
         for (fault, words) in [
-            (Fault::Lost, "this is not the transaction that claimed"),
-            (Fault::NotMigrated, "a table is missing or outdated"),
-            (Fault::Refused, "the database refused"),
+            (ErrorClass::Lost, "this is not the transaction that claimed"),
+            (ErrorClass::NotMigrated, "a table is missing or outdated"),
+            (ErrorClass::Refused, "the database refused"),
         ] {
             let error = verdict(fault);
             assert_eq!(told(&error), Some(fault));

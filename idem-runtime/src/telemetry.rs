@@ -2,8 +2,9 @@
 
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
-mod report;
+mod redacted;
 mod trace_context;
+pub(crate) mod unlogged;
 
 use std::any::type_name;
 use std::future::Future;
@@ -12,14 +13,14 @@ use tracing::field::Empty;
 use tracing::instrument::Instrumented;
 use tracing::{Instrument as _, Span};
 
-pub(crate) use self::report::Report;
+pub(crate) use self::redacted::Redacted;
 pub(crate) use self::trace_context::traceparent;
 use crate::error::Error;
 use crate::outcome::Outcome;
 
 /// One call, from its first poll to its end, or to the drop that cuts it short.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct CallTelemetry {
     span: Span,
     scope: &'static str,
     attempts: u32,
@@ -28,7 +29,7 @@ pub(crate) struct Watch {
     started: std::time::Instant,
 }
 
-impl Watch {
+impl CallTelemetry {
     pub(crate) fn start(keyed: bool, scope: &'static str, system: &'static str) -> Self {
         Self {
             span: span(keyed, scope, system),
@@ -91,7 +92,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for CallTelemetry {
     fn drop(&mut self) {
         if self.ended {
         } else if std::thread::panicking() {

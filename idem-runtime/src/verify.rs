@@ -4,7 +4,7 @@ use std::fmt;
 
 use sqlx::Pool;
 
-use crate::contract::{Doubled, DoubledScope, doubled_scopes};
+use crate::contract::{DuplicateScope, SharedScopes, duplicate_scopes};
 use crate::store::Store;
 
 /// Checks at start-up what would otherwise fail with the first message. Changes nothing, so that a role without the right to
@@ -27,13 +27,15 @@ use crate::store::Store;
 /// # Errors
 /// See [`VerifyError`]: each names its fix.
 pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
-    let doubled = doubled_scopes();
+    let doubled = duplicate_scopes();
     if !doubled.is_empty() {
-        return Err(VerifyError::DoubledScopes(doubled));
+        return Err(VerifyError::DuplicateScopes(doubled));
     }
-    let lacks = DB::lacks(pool).await.map_err(VerifyError::Store)?;
-    if !lacks.is_empty() {
-        return Err(VerifyError::Unfit(lacks));
+    let missing = DB::missing_requirements(pool)
+        .await
+        .map_err(VerifyError::Store)?;
+    if !missing.is_empty() {
+        return Err(VerifyError::Unfit(missing));
     }
     let found = DB::schema_version(pool).await.map_err(VerifyError::Store)?;
     let needed = u32::try_from(DB::MIGRATIONS.len()).expect("a handful of migrations");
@@ -48,7 +50,7 @@ pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
 #[non_exhaustive]
 pub enum VerifyError {
     /// More than one handler has the same scope: what one of them handled would be a duplicate for the other.
-    DoubledScopes(Vec<DoubledScope>),
+    DuplicateScopes(Vec<DuplicateScope>),
     /// The tables are missing, or older than this release.
     NotMigrated {
         /// The version that is there.
@@ -65,7 +67,7 @@ pub enum VerifyError {
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DoubledScopes(scopes) => Doubled(scopes).fmt(f),
+            Self::DuplicateScopes(scopes) => SharedScopes(scopes).fmt(f),
             Self::NotMigrated { found, needed } => {
                 match found {
                     Some(found) => write!(
@@ -81,9 +83,9 @@ impl fmt::Display for VerifyError {
                     "; call `idem_runtime::migrate(&pool).await` with a role that may create tables, or apply the SQL in `migrations/`",
                 )
             }
-            Self::Unfit(lacks) => {
+            Self::Unfit(missing) => {
                 f.write_str("handlers can't use the tables as this role:")?;
-                lacks.iter().try_for_each(|lack| write!(f, "\n  {lack}"))
+                missing.iter().try_for_each(|lack| write!(f, "\n  {lack}"))
             }
             Self::Store(error) => write!(f, "the tables can't be checked: {error}"),
         }

@@ -27,13 +27,13 @@ use std::time::SystemTime;
 
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 use futures_util::{TryStreamExt as _, stream::BoxStream};
+use idem_runtime::__testing::Store;
 use sqlx::Connection;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 use sqlx::Either;
 
 use crate::comparison::snapshot::Snapshot;
 use crate::setup_error::SetupError;
-use idem_runtime::__testing::Store;
 
 /// A database whose copies can be made and compared.
 #[doc(hidden)]

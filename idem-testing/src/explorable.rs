@@ -10,13 +10,13 @@ mod sqlite;
 use std::future::Future;
 use std::sync::Arc;
 
+use idem_runtime::Begin;
 use sqlx::Pool;
 
 use crate::checkpoints::Checkpoints;
 use crate::clone_database::CloneDatabase;
 use crate::fault::FaultKind;
 use crate::fault_proxy::Protocol;
-use idem_runtime::Begin;
 
 /// A database on which handlers are explored.
 #[diagnostic::on_unimplemented(

@@ -5,6 +5,9 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use idem_runtime::__testing::Store;
+use idem_runtime::Handler;
+use idem_runtime::Received;
 use sqlx::Pool;
 
 use crate::clone_database::CloneDatabase;
@@ -21,9 +24,6 @@ use crate::run::plan;
 use crate::run::runner::Runner;
 use crate::run::target::{FunctionTarget, HandlerTarget, Target};
 use crate::setup_error::SetupError;
-use idem_runtime::__testing::Store;
-use idem_runtime::Handler;
-use idem_runtime::Received;
 
 /// Explores a handler with one message, on copies of the database at this URL.
 ///

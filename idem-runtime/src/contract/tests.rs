@@ -96,12 +96,12 @@ fn one_scope_for_two_handlers_names_both_places() {
     let doubled = doubled(contracts.iter());
     assert_eq!(
         doubled,
-        [DoubledScope {
+        [DuplicateScope {
             scope: "payments.apply",
             places: vec!["src/lib.rs:12".into(), "src/other.rs:7".into()],
         }]
     );
-    let message = Doubled(&doubled).to_string();
+    let message = SharedScopes(&doubled).to_string();
     assert!(
         message.ends_with("\n  payments.apply: src/lib.rs:12 and src/other.rs:7"),
         "{message}"

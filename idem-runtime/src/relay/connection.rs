@@ -6,12 +6,12 @@ use sqlx::pool::PoolConnection;
 use crate::store::Store;
 
 /// Closed if it is dropped before [`done`](Self::done): what is in flight may have a transaction open.
-pub(crate) struct Guarded<DB: Store> {
+pub(crate) struct GuardedConnection<DB: Store> {
     held: PoolConnection<DB>,
     at_rest: bool,
 }
 
-impl<DB: Store> Guarded<DB> {
+impl<DB: Store> GuardedConnection<DB> {
     pub(crate) async fn acquire(pool: &Pool<DB>) -> Result<Self, sqlx::Error> {
         Ok(Self {
             held: pool.acquire().await?,
@@ -32,7 +32,7 @@ impl<DB: Store> Guarded<DB> {
     }
 }
 
-impl<DB: Store> Drop for Guarded<DB> {
+impl<DB: Store> Drop for GuardedConnection<DB> {
     fn drop(&mut self) {
         if !self.at_rest {
             self.held.close_on_drop();

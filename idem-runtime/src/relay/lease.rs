@@ -7,14 +7,14 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use uuid::Uuid;
 
-use super::connection::Guarded;
-use crate::store::{Lease, Outlet, Settlement};
-use crate::telemetry::Report;
+use super::connection::GuardedConnection;
+use crate::store::{Lease, OutboxStore, Settlement};
+use crate::telemetry::Redacted;
 
 /// The lease as one run of a relay sees it. Dropped while held, it is freed in the background, so that a successor
 /// need not wait for its end.
 #[derive(Debug)]
-pub(super) struct Tenure<DB: Outlet> {
+pub(super) struct HeldLease<DB: OutboxStore> {
     pool: Pool<DB>,
     lease: Lease,
     /// Not held past this time, by a clock of our own that was read before the database's.
@@ -23,7 +23,7 @@ pub(super) struct Tenure<DB: Outlet> {
     asked: bool,
 }
 
-impl<DB: Outlet> Tenure<DB> {
+impl<DB: OutboxStore> HeldLease<DB> {
     pub(super) fn new(pool: Pool<DB>, length: Duration) -> Self {
         Self {
             pool,
@@ -47,7 +47,7 @@ impl<DB: Outlet> Tenure<DB> {
             return Ok(true);
         }
         let asked = Instant::now();
-        let mut conn = Guarded::acquire(&self.pool).await?;
+        let mut conn = GuardedConnection::acquire(&self.pool).await?;
         self.asked = true;
         let held = DB::hold(conn.connection(), self.lease).await;
         let held = conn.done(held)?;
@@ -58,7 +58,7 @@ impl<DB: Outlet> Tenure<DB> {
     /// Renews the lease if nobody had it since.
     async fn renew(&mut self) -> Result<bool, sqlx::Error> {
         let asked = Instant::now();
-        let mut conn = Guarded::acquire(&self.pool).await?;
+        let mut conn = GuardedConnection::acquire(&self.pool).await?;
         let held = DB::settle(conn.connection(), self.lease, &Settlement::default()).await;
         let held = conn.done(held)?;
         self.note(asked, held);
@@ -97,7 +97,7 @@ impl<DB: Outlet> Tenure<DB> {
                 match timeout_at(deadline, self.renew()).await {
                     Ok(Ok(_)) => break,
                     Ok(Err(error)) => {
-                        tracing::warn!(error = %Report(&error), "the lease was not renewed");
+                        tracing::warn!(error = %Redacted(&error), "the lease was not renewed");
                     }
                     Err(_) => {
                         self.until = None;
@@ -118,13 +118,13 @@ impl<DB: Outlet> Tenure<DB> {
     }
 }
 
-async fn release<DB: Outlet>(pool: &Pool<DB>, owner: Uuid) -> Result<(), sqlx::Error> {
-    let mut conn = Guarded::acquire(pool).await?;
+async fn release<DB: OutboxStore>(pool: &Pool<DB>, owner: Uuid) -> Result<(), sqlx::Error> {
+    let mut conn = GuardedConnection::acquire(pool).await?;
     let released = DB::release(conn.connection(), owner).await;
     conn.done(released)
 }
 
-impl<DB: Outlet> Drop for Tenure<DB> {
+impl<DB: OutboxStore> Drop for HeldLease<DB> {
     fn drop(&mut self) {
         if let (true, Ok(runtime)) = (self.asked, Handle::try_current()) {
             let (pool, owner) = (self.pool.clone(), self.lease.owner);
@@ -142,14 +142,14 @@ mod tests {
     #[tokio::test]
     async fn a_lease_is_renewed_when_a_third_of_it_is_over() {
         let pool = SqlitePool::connect_lazy("sqlite::memory:").unwrap();
-        let mut tenure = Tenure::new(pool, Duration::from_secs(9));
+        let mut lease = HeldLease::new(pool, Duration::from_secs(9));
         let asked = Instant::now();
-        assert_eq!((tenure.until, tenure.renewal()), (None, None));
-        tenure.note(asked, true);
-        assert_eq!(tenure.until(), asked + Duration::from_secs(9));
-        let due = tenure.renewal().unwrap() - asked;
+        assert_eq!((lease.until, lease.renewal()), (None, None));
+        lease.note(asked, true);
+        assert_eq!(lease.until(), asked + Duration::from_secs(9));
+        let due = lease.renewal().unwrap() - asked;
         assert!((2_999..=3_001).contains(&due.as_millis()), "{due:?}");
-        tenure.note(asked, false);
-        assert_eq!((tenure.until, tenure.renewal()), (None, None));
+        lease.note(asked, false);
+        assert_eq!((lease.until, lease.renewal()), (None, None));
     }
 }

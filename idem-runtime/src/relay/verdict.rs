@@ -7,7 +7,7 @@ use rand::Rng;
 
 use crate::message::Message;
 use crate::publisher::{PublishError, Remedy};
-use crate::store::{Burial, Retry, Settlement};
+use crate::store::{NewDeadLetter, Retry, Settlement};
 
 /// A receiver that asks for a longer pause is asked again after this.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
@@ -109,7 +109,7 @@ impl Settlement {
 
     /// Gives up an event that is not even a message.
     pub(super) fn bury_unread(&mut self, place: &Place, attempts: u32, reason: &str) {
-        self.burials.push(Burial {
+        self.dead.push(NewDeadLetter {
             seq: place.seq,
             attempts,
             reason: storable(reason),
@@ -171,7 +171,7 @@ mod tests {
         (
             settlement.published,
             settlement.retries.iter().map(|retry| retry.seq).collect(),
-            settlement.burials.iter().map(|burial| burial.seq).collect(),
+            settlement.dead.iter().map(|burial| burial.seq).collect(),
         )
     }
 
@@ -250,8 +250,8 @@ mod tests {
             let mut rng = StdRng::seed_from_u64(1);
             let settlement = POLICY.judge(&[message(None)], &[place], vec![Err(error)], &mut rng);
             let retries = settlement.retries.into_iter().map(|retry| retry.reason);
-            let burials = settlement.burials.into_iter().map(|burial| burial.reason);
-            assert_eq!(retries.chain(burials).collect::<Vec<_>>(), [&*stored]);
+            let dead = settlement.dead.into_iter().map(|burial| burial.reason);
+            assert_eq!(retries.chain(dead).collect::<Vec<_>>(), [&*stored]);
         }
     }
 

@@ -8,16 +8,16 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::connection::Guarded;
+use super::connection::GuardedConnection;
 use super::error::RelayError;
-use super::lease::Tenure;
+use super::lease::HeldLease;
 use super::verdict::Place;
-use super::{Options, Relayed};
+use super::{Options, RelayStats};
 use crate::message::Message;
 use crate::publisher::{PublishError, Publisher};
-use crate::store::{Backlog, Fault, Outlet, Settlement, Stored};
-use crate::telemetry::Report;
-use crate::unlogged::unlogged;
+use crate::store::{Backlog, ErrorClass, OutboxStore, Settlement, Stored};
+use crate::telemetry::Redacted;
+use crate::telemetry::unlogged::unlogged;
 
 /// How long a relay that can't reach its database waits at most before it tries again.
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10);
@@ -34,13 +34,13 @@ pub(super) enum Until {
     Empty,
 }
 
-pub(super) struct Worker<DB: Outlet, P> {
+pub(super) struct Worker<DB: OutboxStore, P> {
     pool: Pool<DB>,
     publisher: Arc<P>,
     options: Options,
     until: Until,
-    tenure: Tenure<DB>,
-    relayed: Relayed,
+    lease: HeldLease<DB>,
+    relayed: RelayStats,
 }
 
 /// What one round did.
@@ -51,21 +51,24 @@ enum Round {
     Idle(Backlog),
 }
 
-impl<DB: Outlet, P: Publisher> Worker<DB, P> {
+impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     pub(super) fn new(pool: Pool<DB>, publisher: Arc<P>, options: Options, until: Until) -> Self {
         Self {
-            tenure: Tenure::new(pool.clone(), options.lease),
+            lease: HeldLease::new(pool.clone(), options.lease),
             pool,
             publisher,
             options,
             until,
-            relayed: Relayed::default(),
+            relayed: RelayStats::default(),
         }
     }
 
-    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<Relayed, RelayError> {
+    pub(super) async fn run(
+        mut self,
+        shutdown: CancellationToken,
+    ) -> Result<RelayStats, RelayError> {
         let ended = self.rounds(&shutdown).await;
-        self.tenure.release().await;
+        self.lease.release().await;
         ended.map(|()| self.relayed)
     }
 
@@ -88,7 +91,7 @@ impl<DB: Outlet, P: Publisher> Worker<DB, P> {
                 }
                 Err(RelayError::Store(error)) if self.survives(&error, reached, failures) => {
                     failures += 1;
-                    tracing::warn!(error = %Report(&error), failures, "the relay can't reach its database");
+                    tracing::warn!(error = %Redacted(&error), failures, "the relay can't reach its database");
                     self.options
                         .poll_interval
                         .saturating_mul(1 << failures.min(16))
@@ -114,7 +117,7 @@ impl<DB: Outlet, P: Publisher> Worker<DB, P> {
     }
 
     async fn round(&mut self) -> Result<Round, RelayError> {
-        if !self.tenure.ensure().await.map_err(refused::<DB>)? {
+        if !self.lease.ensure().await.map_err(refused::<DB>)? {
             return Ok(Round::Idle(self.backlog_of_others().await?));
         }
         let stored = self.pending().await?;
@@ -132,24 +135,28 @@ impl<DB: Outlet, P: Publisher> Worker<DB, P> {
             .judge(&messages, &places, verdicts, &mut rand::rng());
         settlement.published = judged.published;
         settlement.retries = judged.retries;
-        settlement.burials.extend(judged.burials);
+        settlement.dead.extend(judged.dead);
         drop(messages);
         if self.settle(&settlement).await? {
             self.relayed.published += settlement.published.len() as u64;
             self.relayed.failed += settlement.retries.len() as u64;
-            self.relayed.dead_lettered += settlement.burials.len() as u64;
+            self.relayed.dead_lettered += settlement.dead.len() as u64;
         }
         Ok(Round::Worked)
     }
 
     async fn pending(&self) -> Result<Vec<Stored>, RelayError> {
-        let mut conn = Guarded::acquire(&self.pool).await.map_err(refused::<DB>)?;
+        let mut conn = GuardedConnection::acquire(&self.pool)
+            .await
+            .map_err(refused::<DB>)?;
         let pending = DB::pending(conn.connection(), self.options.limit).await;
         conn.done(pending).map_err(refused::<DB>)
     }
 
     async fn backlog(&self) -> Result<Backlog, RelayError> {
-        let mut conn = Guarded::acquire(&self.pool).await.map_err(refused::<DB>)?;
+        let mut conn = GuardedConnection::acquire(&self.pool)
+            .await
+            .map_err(refused::<DB>)?;
         let backlog = DB::backlog(conn.connection()).await;
         conn.done(backlog).map_err(refused::<DB>)
     }
@@ -174,7 +181,7 @@ impl<DB: Outlet, P: Publisher> Worker<DB, P> {
         if messages.is_empty() {
             return Ok(Some(Vec::new()));
         }
-        if Instant::now() >= self.tenure.until() {
+        if Instant::now() >= self.lease.until() {
             return Ok(None);
         }
         let span = tracing::debug_span!(
@@ -186,7 +193,7 @@ impl<DB: Outlet, P: Publisher> Worker<DB, P> {
         let verdicts = tokio::select! {
             biased;
             verdicts = self.publisher.publish(messages).instrument(span) => verdicts,
-            () = self.tenure.keep() => return Ok(None),
+            () = self.lease.keep() => return Ok(None),
         };
         if verdicts.len() == messages.len() {
             Ok(Some(verdicts))
@@ -201,13 +208,13 @@ impl<DB: Outlet, P: Publisher> Worker<DB, P> {
 
     /// Marks what was published. Tried again while the lease lasts: what is not marked is published once more.
     async fn settle(&mut self, settlement: &Settlement) -> Result<bool, RelayError> {
-        let deadline = self.tenure.until();
+        let deadline = self.lease.until();
         let mut failures = 0;
         loop {
             let asked = Instant::now();
             match self.settle_once(settlement).await {
                 Ok(held) => {
-                    self.tenure.note(asked, held);
+                    self.lease.note(asked, held);
                     return Ok(held);
                 }
                 Err(error) => {
@@ -216,7 +223,7 @@ impl<DB: Outlet, P: Publisher> Worker<DB, P> {
                     if Instant::now() + pause >= deadline {
                         return Err(refused::<DB>(error));
                     }
-                    tracing::warn!(error = %Report(&error), failures, "published, but not yet marked");
+                    tracing::warn!(error = %Redacted(&error), failures, "published, but not yet marked");
                     sleep(pause).await;
                 }
             }
@@ -224,10 +231,10 @@ impl<DB: Outlet, P: Publisher> Worker<DB, P> {
     }
 
     async fn settle_once(&self, settlement: &Settlement) -> Result<bool, sqlx::Error> {
-        let mut conn = Guarded::acquire(&self.pool).await?;
+        let mut conn = GuardedConnection::acquire(&self.pool).await?;
         let settled = unlogged(DB::settle(
             conn.connection(),
-            self.tenure.lease(),
+            self.lease.lease(),
             settlement,
         ))
         .await;
@@ -260,13 +267,16 @@ fn sort(stored: Vec<Stored>) -> (Vec<Place>, Vec<Message>, Settlement) {
     (places, messages, settlement)
 }
 
-fn is_contention<DB: Outlet>(error: &sqlx::Error) -> bool {
-    matches!(DB::fault(error), Fault::Conflict | Fault::TimedOut)
+fn is_contention<DB: OutboxStore>(error: &sqlx::Error) -> bool {
+    matches!(
+        DB::classify(error),
+        ErrorClass::Conflict | ErrorClass::TimedOut
+    )
 }
 
-fn refused<DB: Outlet>(error: sqlx::Error) -> RelayError {
-    match DB::fault(&error) {
-        Fault::NotMigrated => RelayError::NotMigrated,
+fn refused<DB: OutboxStore>(error: sqlx::Error) -> RelayError {
+    match DB::classify(&error) {
+        ErrorClass::NotMigrated => RelayError::NotMigrated,
         _ => RelayError::Store(error),
     }
 }

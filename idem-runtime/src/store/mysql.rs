@@ -12,11 +12,11 @@
 //!
 //! An error of any other kind undoes its own statement alone, so a handler that swallows it commits the rest.
 
-mod batch;
 mod call;
-pub(crate) mod fault;
+pub(crate) mod error_class;
 pub(crate) mod literal;
-mod outlet;
+mod outbox_store;
+mod round_trip;
 mod schema;
 
 use std::fmt::Write as _;
@@ -27,12 +27,12 @@ use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row as _, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 
-use self::batch::{READ_COMMITTED, execute, fetch_last};
 use self::call::{
     RESTORE_AUTOCOMMIT, RESTORE_WAIT, end_claim_sql, insert_events_sql, lookup_sql, opening_sql,
 };
+use self::round_trip::{READ_COMMITTED, execute, fetch_last};
 use self::schema::schema_version;
-use super::{Claim, Commit, Fault, Fence, Finish, Opening, Record, State, Store};
+use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store};
 use crate::begin::begin_on;
 
 type Transactions = <MySql as sqlx::Database>::TransactionManager;
@@ -45,7 +45,7 @@ impl Store for MySql {
     const MIGRATIONS: &'static [&'static str] =
         &[include_str!("../../migrations/mysql/0001_create.sql")];
 
-    async fn open(conn: &mut MySqlConnection, opening: &Opening<'_>) -> Result<(), sqlx::Error> {
+    async fn open(conn: &mut MySqlConnection, opening: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
         let sql = opening_sql(
             "@idem_autocommit = @@autocommit, autocommit = 0, ",
             "START TRANSACTION; ",
@@ -54,7 +54,10 @@ impl Store for MySql {
         Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await
     }
 
-    async fn join(conn: &mut MySqlConnection, opening: &Opening<'_>) -> Result<bool, sqlx::Error> {
+    async fn join(
+        conn: &mut MySqlConnection,
+        opening: &BeginArgs<'_>,
+    ) -> Result<bool, sqlx::Error> {
         let sql = opening_sql("", "", opening);
         let Err(error) = execute(conn, sql).await else {
             return Ok(true);
@@ -62,8 +65,8 @@ impl Store for MySql {
         if error.as_database_error().is_some() {
             execute(conn, RESTORE_WAIT.into()).await?;
         }
-        match Self::fault(&error) {
-            Fault::Duplicate => Ok(false),
+        match Self::classify(&error) {
+            ErrorClass::Duplicate => Ok(false),
             _ => Err(error),
         }
     }
@@ -104,7 +107,7 @@ impl Store for MySql {
 
     async fn finish(
         conn: &mut MySqlConnection,
-        finish: &Finish<'_>,
+        finish: &FinishArgs<'_>,
         commit: Commit,
     ) -> Result<(), sqlx::Error> {
         let mut sql = format!("RELEASE SAVEPOINT {}", finish.fence.savepoint);
@@ -125,8 +128,8 @@ impl Store for MySql {
         Ok(())
     }
 
-    fn fault(error: &sqlx::Error) -> Fault {
-        fault::of(error)
+    fn classify(error: &sqlx::Error) -> ErrorClass {
+        error_class::of(error)
     }
 
     async fn schema_version(pool: &MySqlPool) -> Result<Option<u32>, sqlx::Error> {
@@ -134,8 +137,8 @@ impl Store for MySql {
         schema_version(&mut conn).await
     }
 
-    async fn lacks(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
-        schema::lacks(pool).await
+    async fn missing_requirements(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
+        schema::missing_requirements(pool).await
     }
 
     async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {

@@ -4,13 +4,13 @@
 //! A call of its own makes two round trips beside the handler's: BEGIN with the claim, and the end with COMMIT.
 //! The arguments travel as literals, since only the simple protocol takes several statements at once.
 
-mod batch;
 mod call;
-mod fault;
+mod error_class;
+mod leak_on_drop;
 pub(crate) mod literal;
-mod outlet;
+mod outbox_store;
+mod round_trip;
 mod schema;
-mod undropped;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,11 +20,11 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 
-use self::batch::fetch_last;
 use self::call::{Taken, emit_sql, end_sql, event_sql, lookup_sql, opening_sql};
+use self::leak_on_drop::LeakOnDrop;
+use self::round_trip::fetch_last;
 use self::schema::schema_version;
-use self::undropped::Undropped;
-use super::{Claim, Commit, Fault, Fence, Finish, Opening, Record, State, Store};
+use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store};
 use crate::begin::begin_on;
 
 type Transactions = <Postgres as sqlx::Database>::TransactionManager;
@@ -37,16 +37,16 @@ impl Store for Postgres {
     const MIGRATIONS: &'static [&'static str] =
         &[include_str!("../../migrations/postgres/0001_create.sql")];
 
-    async fn open(conn: &mut PgConnection, opening: &Opening<'_>) -> Result<(), sqlx::Error> {
+    async fn open(conn: &mut PgConnection, opening: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
         let sql = format!("BEGIN; {}", opening_sql(opening, Taken::Raised));
         Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await
     }
 
     async fn nest(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        Undropped::new(Transactions::begin(conn, None)).await
+        LeakOnDrop::new(Transactions::begin(conn, None)).await
     }
 
-    async fn join(conn: &mut PgConnection, opening: &Opening<'_>) -> Result<bool, sqlx::Error> {
+    async fn join(conn: &mut PgConnection, opening: &BeginArgs<'_>) -> Result<bool, sqlx::Error> {
         let row = fetch_last(conn, opening_sql(opening, Taken::Told)).await?;
         row.map_or(Ok(true), |row| row.try_get(0))
     }
@@ -84,7 +84,7 @@ impl Store for Postgres {
 
     async fn finish(
         conn: &mut PgConnection,
-        finish: &Finish<'_>,
+        finish: &FinishArgs<'_>,
         commit: Commit,
     ) -> Result<(), sqlx::Error> {
         let mut sql = String::new();
@@ -123,8 +123,8 @@ impl Store for Postgres {
         Ok(())
     }
 
-    fn fault(error: &sqlx::Error) -> Fault {
-        fault::of(error)
+    fn classify(error: &sqlx::Error) -> ErrorClass {
+        error_class::of(error)
     }
 
     async fn schema_version(pool: &PgPool) -> Result<Option<u32>, sqlx::Error> {
@@ -132,8 +132,8 @@ impl Store for Postgres {
         schema_version(&mut conn).await
     }
 
-    async fn lacks(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
-        schema::lacks(pool).await
+    async fn missing_requirements(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+        schema::missing_requirements(pool).await
     }
 
     async fn migrate(pool: &PgPool) -> Result<(), sqlx::Error> {

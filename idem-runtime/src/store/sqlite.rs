@@ -15,11 +15,11 @@
 //! A call that is dropped closes its connection. If that was the only one to a database in memory, the database is
 //! gone: give such a pool a second connection.
 
-mod batch;
 mod call;
-pub(crate) mod fault;
+pub(crate) mod error_class;
 pub(crate) mod literal;
-mod outlet;
+mod outbox_store;
+mod round_trip;
 mod schema;
 
 use std::fmt::Write as _;
@@ -30,12 +30,14 @@ use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 
-use self::batch::{execute, fetch_all, fetch_last};
 use self::call::{end_claim_sql, insert_events_sql, is_claim, opening_sql};
-use self::fault::is_generic;
+use self::error_class::is_generic;
 use self::literal::NOW;
+use self::round_trip::{execute, fetch_all, fetch_last};
 use self::schema::schema_version;
-use super::{Claim, Commit, Fault, Fence, Finish, Opening, Record, State, Store, verdict};
+use super::{
+    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store, verdict,
+};
 use crate::begin::begin_on;
 
 type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
@@ -48,7 +50,7 @@ impl Store for Sqlite {
     const MIGRATIONS: &'static [&'static str] =
         &[include_str!("../../migrations/sqlite/0001_create.sql")];
 
-    async fn open(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Result<(), sqlx::Error> {
+    async fn open(conn: &mut SqliteConnection, opening: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
         // Not one batch: where connections share a cache, sqlx runs a batch again that met a lock, from its start.
         Transactions::begin(conn, Some("BEGIN IMMEDIATE".into_sql_str())).await?;
         execute(conn, opening_sql(opening)).await
@@ -65,10 +67,13 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    async fn join(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Result<bool, sqlx::Error> {
+    async fn join(
+        conn: &mut SqliteConnection,
+        opening: &BeginArgs<'_>,
+    ) -> Result<bool, sqlx::Error> {
         match execute(conn, opening_sql(opening)).await {
             Ok(()) => Ok(true),
-            Err(error) if Self::fault(&error) == Fault::Duplicate => Ok(false),
+            Err(error) if Self::classify(&error) == ErrorClass::Duplicate => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -103,7 +108,7 @@ impl Store for Sqlite {
         match fetch_last(conn, sql).await {
             Ok(row) => row.as_ref().map(record).transpose(),
             // A writer is in the way of the question: the claim, which waits, has the answer.
-            Err(error) if Self::fault(&error) == Fault::Conflict => Ok(None),
+            Err(error) if Self::classify(&error) == ErrorClass::Conflict => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -114,7 +119,7 @@ impl Store for Sqlite {
 
     async fn finish(
         conn: &mut SqliteConnection,
-        finish: &Finish<'_>,
+        finish: &FinishArgs<'_>,
         commit: Commit,
     ) -> Result<(), sqlx::Error> {
         let mut sql = format!("RELEASE SAVEPOINT {}", finish.fence.savepoint);
@@ -131,7 +136,7 @@ impl Store for Sqlite {
             Err(error) => return Err(error),
         };
         if !ended {
-            return Err(verdict(Fault::Lost));
+            return Err(verdict(ErrorClass::Lost));
         }
         match commit {
             Commit::Release => Ok(()),
@@ -139,8 +144,8 @@ impl Store for Sqlite {
         }
     }
 
-    fn fault(error: &sqlx::Error) -> Fault {
-        fault::of(error)
+    fn classify(error: &sqlx::Error) -> ErrorClass {
+        error_class::of(error)
     }
 
     async fn schema_version(pool: &SqlitePool) -> Result<Option<u32>, sqlx::Error> {
@@ -148,8 +153,8 @@ impl Store for Sqlite {
         schema_version(&mut conn).await
     }
 
-    async fn lacks(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
-        schema::lacks(pool).await
+    async fn missing_requirements(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+        schema::missing_requirements(pool).await
     }
 
     async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {

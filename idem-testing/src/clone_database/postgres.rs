@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use idem_runtime::__testing::postgres::text;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
 use sqlx::raw_sql;
@@ -24,7 +25,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool, Postgres};
 use super::{CloneDatabase, DatabaseCopy, SETTLED_WITHIN};
 use crate::comparison::snapshot::{Snapshot, Window};
 use crate::setup_error::SetupError;
-use idem_runtime::__testing::postgres::text;
 use reference::Reference;
 use sql::quoted;
 

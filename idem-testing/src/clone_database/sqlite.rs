@@ -14,6 +14,8 @@ use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use idem_runtime::__testing::sqlite::bytes;
+use idem_runtime::__testing::sqlite::code;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _, Sqlite, raw_sql};
 
@@ -22,8 +24,6 @@ use super::{CloneDatabase, DatabaseCopy, SETTLED_WITHIN};
 use crate::comparison::snapshot::{Snapshot, Window};
 use crate::setup_error::SetupError;
 use folder::Folder;
-use idem_runtime::__testing::sqlite::bytes;
-use idem_runtime::__testing::sqlite::code;
 
 /// How long a statement on a copy waits for a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);

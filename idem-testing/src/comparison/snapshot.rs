@@ -59,6 +59,10 @@ pub(crate) enum Volatility {
     /// An identifier of a transaction.
     Transaction,
     /// Computed from other columns of the row.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "only PostgreSQL reports it")
+    )]
     Computed,
 }
 

@@ -1,12 +1,12 @@
 //! Calls as they pass the proxy.
 
+use idem_runtime::Begin;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{MySql, MySqlPool};
 
 use super::Explorable;
 use crate::fault::FaultKind;
 use crate::fault_proxy::Protocol;
-use idem_runtime::Begin;
 
 impl Explorable for MySql {
     const PROTOCOL: Option<Protocol> = Some(Protocol::MySql);

@@ -1,12 +1,12 @@
 //! Calls as they pass the proxy.
 
+use idem_runtime::Begin;
 use sqlx::postgres::PgConnection;
 use sqlx::{PgPool, Postgres};
 
 use super::Explorable;
 use crate::fault::FaultKind;
 use crate::fault_proxy::Protocol;
-use idem_runtime::Begin;
 
 impl Explorable for Postgres {
     const PROTOCOL: Option<Protocol> = Some(Protocol::Postgres);

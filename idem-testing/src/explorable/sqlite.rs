@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use idem_runtime::Begin;
 use sqlx::sqlite::{SqliteConnection, SqliteOperation};
 use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool, raw_sql};
 
@@ -11,7 +12,6 @@ use super::Explorable;
 use crate::checkpoints::Checkpoints;
 use crate::fault::FaultKind;
 use crate::fault_proxy::Protocol;
-use idem_runtime::Begin;
 
 impl Explorable for Sqlite {
     const PROTOCOL: Option<Protocol> = None;

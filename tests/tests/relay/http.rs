@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use idem_runtime::broker::Http;
-use idem_runtime::{Relayed, count_dead_letters, dead_letters};
+use idem_runtime::{RelayStats, count_dead_letters, dead_letters};
 
 use crate::http_server::{Answer, Request, Server};
 use crate::receivers::within;
@@ -21,7 +21,7 @@ fn numbers(server: &Server) -> Vec<u64> {
 }
 
 /// Drains what `events` emits to `server`.
-async fn drain(server: &Server, events: &[(Option<&str>, u32)]) -> (Bed, Relayed) {
+async fn drain(server: &Server, events: &[(Option<&str>, u32)]) -> (Bed, RelayStats) {
     let bed = Bed::start().await;
     emit(&bed.pool, events).await.unwrap();
     let relay = relay(&bed.pool, Http::new(&server.url).unwrap()).max_attempts(5);

@@ -79,7 +79,7 @@ async fn a_file_that_cant_be_written_is_tried_again() {
     let relayed = within(relay.drain()).await.unwrap();
     assert_eq!((relayed.failed, relayed.dead_lettered), (1, 1));
     fs::create_dir(&missing).unwrap();
-    idem_runtime::replay_dead_letters(&bed.pool, idem_runtime::Replay::All)
+    idem_runtime::replay_dead_letters(&bed.pool, idem_runtime::DeadLetterFilter::All)
         .await
         .unwrap();
     within(relay.drain()).await.unwrap();

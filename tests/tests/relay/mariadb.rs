@@ -54,7 +54,7 @@ mod only_here {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use idem_runtime::{
-        PublishError, Replay, count_dead_letters, dead_letters, replay_dead_letters,
+        DeadLetterFilter, PublishError, count_dead_letters, dead_letters, replay_dead_letters,
     };
     use sqlx::{Row as _, raw_sql};
 
@@ -109,7 +109,9 @@ mod only_here {
         assert_eq!(dead_letters(&pool, 0, 10).await.unwrap().len(), 2);
         assert_at_rest(&pool, "dead_letters").await;
         broken.store(false, Ordering::Relaxed);
-        let back = replay_dead_letters(&pool, Replay::All).await.unwrap();
+        let back = replay_dead_letters(&pool, DeadLetterFilter::All)
+            .await
+            .unwrap();
         assert_eq!(back, 2);
         assert_at_rest(&pool, "replay_dead_letters").await;
         assert_eq!(unpublished(&bed.pool).await, 2);
@@ -138,7 +140,9 @@ mod only_here {
             [row.get(0), row.get(1)]
         };
         let before = session().await;
-        replay_dead_letters(&pool, Replay::All).await.unwrap_err();
+        replay_dead_letters(&pool, DeadLetterFilter::All)
+            .await
+            .unwrap_err();
         assert_eq!(session().await, before);
     }
 }

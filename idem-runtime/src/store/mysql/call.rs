@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::batch::{END_READ, READ_COMMITTED};
 use super::literal::{bytes, optional, text};
+use super::round_trip::{END_READ, READ_COMMITTED};
 use crate::key::StoredKey;
 use crate::outbox::Row;
-use crate::store::{Claim, Finish, Opening};
+use crate::store::{BeginArgs, Claim, FinishArgs};
 
 pub(super) const RESTORE_AUTOCOMMIT: &str = "SET autocommit = @idem_autocommit";
 pub(super) const RESTORE_WAIT: &str = "SET innodb_lock_wait_timeout = @idem_wait";
 
 /// One SET for all: a batch costs the server time for each of its statements.
-pub(super) fn opening_sql(settings: &str, begin: &str, opening: &Opening<'_>) -> String {
+pub(super) fn opening_sql(settings: &str, begin: &str, opening: &BeginArgs<'_>) -> String {
     let mut sql = format!("SET {settings}@idem_wait = @@innodb_lock_wait_timeout");
     if let Some(claim) = &opening.claim {
         let _ = write!(
@@ -84,7 +84,7 @@ pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
 }
 
 /// Ends the claim, and the batch with an error if there is none to end.
-pub(super) fn end_claim_sql(sql: &mut String, claim: &Claim<'_>, finish: &Finish<'_>) {
+pub(super) fn end_claim_sql(sql: &mut String, claim: &Claim<'_>, finish: &FinishArgs<'_>) {
     let _ = write!(
         sql,
         "; UPDATE idem_keys SET state = {}, result = {}, result_version = {}, expires_at = {} \

@@ -5,9 +5,9 @@ use std::time::Duration;
 use sqlx::mysql::MySqlConnection;
 use sqlx::{Connection as _, MySql, MySqlPool, Row as _, raw_sql};
 
-use super::batch::{END_READ, execute, fetch_last};
-use super::fault::number;
-use crate::store::{Fault, Store as _};
+use super::error_class::number;
+use super::round_trip::{END_READ, execute, fetch_last};
+use crate::store::{ErrorClass, Store as _};
 
 /// How long a service waits for another one that migrates.
 const MIGRATION_WAIT: Duration = Duration::from_mins(1);
@@ -41,25 +41,25 @@ WHERE table_schema = DATABASE() AND table_name IN ('idem_keys', 'idem_outbox', '
 UNION ALL
 SELECT 'the server is read-only (read_only is on): connect to the primary' FROM DUAL WHERE @@global.read_only";
 
-pub(super) async fn lacks(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
+pub(super) async fn missing_requirements(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
     let mut conn = pool.acquire().await?;
-    let mut lacks = Vec::new();
+    let mut missing = Vec::new();
     for (privilege, table, statement) in NEEDED {
         let probe = format!("EXPLAIN {statement}");
         match fetch_last(&mut conn, probe).await {
             // The command, or a column of it, is denied.
-            Err(error) if matches!(number(&error), Some(1142 | 1143)) => lacks.push(format!(
+            Err(error) if matches!(number(&error), Some(1142 | 1143)) => missing.push(format!(
                 "`{privilege}` is not granted: GRANT {privilege} ON {table} to the user of this connection"
             )),
             // A missing table has no engine below either.
-            Err(error) if MySql::fault(&error) != Fault::NotMigrated => return Err(error),
+            Err(error) if MySql::classify(&error) != ErrorClass::NotMigrated => return Err(error),
             _ => {}
         }
     }
     for row in raw_sql(UNFIT).fetch_all(&mut *conn).await? {
-        lacks.push(row.try_get(0)?);
+        missing.push(row.try_get(0)?);
     }
-    Ok(lacks)
+    Ok(missing)
 }
 
 pub(super) async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {
@@ -87,7 +87,7 @@ pub(super) async fn schema_version(conn: &mut MySqlConnection) -> Result<Option<
         Ok(row) => row
             .map(|row| row.try_get::<i32, _>(0).map(i32::unsigned_abs))
             .transpose(),
-        Err(error) if MySql::fault(&error) == Fault::NotMigrated => Ok(None),
+        Err(error) if MySql::classify(&error) == ErrorClass::NotMigrated => Ok(None),
         Err(error) => Err(error),
     }
 }

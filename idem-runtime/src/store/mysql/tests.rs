@@ -1,32 +1,32 @@
 use super::super::told::{BROKEN, told};
 use super::call::lock_wait;
-use super::fault::meaning;
+use super::error_class::meaning;
 use super::*;
 
 #[test]
 fn a_connection_that_broke_leaves_its_statement_unknown() {
     for (error, is_unknown) in BROKEN {
-        assert_eq!(MySql::fault(&error()) == Fault::Unknown, is_unknown);
+        assert_eq!(MySql::classify(&error()) == ErrorClass::Unknown, is_unknown);
     }
     // A server's error that is not the driver's own has no number.
-    assert_eq!(MySql::fault(&told("1062")), Fault::Refused);
+    assert_eq!(MySql::classify(&told("1062")), ErrorClass::Refused);
 }
 
 /// Cure: what may have been committed is unknown, never refused: the next delivery finds out.
 #[test]
 fn a_number_of_the_server_means_one_thing() {
     for (numbers, fault) in [
-        (&[1062][..], Fault::Duplicate),
-        (&[1213, 3101, 1020], Fault::Conflict),
-        (&[1205], Fault::TimedOut),
-        (&[1305, 1242], Fault::Lost),
-        (&[1146, 1054], Fault::NotMigrated),
+        (&[1062][..], ErrorClass::Duplicate),
+        (&[1213, 3101, 1020], ErrorClass::Conflict),
+        (&[1205], ErrorClass::TimedOut),
+        (&[1305, 1242], ErrorClass::Lost),
+        (&[1146, 1054], ErrorClass::NotMigrated),
         (
             &[1053, 1152, 1158, 1161, 1180, 1317, 1927, 1969],
-            Fault::Unknown,
+            ErrorClass::Unknown,
         ),
-        (&[2006, 2013, 3024, 4031], Fault::Unknown),
-        (&[0, 1048, 1151, 1162, 1406, 1452], Fault::Refused),
+        (&[2006, 2013, 3024, 4031], ErrorClass::Unknown),
+        (&[0, 1048, 1151, 1162, 1406, 1452], ErrorClass::Refused),
     ] {
         for &number in numbers {
             assert_eq!(meaning(number), fault, "{number}");

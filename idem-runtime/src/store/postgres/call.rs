@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::literal::{bytes, optional, text};
 use crate::key::StoredKey;
 use crate::outbox::Row;
-use crate::store::{Claim, Finish, Opening};
+use crate::store::{BeginArgs, Claim, FinishArgs};
 
 /// How a claim says that its key is taken.
 #[derive(Clone, Copy)]
@@ -16,7 +16,7 @@ pub(super) enum Taken {
     Told,
 }
 
-pub(super) fn opening_sql(opening: &Opening<'_>, taken: Taken) -> String {
+pub(super) fn opening_sql(opening: &BeginArgs<'_>, taken: Taken) -> String {
     let mut sql = String::new();
     if let Some(claim) = &opening.claim {
         let (procedure, answer) = match taken {
@@ -51,7 +51,7 @@ pub(super) fn lookup_sql(claim: &Claim<'_>) -> String {
 }
 
 /// The rest of a call that ends a claim.
-pub(super) fn end_sql(sql: &mut String, claim: &Claim<'_>, finish: &Finish<'_>) {
+pub(super) fn end_sql(sql: &mut String, claim: &Claim<'_>, finish: &FinishArgs<'_>) {
     let _ = write!(
         sql,
         "{}, {}, {}, {}, {}, {}); ",

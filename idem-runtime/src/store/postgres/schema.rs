@@ -3,11 +3,11 @@
 use sqlx::postgres::PgConnection;
 use sqlx::{Executor as _, PgPool, Postgres, Row as _, raw_sql};
 
-use super::batch::fetch_last;
+use super::round_trip::fetch_last;
 use crate::store::Store as _;
 
 /// What a handler's role can't find or may not do, in sentences.
-const LACKS: &str = "
+const MISSING_REQUIREMENTS: &str = "
 SELECT format('`%s` is not granted: GRANT %s ON %s TO %I', privilege, privilege, to_regclass(name), current_user)
 FROM (VALUES ('idem_keys', 'SELECT'), ('idem_keys', 'INSERT'), ('idem_keys', 'UPDATE'), ('idem_outbox', 'SELECT'),
              ('idem_outbox', 'INSERT'), ('idem_schema', 'SELECT')) AS needed (name, privilege)
@@ -32,9 +32,9 @@ UNION ALL
 SELECT 'the server or the role is read-only (transaction_read_only is on): connect to the primary'
 WHERE current_setting('transaction_read_only')::boolean";
 
-pub(super) async fn lacks(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+pub(super) async fn missing_requirements(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     let mut conn = pool.acquire().await?;
-    let rows = raw_sql(LACKS).fetch_all(&mut *conn).await?;
+    let rows = raw_sql(MISSING_REQUIREMENTS).fetch_all(&mut *conn).await?;
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 

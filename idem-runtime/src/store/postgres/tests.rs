@@ -6,24 +6,27 @@ use super::*;
 #[test]
 fn a_code_of_the_server_means_one_thing() {
     for (codes, fault) in [
-        (&["IDM01"][..], Fault::Duplicate),
-        (&["40001", "40P01"], Fault::Conflict),
-        (&["55P03"], Fault::TimedOut),
-        (&["IDM02", "25P02", "25P01", "3B001"], Fault::Lost),
-        (&["42P01", "42883", "42703", "3F000"], Fault::NotMigrated),
+        (&["IDM01"][..], ErrorClass::Duplicate),
+        (&["40001", "40P01"], ErrorClass::Conflict),
+        (&["55P03"], ErrorClass::TimedOut),
+        (&["IDM02", "25P02", "25P01", "3B001"], ErrorClass::Lost),
+        (
+            &["42P01", "42883", "42703", "3F000"],
+            ErrorClass::NotMigrated,
+        ),
         (
             &[
                 "57P01", "57P02", "57P05", "08006", "08P01", "58030", "XX000", "F0000",
             ],
-            Fault::Unknown,
+            ErrorClass::Unknown,
         ),
         (
             &["23505", "57014", "42501", "22021", "53300"],
-            Fault::Refused,
+            ErrorClass::Refused,
         ),
     ] {
         for &code in codes {
-            assert_eq!(Postgres::fault(&told(code)), fault, "{code}");
+            assert_eq!(Postgres::classify(&told(code)), fault, "{code}");
         }
     }
 }
@@ -31,7 +34,10 @@ fn a_code_of_the_server_means_one_thing() {
 #[test]
 fn a_connection_that_broke_leaves_its_statement_unknown() {
     for (error, is_unknown) in BROKEN {
-        assert_eq!(Postgres::fault(&error()) == Fault::Unknown, is_unknown);
+        assert_eq!(
+            Postgres::classify(&error()) == ErrorClass::Unknown,
+            is_unknown
+        );
     }
 }
 

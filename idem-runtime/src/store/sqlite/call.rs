@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::literal::{NOW, bytes, optional, text};
 use crate::key::StoredKey;
 use crate::outbox::Row;
-use crate::store::{Claim, Finish, Opening};
+use crate::store::{BeginArgs, Claim, FinishArgs};
 
-pub(super) fn opening_sql(opening: &Opening<'_>) -> String {
+pub(super) fn opening_sql(opening: &BeginArgs<'_>) -> String {
     let mut sql = String::new();
     if let Some(claim) = &opening.claim {
         let _ = write!(
@@ -53,7 +53,7 @@ pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
 }
 
 /// Ends the claim; a row tells that there was one to end.
-pub(super) fn end_claim_sql(sql: &mut String, claim: &Claim<'_>, finish: &Finish<'_>) {
+pub(super) fn end_claim_sql(sql: &mut String, claim: &Claim<'_>, finish: &FinishArgs<'_>) {
     let _ = write!(
         sql,
         "; UPDATE idem_keys SET state = {}, result = {}, result_version = {}, expires_at = {} \

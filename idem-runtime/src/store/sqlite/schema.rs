@@ -3,10 +3,10 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Row as _, Sqlite, SqlitePool, raw_sql};
 
-use super::fault::code;
+use super::error_class::code;
 use crate::store::Store as _;
 
-pub(super) async fn lacks(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+pub(super) async fn missing_requirements(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
     // BEGIN IMMEDIATE succeeds on a file that can't be written; a statement that would write does not.
     let probe = raw_sql("UPDATE idem_keys SET state = state WHERE FALSE");
     let Err(error) = probe.execute(pool).await else {

@@ -5,21 +5,27 @@ use super::*;
 #[test]
 fn a_result_code_means_one_thing() {
     for (codes, fault) in [
-        (&["1555"][..], Fault::Duplicate),
-        (&["5", "261", "517", "6", "262"], Fault::Conflict),
-        (&["10", "778"], Fault::Unknown),
-        (&["1", "8", "13", "19", "787", "2067"], Fault::Refused),
+        (&["1555"][..], ErrorClass::Duplicate),
+        (&["5", "261", "517", "6", "262"], ErrorClass::Conflict),
+        (&["10", "778"], ErrorClass::Unknown),
+        (&["1", "8", "13", "19", "787", "2067"], ErrorClass::Refused),
     ] {
         for &code in codes {
-            assert_eq!(Sqlite::fault(&told(code)), fault, "{code}");
+            assert_eq!(Sqlite::classify(&told(code)), fault, "{code}");
         }
     }
-    assert_eq!(Sqlite::fault(&verdict(Fault::Lost)), Fault::Lost);
+    assert_eq!(
+        Sqlite::classify(&verdict(ErrorClass::Lost)),
+        ErrorClass::Lost
+    );
 }
 
 #[test]
 fn a_worker_that_broke_leaves_its_statement_unknown() {
     for (error, is_unknown) in BROKEN {
-        assert_eq!(Sqlite::fault(&error()) == Fault::Unknown, is_unknown);
+        assert_eq!(
+            Sqlite::classify(&error()) == ErrorClass::Unknown,
+            is_unknown
+        );
     }
 }

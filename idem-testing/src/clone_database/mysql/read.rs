@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use idem_runtime::__testing::mysql::{number, text};
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySqlPool, Row as _};
 
@@ -10,7 +11,6 @@ use super::sql::{batch, execute, quoted, required, rows, string};
 use crate::clone_database::catalog::{Catalog, Described, ValueKind};
 use crate::comparison::snapshot::{Table, Value, Volatility};
 use crate::setup_error::SetupError;
-use idem_runtime::__testing::mysql::{number, text};
 
 pub(super) async fn tables(
     admin: &MySqlPool,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use idem_runtime::__testing::mysql::text;
 use sqlx::MySqlPool;
 use sqlx::mysql::MySqlRow;
 
@@ -11,7 +12,6 @@ use super::script::Script;
 use super::sql::{batch, execute, quoted, required, rows};
 use crate::clone_database::catalog::Catalog;
 use crate::comparison::snapshot::Table;
-use idem_runtime::__testing::mysql::text;
 
 #[derive(Debug)]
 pub(super) struct Reference {

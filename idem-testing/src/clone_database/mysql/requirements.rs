@@ -1,5 +1,6 @@
 //! Whether the database at a URL can be explored.
 
+use idem_runtime::__testing::mysql::number;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, MySql, MySqlPool, raw_sql};
 
@@ -7,7 +8,6 @@ use super::sql::{INFIX, drop_database, required, rows};
 use crate::clone_database::migrated::require_migrated;
 use crate::clone_database::route::Route;
 use crate::setup_error::SetupError;
-use idem_runtime::__testing::mysql::number;
 
 pub(super) fn route(options: &MySqlConnectOptions) -> Route<'_> {
     Route {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use idem_runtime::__testing::mysql::text;
 use sqlx::{MySqlPool, mysql::MySqlRow};
 
 use super::sql::{batch, execute, quoted, required, rows, string};
-use idem_runtime::__testing::mysql::text;
 
 /// What a database consists of, as statements.
 #[derive(Debug, Default)]

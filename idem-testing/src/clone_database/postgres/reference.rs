@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use idem_runtime::__testing::postgres::{bytes, text};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, raw_sql};
 
@@ -15,7 +16,6 @@ use super::read;
 use super::sql::{batch, quoted, string, strings};
 use crate::clone_database::catalog::Catalog;
 use crate::comparison::snapshot::{Table, Value, Volatility};
-use idem_runtime::__testing::postgres::{bytes, text};
 
 /// A changed table of more rows is not refilled: a new copy is cheaper.
 const ROWS: usize = 1000;

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use idem_runtime::{PublishError, Replay, count_dead_letters, dead_letters, replay_dead_letters};
+use idem_runtime::{
+    DeadLetterFilter, PublishError, count_dead_letters, dead_letters, replay_dead_letters,
+};
 
 use super::{Bed, emit, relay};
 use crate::receivers::{Log, To, n_of, within};
@@ -49,7 +51,7 @@ async fn an_event_that_fails_too_often_is_put_aside_and_can_be_replayed() {
     assert_eq!(rest, []);
 
     broken.store(false, Ordering::Relaxed);
-    let back = replay_dead_letters(&bed.pool, Replay::All).await;
+    let back = replay_dead_letters(&bed.pool, DeadLetterFilter::All).await;
     assert_eq!(back.unwrap(), 1);
     assert_eq!(count_dead_letters(&bed.pool).await.unwrap(), 0);
     assert_eq!(within(relay.drain()).await.unwrap().published, 1);
@@ -66,7 +68,7 @@ async fn more_dead_letters_than_fit_into_a_batch_are_all_replayed() {
     emit(&bed.pool, &events).await.unwrap();
     let relayed = within(relay(&bed.pool, publisher).batch(1_000).drain());
     assert_eq!(relayed.await.unwrap().dead_lettered, 1_500);
-    let back = replay_dead_letters(&bed.pool, Replay::All).await;
+    let back = replay_dead_letters(&bed.pool, DeadLetterFilter::All).await;
     assert_eq!(back.unwrap(), 1_500);
     assert_eq!(count_dead_letters(&bed.pool).await.unwrap(), 0);
 }
@@ -114,16 +116,16 @@ async fn dead_letters_are_replayed_by_topic_or_id_and_in_their_old_order() {
     assert_eq!(within(relay.drain()).await.unwrap().dead_lettered, 4);
     broken.store(false, Ordering::Relaxed);
 
-    let none = replay_dead_letters(&bed.pool, Replay::Events(&[])).await;
+    let none = replay_dead_letters(&bed.pool, DeadLetterFilter::Events(&[])).await;
     assert_eq!(none.unwrap(), 0);
-    let one = replay_dead_letters(&bed.pool, Replay::Events(&ids[3..])).await;
+    let one = replay_dead_letters(&bed.pool, DeadLetterFilter::Events(&ids[3..])).await;
     assert_eq!(one.unwrap(), 1);
     within(relay.drain()).await.unwrap();
     assert_eq!(log.of_key(None), [4]);
 
     // Younger than all dead letters, and pending beside them.
     emit(&bed.pool, &[(Some("a"), 5)]).await.unwrap();
-    let topic = replay_dead_letters(&bed.pool, Replay::Topic("happenings")).await;
+    let topic = replay_dead_letters(&bed.pool, DeadLetterFilter::Topic("happenings")).await;
     assert_eq!(topic.unwrap(), 2);
     within(relay.drain()).await.unwrap();
     assert_eq!(log.of_key(Some("a")), [1, 3, 5]);

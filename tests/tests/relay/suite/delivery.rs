@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use idem_runtime::{PublishError, RelayError, Relayed};
+use idem_runtime::{PublishError, RelayError, RelayStats};
 use idem_tests::poll::drop_at_pending;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -40,7 +40,7 @@ async fn everything_is_published_once_under_the_id_that_emit_gave() {
         })
         .collect();
     assert_eq!(log.all(), expected);
-    assert_eq!(within(relay.drain()).await.unwrap(), Relayed::default());
+    assert_eq!(within(relay.drain()).await.unwrap(), RelayStats::default());
     assert_eq!(log.all().len(), 250);
 }
 

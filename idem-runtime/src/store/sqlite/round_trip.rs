@@ -3,9 +3,9 @@
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, raw_sql};
 
-use super::fault::is_generic;
+use super::error_class::is_generic;
 use super::schema::is_migrated;
-use crate::store::{Fault, verdict};
+use crate::store::{ErrorClass, verdict};
 
 pub(super) async fn execute(conn: &mut SqliteConnection, sql: String) -> Result<(), sqlx::Error> {
     fetch_all(conn, sql).await.map(drop)
@@ -25,7 +25,7 @@ pub(super) async fn fetch_all(
 ) -> Result<Vec<SqliteRow>, sqlx::Error> {
     match raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *conn).await {
         Err(error) if is_generic(&error) && !is_migrated(conn).await? => {
-            Err(verdict(Fault::NotMigrated))
+            Err(verdict(ErrorClass::NotMigrated))
         }
         result => result,
     }

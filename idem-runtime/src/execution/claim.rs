@@ -2,29 +2,28 @@
 
 use tokio::time::Instant;
 
-use super::pause::back_off;
-use super::{Run, claim, refused};
+use super::backoff::back_off;
+use super::in_flight::{KeyGuard, KeyInFlight};
+use super::{Execution, refused};
 use crate::begin::Begin;
 use crate::error::Error;
-use crate::in_flight::{Slot, Turn};
-use crate::store::{Fault, Opening, Record, Store};
-use crate::unlogged::unlogged;
+use crate::store::{BeginArgs, ErrorClass, Record, Store};
+use crate::telemetry::unlogged::unlogged;
 
 /// How often a claim that meets a conflict is tried, whatever the deadline.
 const CLAIM_ATTEMPTS: u32 = 3;
 
 /// What the caller does next.
 #[derive(Debug)]
-pub(crate) enum Begun {
-    /// Run the handler: its key is claimed.
+pub(crate) enum ClaimResult {
+    /// Execution the handler: its key is claimed.
     Claimed,
-    /// Don't: this was stored by an earlier delivery.
-    Replay(Record),
+    /// An earlier delivery stored this: do not run the handler.
+    Duplicate(Record),
 }
 
-impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
-    pub(crate) async fn begin(&mut self) -> Result<Begun, Error> {
-        self.events.clear();
+impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
+    pub(crate) async fn begin(&mut self) -> Result<ClaimResult, Error> {
         if self.session.joins() {
             self.begin_joined().await
         } else {
@@ -32,23 +31,23 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
         }
     }
 
-    async fn begin_own(&mut self) -> Result<Begun, Error> {
-        let deadline = Instant::now() + self.spec.wait;
+    async fn begin_own(&mut self) -> Result<ClaimResult, Error> {
+        let deadline = Instant::now() + self.policy.wait;
+        let pool = self.session.pool_identity();
         let mut ask_first = self
-            .spec
             .recent
-            .mostly_duplicates(self.session.pool_identity());
+            .is_some_and(|recent| recent.mostly_duplicates(pool));
         let mut attempt = 0;
         loop {
-            if !self.take_turn(deadline, &mut ask_first).await {
+            if !self.take_guard(deadline, &mut ask_first).await {
                 return Err(Error::InFlight);
             }
             self.session.acquire().await.map_err(Error::Store)?;
             if ask_first && let Some(record) = self.ask().await? {
                 self.session.rest();
-                return Ok(Begun::Replay(record));
+                return Ok(ClaimResult::Duplicate(record));
             }
-            if self.turn.is_none() && self.slot().is_some() {
+            if self.guard.is_none() && self.slot().is_some() {
                 // The call that was waited for left no row: one of those who waited is next.
                 self.session.rest();
                 ask_first = false;
@@ -56,12 +55,12 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
             }
             attempt += 1;
             let Some(error) = self.open(deadline).await.err() else {
-                return Ok(Begun::Claimed);
+                return Ok(ClaimResult::Claimed);
             };
-            match DB::fault(&error) {
-                Fault::Duplicate | Fault::Conflict => {
+            match DB::classify(&error) {
+                ErrorClass::Duplicate | ErrorClass::Conflict => {
                     if let Some(record) = self.abandon_and_ask().await? {
-                        return Ok(Begun::Replay(record));
+                        return Ok(ClaimResult::Duplicate(record));
                     }
                     // The holder rolled back, or a purge took its row: the key is free again.
                     if attempt >= CLAIM_ATTEMPTS && Instant::now() >= deadline {
@@ -69,11 +68,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
                     }
                     back_off(attempt).await;
                 }
-                fault => {
-                    if fault != Fault::Unknown {
+                class => {
+                    if class != ErrorClass::Unknown {
                         self.session.roll_back().await.map_err(Error::Store)?;
                     }
-                    return Err(refused(fault, error));
+                    return Err(refused(class, error));
                 }
             }
         }
@@ -81,14 +80,14 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
 
     /// Waits for this process's other calls of the key, holding no connection. With a turn or without,
     /// `true` says to go on: a call that waited asks before it competes for the turn.
-    async fn take_turn(&mut self, deadline: Instant, ask_first: &mut bool) -> bool {
-        let (Some(slot), None) = (self.slot(), &self.turn) else {
+    async fn take_guard(&mut self, deadline: Instant, ask_first: &mut bool) -> bool {
+        let (Some(slot), None) = (self.slot(), &self.guard) else {
             return true;
         };
-        match Turn::take(&slot) {
-            Ok(turn) => self.turn = Some(turn),
+        match KeyGuard::take(&slot) {
+            Ok(turn) => self.guard = Some(turn),
             Err(holder) => {
-                if self.spec.wait.is_zero() || !holder.ended(deadline).await {
+                if self.policy.wait.is_zero() || !holder.ended(deadline).await {
                     return false;
                 }
                 *ask_first = true;
@@ -99,26 +98,30 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
 
     /// What this process's calls of the key take turns for. A call on a connection takes none: it would wait
     /// holding it, so it waits in the database, bounded.
-    fn slot(&self) -> Option<Slot> {
-        Some(Slot {
+    fn slot(&self) -> Option<KeyInFlight> {
+        Some(KeyInFlight {
             pool: self.session.pool_identity()?,
-            scope: self.spec.scope,
+            scope: self.policy.scope.clone(),
             key: self.key()?.clone(),
         })
     }
 
-    async fn begin_joined(&mut self) -> Result<Begun, Error> {
+    async fn begin_joined(&mut self) -> Result<ClaimResult, Error> {
         for _ in 0..CLAIM_ATTEMPTS {
             self.session.join().await.map_err(Error::Store)?;
-            let Self { session, keyed, .. } = self;
-            let claim = keyed.as_ref().map(|keyed| claim(self.spec, keyed));
-            let opening = Opening {
+            let Self {
+                session, identity, ..
+            } = self;
+            let claim = identity
+                .as_ref()
+                .map(|identity| self.policy.claim(identity));
+            let args = BeginArgs {
                 claim,
                 fence: self.fence.clone(),
-                wait: self.spec.wait,
+                wait: self.policy.wait,
             };
-            let found = match unlogged(DB::join(session.connection(), &opening)).await {
-                Ok(true) => return Ok(Begun::Claimed),
+            let found = match unlogged(DB::join(session.connection(), &args)).await {
+                Ok(true) => return Ok(ClaimResult::Claimed),
                 Ok(false) => match &claim {
                     Some(claim) => unlogged(DB::lookup(session.connection(), claim, true)).await,
                     None => Ok(None),
@@ -129,46 +132,52 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Run<DB, B> {
             match found {
                 Ok(Some(record)) => {
                     undone.map_err(Error::Store)?;
-                    return Ok(Begun::Replay(record));
+                    return Ok(ClaimResult::Duplicate(record));
                 }
                 // A purge took the row between the two statements: the key is free again.
                 Ok(None) => undone.map_err(Error::Store)?,
-                Err(error) => return Err(refused(DB::fault(&error), error)),
+                Err(error) => return Err(refused(DB::classify(&error), error)),
             }
         }
         Err(Error::InFlight)
     }
 
     async fn open(&mut self, deadline: Instant) -> Result<(), sqlx::Error> {
-        let opening = Opening {
-            claim: self.keyed.as_ref().map(|keyed| claim(self.spec, keyed)),
+        let args = BeginArgs {
+            claim: self
+                .identity
+                .as_ref()
+                .map(|identity| self.policy.claim(identity)),
             fence: self.fence.clone(),
             wait: deadline.saturating_duration_since(Instant::now()),
         };
-        unlogged(DB::open(self.session.connection(), &opening)).await
+        unlogged(DB::open(self.session.connection(), &args)).await
     }
 
     /// Asks for the row outside of a transaction.
     async fn ask(&mut self) -> Result<Option<Record>, Error> {
-        let Some(keyed) = &self.keyed else {
+        let Some(identity) = &self.identity else {
             return Ok(None);
         };
-        let claim = claim(self.spec, keyed);
+        let claim = self.policy.claim(identity);
         let found = unlogged(DB::lookup(self.session.connection(), &claim, false)).await;
         found.map_err(|error| {
-            let fault = DB::fault(&error);
-            if fault != Fault::Unknown {
+            let class = DB::classify(&error);
+            if class != ErrorClass::Unknown {
                 self.session.rest();
             }
-            refused(fault, error)
+            refused(class, error)
         })
     }
 
     async fn abandon_and_ask(&mut self) -> Result<Option<Record>, Error> {
-        let claim = self.keyed.as_ref().map(|keyed| claim(self.spec, keyed));
+        let claim = self
+            .identity
+            .as_ref()
+            .map(|identity| self.policy.claim(identity));
         let found = unlogged(DB::abandon(self.session.connection(), claim.as_ref()))
             .await
-            .map_err(|error| refused(DB::fault(&error), error))?;
+            .map_err(|error| refused(DB::classify(&error), error))?;
         self.session.rest();
         Ok(found)
     }

@@ -1,26 +1,26 @@
 //! What an error means for a call, by SQLite's result code.
 
-use crate::store::{Fault, told};
+use crate::store::{ErrorClass, told};
 
 /// What a statement's error means, also where SQLite has given no code.
-pub(super) fn of(error: &sqlx::Error) -> Fault {
+pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
     if let Some(fault) = told(error) {
         return fault;
     }
     match (code(error), error) {
         // A primary key.
-        (Some(1555), _) => Fault::Duplicate,
+        (Some(1555), _) => ErrorClass::Duplicate,
         (Some(code), _) => match code & 0xff {
             // Busy, and locked in a shared cache, with all their extended codes.
-            5 | 6 => Fault::Conflict,
+            5 | 6 => ErrorClass::Conflict,
             // The disk failed, perhaps after it had written.
-            10 => Fault::Unknown,
-            _ => Fault::Refused,
+            10 => ErrorClass::Unknown,
+            _ => ErrorClass::Refused,
         },
         (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
-            Fault::Unknown
+            ErrorClass::Unknown
         }
-        (None, _) => Fault::Refused,
+        (None, _) => ErrorClass::Refused,
     }
 }
 

@@ -28,7 +28,7 @@ async fn verify_names_both_places() {
     let pool = PgPool::connect_lazy("postgres://127.0.0.1:1/none").unwrap();
     let error = verify(&pool).await.unwrap_err();
     assert_eq!(error.to_string(), BOTH);
-    let VerifyError::DoubledScopes(doubled) = error else {
+    let VerifyError::DuplicateScopes(doubled) = error else {
         panic!("{error}");
     };
     assert_eq!(doubled.len(), 1);

@@ -11,15 +11,15 @@ use std::task::{Context, Poll};
 /// as ended, so the caller's `commit()` answers `Ok` and nothing is stored. Left alone, it leaves at most a
 /// savepoint that nobody names. The price is a few hundred bytes for each joined call that is
 /// cancelled in its first round trip.
-pub(super) struct Undropped<F>(ManuallyDrop<Pin<Box<F>>>);
+pub(super) struct LeakOnDrop<F>(ManuallyDrop<Pin<Box<F>>>);
 
-impl<F: Future> Undropped<F> {
+impl<F: Future> LeakOnDrop<F> {
     pub(super) fn new(future: F) -> Self {
         Self(ManuallyDrop::new(Box::pin(future)))
     }
 }
 
-impl<F: Future> Future for Undropped<F> {
+impl<F: Future> Future for LeakOnDrop<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {

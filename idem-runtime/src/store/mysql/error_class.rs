@@ -2,38 +2,38 @@
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::store::Fault;
+use crate::store::ErrorClass;
 
 /// What a statement's error means, also where the server has sent none.
-pub(super) fn of(error: &sqlx::Error) -> Fault {
+pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
     let Some(number) = number(error) else {
         return match error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-                Fault::Unknown
+                ErrorClass::Unknown
             }
-            _ => Fault::Refused,
+            _ => ErrorClass::Refused,
         };
     };
     meaning(number)
 }
 
-pub(super) const fn meaning(number: u16) -> Fault {
+pub(super) const fn meaning(number: u16) -> ErrorClass {
     match number {
-        1062 => Fault::Duplicate,
+        1062 => ErrorClass::Duplicate,
         // A deadlock, also a failed certification at COMMIT; the same of a replication group; a row that is newer
         // than the snapshot.
-        1213 | 3101 | 1020 => Fault::Conflict,
-        1205 => Fault::TimedOut,
+        1213 | 3101 | 1020 => ErrorClass::Conflict,
+        1205 => ErrorClass::TimedOut,
         // A savepoint that is gone, and the verdict of `end_claim_sql`.
-        1305 | 1242 => Fault::Lost,
+        1305 | 1242 => ErrorClass::Lost,
         // A missing table or column.
-        1146 | 1054 => Fault::NotMigrated,
+        1146 | 1054 => ErrorClass::NotMigrated,
         // Shutdown, a network that broke, a killed connection or statement, COMMIT itself: by number, the server's
         // 1053, 1152 to 1161, 1180, 1317, 1927, 1969, 3024, 4031, and the client's 2006 and 2013.
         1053 | 1152..=1161 | 1180 | 1317 | 1927 | 1969 | 2006 | 2013 | 3024 | 4031 => {
-            Fault::Unknown
+            ErrorClass::Unknown
         }
-        _ => Fault::Refused,
+        _ => ErrorClass::Refused,
     }
 }
 

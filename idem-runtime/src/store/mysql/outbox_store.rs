@@ -7,13 +7,15 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, MySql, Row as _, raw_sql};
 use uuid::Uuid;
 
-use super::batch::{END_READ, READ_COMMITTED, execute, fetch_last};
 use super::literal::{bytes, text};
+use super::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last};
 use crate::event::EventId;
-use crate::store::outlet::{LEASE, list, time};
-use crate::store::{Backlog, Buried, Filter, Lease, Limit, Outlet, Settlement, Stored};
+use crate::store::outbox_store::{LEASE, list, time};
+use crate::store::{
+    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+};
 
-impl Outlet for MySql {
+impl OutboxStore for MySql {
     async fn hold(conn: &mut MySqlConnection, lease: Lease) -> Result<bool, sqlx::Error> {
         // Assignments see those to their left: the owner changes while the old expiry is still there.
         let sql = format!(
@@ -93,7 +95,7 @@ impl Outlet for MySql {
         conn: &mut MySqlConnection,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<Buried>, sqlx::Error> {
+    ) -> Result<Vec<DeadLetterRow>, sqlx::Error> {
         let sql = format!(
             "SELECT {}, attempts, reason, {} FROM idem_dead_letters \
              WHERE seq > {after} ORDER BY seq LIMIT {limit}{END_READ}",
@@ -104,9 +106,9 @@ impl Outlet for MySql {
         rows.iter().map(buried).collect()
     }
 
-    async fn exhume(
+    async fn requeue(
         conn: &mut MySqlConnection,
-        filter: Filter<'_>,
+        filter: DeadLetterFilter<'_>,
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
         // The rows are locked from here on: one that dies meanwhile is not among them.
@@ -188,7 +190,7 @@ fn settlement_sql(lease: Lease, settlement: &Settlement) -> String {
             attempts = retry.attempts,
         );
     }
-    for burial in &settlement.burials {
+    for burial in &settlement.dead {
         let event = format!(
             "seq = {} AND published_at IS NULL AND EXISTS {held}",
             burial.seq
@@ -226,12 +228,12 @@ fn micros(column: &str) -> String {
     format!("TIMESTAMPDIFF(MICROSECOND, '1970-01-01', {column})")
 }
 
-fn matches(filter: Filter<'_>) -> String {
+fn matches(filter: DeadLetterFilter<'_>) -> String {
     match filter {
-        Filter::All => "TRUE".into(),
-        Filter::Topic(topic) => format!("topic = {}", text(topic)),
-        Filter::Ids([]) => "FALSE".into(),
-        Filter::Ids(ids) => format!("id IN ({})", list(ids.iter().map(literal))),
+        DeadLetterFilter::All => "TRUE".into(),
+        DeadLetterFilter::Topic(topic) => format!("topic = {}", text(topic)),
+        DeadLetterFilter::Events([]) => "FALSE".into(),
+        DeadLetterFilter::Events(ids) => format!("id IN ({})", list(ids.iter().map(literal))),
     }
 }
 
@@ -257,8 +259,8 @@ fn stored(row: &MySqlRow) -> Result<Stored, sqlx::Error> {
     })
 }
 
-fn buried(row: &MySqlRow) -> Result<Buried, sqlx::Error> {
-    Ok(Buried {
+fn buried(row: &MySqlRow) -> Result<DeadLetterRow, sqlx::Error> {
+    Ok(DeadLetterRow {
         event: stored(row)?,
         reason: row.try_get(10)?,
         died_at: time(row.try_get(11)?),

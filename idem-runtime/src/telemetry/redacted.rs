@@ -4,9 +4,9 @@ use std::fmt;
 
 /// A database's error without what it quotes: MySQL puts the key of a duplicate entry into its message, PostgreSQL a row into
 /// its details, serde a value.
-pub(crate) struct Report<'a>(pub(crate) &'a sqlx::Error);
+pub(crate) struct Redacted<'a>(pub(crate) &'a sqlx::Error);
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for Redacted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             sqlx::Error::Database(error) => {
@@ -34,7 +34,7 @@ impl fmt::Display for Report<'_> {
     }
 }
 
-impl fmt::Debug for Report<'_> {
+impl fmt::Debug for Redacted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     fn shown(error: &sqlx::Error) -> [String; 2] {
-        let report = Report(error);
+        let report = Redacted(error);
         [report.to_string(), format!("{report:?}")]
     }
 

@@ -2,33 +2,33 @@
 
 use sqlx::error::DatabaseError;
 
-use crate::store::Fault;
+use crate::store::ErrorClass;
 
 /// What a statement's error means, also where the server has sent none.
-pub(super) fn of(error: &sqlx::Error) -> Fault {
+pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
     let Some(code) = error.as_database_error().and_then(DatabaseError::code) else {
         return match error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-                Fault::Unknown
+                ErrorClass::Unknown
             }
-            _ => Fault::Refused,
+            _ => ErrorClass::Refused,
         };
     };
     match &*code {
-        "IDM01" => Fault::Duplicate,
-        "40001" | "40P01" => Fault::Conflict,
-        "55P03" => Fault::TimedOut,
+        "IDM01" => ErrorClass::Duplicate,
+        "40001" | "40P01" => ErrorClass::Conflict,
+        "55P03" => ErrorClass::TimedOut,
         // Our own verdict, an aborted transaction, no transaction, a savepoint that is gone.
-        "IDM02" | "25P02" | "25P01" | "3B001" => Fault::Lost,
+        "IDM02" | "25P02" | "25P01" | "3B001" => ErrorClass::Lost,
         // A missing table, function, column or schema.
-        "42P01" | "42883" | "42703" | "3F000" => Fault::NotMigrated,
+        "42P01" | "42883" | "42703" | "3F000" => ErrorClass::NotMigrated,
         // The server goes away, or reports an internal fault, perhaps after it has committed.
         code if ["57P", "08", "58", "XX", "F0"]
             .iter()
             .any(|class| code.starts_with(class)) =>
         {
-            Fault::Unknown
+            ErrorClass::Unknown
         }
-        _ => Fault::Refused,
+        _ => ErrorClass::Refused,
     }
 }

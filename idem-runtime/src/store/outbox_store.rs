@@ -14,7 +14,7 @@ use crate::message::Message;
 ///
 /// After an error that the server told, each method leaves the connection as a pool hands it out.
 #[doc(hidden)]
-pub trait Outlet: Store {
+pub trait OutboxStore: Store {
     /// Takes the lease if it is free or has expired, or renews it; by the database's clock. `false`: another relay has it.
     fn hold(
         conn: &mut Self::Connection,
@@ -57,12 +57,12 @@ pub trait Outlet: Store {
         conn: &mut Self::Connection,
         after: i64,
         limit: u32,
-    ) -> impl Future<Output = Result<Vec<Buried>, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Vec<DeadLetterRow>, sqlx::Error>> + Send;
 
     /// Moves at most `limit` dead letters back into the outbox, in order; how many.
-    fn exhume(
+    fn requeue(
         conn: &mut Self::Connection,
-        filter: Filter<'_>,
+        filter: DeadLetterFilter<'_>,
         limit: u32,
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 }
@@ -158,7 +158,7 @@ pub struct Settlement {
     /// Tried again later.
     pub(crate) retries: Vec<Retry>,
     /// Given up.
-    pub(crate) burials: Vec<Burial>,
+    pub(crate) dead: Vec<NewDeadLetter>,
 }
 
 /// A failed attempt.
@@ -173,7 +173,7 @@ pub(crate) struct Retry {
 
 /// A last attempt.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Burial {
+pub(crate) struct NewDeadLetter {
     pub(crate) seq: i64,
     /// How often it has failed now.
     pub(crate) attempts: u32,
@@ -182,21 +182,22 @@ pub(crate) struct Burial {
 
 /// A row of `idem_dead_letters`.
 #[derive(Debug)]
-pub struct Buried {
+pub struct DeadLetterRow {
     pub(crate) event: Stored,
     pub(crate) reason: String,
     pub(crate) died_at: SystemTime,
 }
 
-/// Which dead letters.
+/// Which dead letters to replay.
 #[derive(Clone, Copy, Debug)]
-pub enum Filter<'a> {
+#[non_exhaustive]
+pub enum DeadLetterFilter<'a> {
     /// All of them.
     All,
     /// Those of one topic.
     Topic(&'a str),
-    /// These.
-    Ids(&'a [EventId]),
+    /// Those with these IDs.
+    Events(&'a [EventId]),
 }
 
 /// A time from a database's microseconds since 1970.

@@ -7,13 +7,15 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _, raw_sql};
 use uuid::Uuid;
 
-use super::batch::fetch_last;
 use super::literal::text;
+use super::round_trip::fetch_last;
 use crate::event::EventId;
-use crate::store::outlet::{LEASE, list, time};
-use crate::store::{Backlog, Buried, Filter, Lease, Limit, Outlet, Settlement, Stored};
+use crate::store::outbox_store::{LEASE, list, time};
+use crate::store::{
+    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+};
 
-impl Outlet for Postgres {
+impl OutboxStore for Postgres {
     async fn hold(conn: &mut PgConnection, lease: Lease) -> Result<bool, sqlx::Error> {
         // The first condition spares those who stand by a write each time they ask.
         let sql = format!(
@@ -82,7 +84,7 @@ impl Outlet for Postgres {
         conn: &mut PgConnection,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<Buried>, sqlx::Error> {
+    ) -> Result<Vec<DeadLetterRow>, sqlx::Error> {
         let sql = format!(
             "SELECT {COLUMNS}, attempts, reason, {} FROM idem_dead_letters \
              WHERE seq > {after} ORDER BY seq LIMIT {limit}",
@@ -92,18 +94,18 @@ impl Outlet for Postgres {
         rows.iter().map(buried).collect()
     }
 
-    async fn exhume(
+    async fn requeue(
         conn: &mut PgConnection,
-        filter: Filter<'_>,
+        filter: DeadLetterFilter<'_>,
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
         // An event that was emitted again meanwhile is in the outbox already.
         let sql = format!(
-            "WITH exhumed AS (DELETE FROM idem_dead_letters WHERE seq IN (SELECT seq FROM idem_dead_letters \
+            "WITH requeued AS (DELETE FROM idem_dead_letters WHERE seq IN (SELECT seq FROM idem_dead_letters \
                WHERE {} ORDER BY seq LIMIT {limit} FOR UPDATE) RETURNING seq, {EVENT}), \
              pending AS (INSERT INTO idem_outbox (seq, {EVENT}) OVERRIDING SYSTEM VALUE \
-               SELECT seq, {EVENT} FROM exhumed ON CONFLICT (id) DO NOTHING) \
-             SELECT count(*) FROM exhumed",
+               SELECT seq, {EVENT} FROM requeued ON CONFLICT (id) DO NOTHING) \
+             SELECT count(*) FROM requeued",
             matches(filter),
         );
         let row = raw_sql(AssertSqlSafe(sql)).fetch_one(conn).await?;
@@ -145,7 +147,7 @@ fn settlement_sql(lease: Lease, settlement: &Settlement) -> String {
             attempts = retry.attempts,
         );
     }
-    for burial in &settlement.burials {
+    for burial in &settlement.dead {
         let _ = write!(
             sql,
             "WITH given_up AS (DELETE FROM idem_outbox WHERE seq = {} AND published_at IS NULL AND EXISTS {held} \
@@ -177,12 +179,12 @@ fn micros(column: &str) -> String {
     format!("(extract(epoch FROM {column}) * 1000000)::bigint")
 }
 
-fn matches(filter: Filter<'_>) -> String {
+fn matches(filter: DeadLetterFilter<'_>) -> String {
     match filter {
-        Filter::All => "true".into(),
-        Filter::Topic(topic) => format!("topic = {}", text(topic)),
-        Filter::Ids([]) => "false".into(),
-        Filter::Ids(ids) => format!("id IN ({})", list(ids.iter().map(quoted))),
+        DeadLetterFilter::All => "true".into(),
+        DeadLetterFilter::Topic(topic) => format!("topic = {}", text(topic)),
+        DeadLetterFilter::Events([]) => "false".into(),
+        DeadLetterFilter::Events(ids) => format!("id IN ({})", list(ids.iter().map(quoted))),
     }
 }
 
@@ -209,8 +211,8 @@ fn stored(row: &PgRow) -> Result<Stored, sqlx::Error> {
     })
 }
 
-fn buried(row: &PgRow) -> Result<Buried, sqlx::Error> {
-    Ok(Buried {
+fn buried(row: &PgRow) -> Result<DeadLetterRow, sqlx::Error> {
+    Ok(DeadLetterRow {
         event: stored(row)?,
         reason: row.try_get(10)?,
         died_at: time(row.try_get(11)?),

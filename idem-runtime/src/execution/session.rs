@@ -9,7 +9,7 @@ use crate::store::{Commit, Store};
 
 /// Where the connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum TransactionState {
     /// No transaction of ours, nothing in flight.
     Idle,
     /// Something of ours is in flight, or a transaction of ours is open.
@@ -26,7 +26,7 @@ enum Standing {
 pub(crate) struct Session<DB: Store, B: Begin<DB::Connection, Database = DB>> {
     origin: B,
     held: Option<PoolConnection<DB>>,
-    standing: Standing,
+    state: TransactionState,
 }
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
@@ -34,7 +34,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
         Self {
             origin,
             held: None,
-            standing: Standing::Idle,
+            state: TransactionState::Idle,
         }
     }
 
@@ -53,8 +53,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
 
     /// Whether this call commits, and on what.
     pub(crate) const fn commit(&self) -> Commit {
-        match (self.standing, self.held.is_some()) {
-            (Standing::Joined(_), _) => Commit::Release,
+        match (self.state, self.held.is_some()) {
+            (TransactionState::Joined(_), _) => Commit::Release,
             (_, true) => Commit::Pooled,
             (_, false) => Commit::Kept,
         }
@@ -69,7 +69,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
             let pool = pool.clone();
             self.held = Some(pool.acquire().await?);
         }
-        self.standing = Standing::Own;
+        self.state = TransactionState::Own;
         Ok(())
     }
 
@@ -78,7 +78,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
         let conn = self.connection();
         let base = depth::<DB>(conn);
         DB::nest(conn).await?;
-        self.standing = Standing::Joined(base);
+        self.state = TransactionState::Joined(base);
         Ok(())
     }
 
@@ -93,27 +93,27 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     }
 
     /// Whether nothing of ours is open or in flight.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.standing == Standing::Idle
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state == TransactionState::Idle
     }
 
     /// Whether every transaction that the handler nested in ours has ended.
     pub(crate) fn is_whole(&mut self) -> bool {
-        let expected = match self.standing {
-            Standing::Joined(base) => base + 1,
-            Standing::Idle | Standing::Own => 1,
+        let expected = match self.state {
+            TransactionState::Joined(base) => base + 1,
+            TransactionState::Idle | TransactionState::Own => 1,
         };
         depth::<DB>(self.connection()) == expected
     }
 
     /// Ends our transaction without its effects. After an error the guard stays armed.
     pub(crate) async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
-        match self.standing {
-            Standing::Idle => return Ok(()),
-            Standing::Own => {
+        match self.state {
+            TransactionState::Idle => return Ok(()),
+            TransactionState::Own => {
                 DB::abandon(self.connection(), None).await?;
             }
-            Standing::Joined(base) => {
+            TransactionState::Joined(base) => {
                 let conn = self.connection();
                 while depth::<DB>(conn) > base {
                     DB::unnest(conn).await?;
@@ -127,14 +127,14 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     /// Makes ready for another attempt: a connection of a pool whose transaction could not be ended is left to be closed.
     /// `false`: it is the caller's.
     pub(crate) fn renew(&mut self) -> bool {
-        if self.is_at_rest() {
+        if self.is_idle() {
             return true;
         }
         let Some(mut held) = self.held.take() else {
             return false;
         };
         held.close_on_drop();
-        self.standing = Standing::Idle;
+        self.state = TransactionState::Idle;
         true
     }
 
@@ -145,17 +145,17 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
 
     /// Disarms the guard: no transaction of ours is open, and the connection may serve others.
     pub(crate) fn rest(&mut self) {
-        self.standing = Standing::Idle;
+        self.state = TransactionState::Idle;
         self.held = None;
     }
 }
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B> {
     fn drop(&mut self) {
-        let base = match self.standing {
-            Standing::Idle => return,
-            Standing::Own => 0,
-            Standing::Joined(base) => base,
+        let base = match self.state {
+            TransactionState::Idle => return,
+            TransactionState::Own => 0,
+            TransactionState::Joined(base) => base,
         };
         if base == 0
             && let Some(pooled) = self.held.as_mut().or_else(|| self.origin.pooled())

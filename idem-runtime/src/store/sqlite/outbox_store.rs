@@ -10,13 +10,15 @@ use sqlx_core::transaction::TransactionManager as _;
 use uuid::Uuid;
 
 use super::Transactions;
-use super::batch::{execute, fetch_all, fetch_last};
 use super::literal::{NOW, bytes, text};
+use super::round_trip::{execute, fetch_all, fetch_last};
 use crate::event::EventId;
-use crate::store::outlet::{LEASE, list, time};
-use crate::store::{Backlog, Buried, Filter, Lease, Limit, Outlet, Settlement, Stored};
+use crate::store::outbox_store::{LEASE, list, time};
+use crate::store::{
+    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+};
 
-impl Outlet for Sqlite {
+impl OutboxStore for Sqlite {
     async fn hold(conn: &mut SqliteConnection, lease: Lease) -> Result<bool, sqlx::Error> {
         let owner = bytes(lease.owner.as_bytes());
         // Reading needs no lock: those who stand by keep out of the way of writers.
@@ -94,7 +96,7 @@ impl Outlet for Sqlite {
         conn: &mut SqliteConnection,
         after: i64,
         limit: u32,
-    ) -> Result<Vec<Buried>, sqlx::Error> {
+    ) -> Result<Vec<DeadLetterRow>, sqlx::Error> {
         let sql = format!(
             "SELECT {COLUMNS}, reason, died_at FROM idem_dead_letters \
              WHERE seq > {after} ORDER BY seq LIMIT {limit}"
@@ -102,9 +104,9 @@ impl Outlet for Sqlite {
         fetch_all(conn, sql).await?.iter().map(buried).collect()
     }
 
-    async fn exhume(
+    async fn requeue(
         conn: &mut SqliteConnection,
-        filter: Filter<'_>,
+        filter: DeadLetterFilter<'_>,
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
         // An event that was emitted again meanwhile is in the outbox already.
@@ -176,7 +178,7 @@ fn settlement_sql(lease: Lease, settlement: &Settlement) -> String {
             attempts = retry.attempts,
         );
     }
-    for burial in &settlement.burials {
+    for burial in &settlement.dead {
         let event = format!(
             "seq = {} AND published_at IS NULL AND EXISTS {held}",
             burial.seq
@@ -203,12 +205,12 @@ fn after(delay: Duration) -> String {
     format!("{NOW} + {}", delay.as_micros())
 }
 
-fn matches(filter: Filter<'_>) -> String {
+fn matches(filter: DeadLetterFilter<'_>) -> String {
     match filter {
-        Filter::All => "TRUE".into(),
-        Filter::Topic(topic) => format!("topic = {}", text(topic)),
-        Filter::Ids([]) => "FALSE".into(),
-        Filter::Ids(ids) => format!("id IN ({})", list(ids.iter().map(literal))),
+        DeadLetterFilter::All => "TRUE".into(),
+        DeadLetterFilter::Topic(topic) => format!("topic = {}", text(topic)),
+        DeadLetterFilter::Events([]) => "FALSE".into(),
+        DeadLetterFilter::Events(ids) => format!("id IN ({})", list(ids.iter().map(literal))),
     }
 }
 
@@ -231,8 +233,8 @@ fn stored(row: &SqliteRow) -> Result<Stored, sqlx::Error> {
     })
 }
 
-fn buried(row: &SqliteRow) -> Result<Buried, sqlx::Error> {
-    Ok(Buried {
+fn buried(row: &SqliteRow) -> Result<DeadLetterRow, sqlx::Error> {
+    Ok(DeadLetterRow {
         event: stored(row)?,
         reason: row.try_get(10)?,
         died_at: time(row.try_get(11)?),

@@ -1,0 +1,124 @@
+//! How a call ends once its body has run: its result is stored and committed, or rolled back.
+
+use super::Call;
+use super::codec::Body;
+use crate::begin::Begin;
+use crate::error::Error;
+use crate::execution::FinishError;
+use crate::outcome::Outcome;
+use crate::store::{ErrorClass, Store};
+
+/// How one run of the body ended.
+enum Settled<T, R, E> {
+    /// For good.
+    Ended(Result<Outcome<T, R>, Error<E>>),
+    /// In a conflict: nothing is stored, and another attempt may win.
+    Conflict(Error<E>),
+}
+
+impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T, R, E> {
+    /// Ends the call: stores, commits, or rolls back.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn end(&mut self, result: Result<T, E>) -> Result<Outcome<T, R>, Error<E>> {
+        let settled = self.telemetry.span().within(self.settle(result)).await;
+        let ended = match settled {
+            Settled::Ended(ended) => ended,
+            Settled::Conflict(error) => {
+                self.execution.roll_back().await;
+                Err(error)
+            }
+        };
+        self.telemetry.end(&ended);
+        ended
+    }
+
+    /// The same; `None` says to run the body again.
+    pub async fn end_or_retry(
+        &mut self,
+        result: Result<T, E>,
+    ) -> Option<Result<Outcome<T, R>, Error<E>>> {
+        let settled = self.telemetry.span().within(self.settle(result)).await;
+        let ended = match settled {
+            Settled::Ended(ended) => ended,
+            Settled::Conflict(error) => {
+                self.execution.roll_back().await;
+                if self.execution.another_attempt().await {
+                    return None;
+                }
+                self.execution.roll_back().await;
+                Err(error)
+            }
+        };
+        self.telemetry.end(&ended);
+        Some(ended)
+    }
+
+    async fn settle(&mut self, result: Result<T, E>) -> Settled<T, R, E> {
+        match result {
+            Ok(value) => self.settle_value(value).await,
+            Err(error) => self.settle_error(error).await,
+        }
+    }
+
+    async fn settle_value(&mut self, value: T) -> Settled<T, R, E> {
+        let events = std::mem::replace(&mut self.events, Ok(Vec::new()));
+        let encoded = events.and_then(|events| Ok((events, self.on_duplicate.encode(&value)?)));
+        let (events, body) = match encoded {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                self.execution.roll_back().await;
+                return Settled::Ended(Err(Error::Store(error)));
+            }
+        };
+        match self.execution.finish(body.as_result(), &events).await {
+            Ok(()) => Settled::Ended(Ok(Outcome::Executed(value))),
+            Err(error) => Settled::of(error),
+        }
+    }
+
+    async fn settle_error(&mut self, error: E) -> Settled<T, R, E> {
+        let cause = self.conflict.and_then(|find| find(&error));
+        if cause.is_some_and(|cause| DB::classify(cause) == ErrorClass::Conflict) {
+            return Settled::Conflict(Error::Handler(error));
+        }
+        let unfinished = match self.on_error.encode(&error) {
+            Some(Ok(body)) => match self.record(&body).await {
+                Ok(()) => return Settled::Ended(Err(Error::Handler(error))),
+                Err(unfinished) => unfinished,
+            },
+            Some(Err(unencoded)) => FinishError::Failed(Error::Store(unencoded)),
+            None => {
+                self.execution.roll_back().await;
+                return Settled::Ended(Err(Error::Handler(error)));
+            }
+        };
+        // A permanent error is reported only once it is stored. Its delivery is acknowledged, so the
+        // next one would find nothing and run.
+        tracing::warn!(
+            idem.scope = &*self.execution.policy().scope,
+            error = %unfinished,
+            "a permanent error was not recorded"
+        );
+        self.execution.roll_back().await;
+        Settled::of(unfinished)
+    }
+
+    /// Keeps the claim with a permanent error.
+    async fn record(&mut self, body: &Body) -> Result<(), FinishError> {
+        self.execution.undo_effects().await?;
+        self.execution.finish(body.as_error(), &[]).await
+    }
+}
+
+impl<T, R, E> Settled<T, R, E> {
+    fn of(error: FinishError) -> Self {
+        match error {
+            FinishError::Conflict(error) => Self::Conflict(Error::Store(error)),
+            FinishError::Failed(error) => {
+                Self::Ended(Err(error.map_handler(|never| match never {})))
+            }
+        }
+    }
+}
