@@ -6,15 +6,17 @@
 )]
 
 use std::fmt;
-use std::future::Future;
+use std::future::{self, Future};
 use std::time::Duration;
 
 use sqlx::{Database, Pool};
 use sqlx_core::transaction::TransactionManager as _;
 
+use self::depth::counted;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
+pub(crate) mod depth;
 #[cfg(feature = "testing")]
 pub(crate) mod explorable;
 #[cfg(feature = "testing")]
@@ -52,6 +54,20 @@ pub trait Store: Database + fmt::Debug {
 
     /// The schema's DDL, one script a version, oldest first.
     const MIGRATIONS: &'static [&'static str];
+
+    /// How many transactions are open on this connection, each nested one counted, once everything that is queued on
+    /// it has run. This is the only way to ask.
+    ///
+    /// What is queued can only lower the count. So a count of `floor`, below which the caller expects none, is right
+    /// without asking the connection.
+    fn depth(
+        conn: &mut Self::Connection,
+        floor: usize,
+    ) -> impl Future<Output = Result<usize, sqlx::Error>> + Send {
+        let _ = floor;
+        // PostgreSQL's and MySQL's drivers count a rollback when they queue it.
+        future::ready(Ok(counted::<Self>(conn)))
+    }
 
     /// Opens a transaction on an idle connection, claims in it, and sets the fence.
     ///

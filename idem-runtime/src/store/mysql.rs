@@ -82,7 +82,7 @@ impl Store for MySql {
         claim: Option<&Claim<'_>>,
     ) -> Result<Option<Record>, sqlx::Error> {
         let mut sql = format!("ROLLBACK; {RESTORE_AUTOCOMMIT}");
-        let begun = Transactions::get_transaction_depth(conn) > 0;
+        let begun = Self::depth(conn, 0).await? > 0;
         if !begun {
             // The batch that opened did not reach its own end; a handler may have set the timeout later on.
             let _ = write!(sql, "; {RESTORE_WAIT}");

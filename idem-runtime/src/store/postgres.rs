@@ -61,7 +61,7 @@ impl Store for Postgres {
         conn: &mut PgConnection,
         claim: Option<&Claim<'_>>,
     ) -> Result<Option<Record>, sqlx::Error> {
-        if Transactions::get_transaction_depth(conn) > 0 {
+        if Self::depth(conn, 0).await? > 0 {
             Transactions::rollback(conn).await?;
             return Ok(None);
         }

@@ -3,6 +3,7 @@
 mod drops;
 mod duplicates;
 mod failures;
+mod nested;
 mod transactions;
 
 use std::sync::Arc;
