@@ -21,15 +21,21 @@ use crate::disposition::{Classify, Disposition};
 /// assert_eq!(error.disposition(), Disposition::Retry);
 ///
 /// // the handler's own error, for callers that know what to do with that alone
-/// let error = Error::Handler(std::io::Error::other("the bank is closed"));
+/// let error = std::io::Error::other("the bank is closed");
+/// let error = Error::Handler { error, replayed: false };
 /// assert_eq!(error.into_handler().unwrap().to_string(), "the bank is closed");
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E = Infallible> {
-    /// The handler returned this error and its effects are rolled back; or, under
-    /// `on_error = "record"`, an earlier delivery stored it.
-    Handler(E),
+    /// The handler returned an error, and its effects are rolled back.
+    Handler {
+        /// What the handler returned.
+        error: E,
+        /// Whether an earlier delivery returned it and stored it, under `on_error = "record"`. This
+        /// delivery then ran nothing.
+        replayed: bool,
+    },
     /// An earlier delivery of the same key still runs, and `in_flight` says how long to wait for it.
     InFlight,
     /// The key is known with another fingerprint: two different messages under one ID.
@@ -84,7 +90,7 @@ impl<E: Classify> Error<E> {
     /// Everything else may succeed on the next delivery.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Handler(error) => error.disposition(),
+            Self::Handler { error, .. } => error.disposition(),
             Self::FingerprintMismatch
             | Self::ResultUndecodable
             | Self::ResultNotFaithful { .. }
@@ -110,7 +116,7 @@ impl<E> Error<E> {
     /// Every error that is not the handler's.
     pub fn into_handler(self) -> Result<E, Self> {
         match self {
-            Self::Handler(error) => Ok(error),
+            Self::Handler { error, .. } => Ok(error),
             other => Err(other),
         }
     }
@@ -118,7 +124,10 @@ impl<E> Error<E> {
     /// The same error for another handler.
     pub(crate) fn map_handler<F>(self, map: impl FnOnce(E) -> F) -> Error<F> {
         match self {
-            Self::Handler(error) => Error::Handler(map(error)),
+            Self::Handler { error, replayed } => Error::Handler {
+                error: map(error),
+                replayed,
+            },
             Self::InFlight => Error::InFlight,
             Self::FingerprintMismatch => Error::FingerprintMismatch,
             Self::RolledBack => Error::RolledBack,
@@ -139,13 +148,16 @@ impl<E> Error<E> {
 
     /// Whether an operator should know of it at once: a bug, a setup that is not done, or an end that nobody knows.
     pub(crate) const fn is_alarming(&self) -> bool {
-        !matches!(self, Self::Handler(_) | Self::InFlight | Self::Store(_))
+        !matches!(self, Self::Handler { .. } | Self::InFlight | Self::Store(_))
     }
 
     /// The name of the variant, as it stands in logs and metrics.
     pub(crate) const fn label(&self) -> &'static str {
         match self {
-            Self::Handler(_) => "handler_error",
+            Self::Handler {
+                replayed: false, ..
+            } => "handler_error",
+            Self::Handler { replayed: true, .. } => "replayed_error",
             Self::InFlight => "in_flight",
             Self::FingerprintMismatch => "fingerprint_mismatch",
             Self::RolledBack => "rolled_back",
@@ -166,7 +178,7 @@ impl<E> Error<E> {
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Handler(error) => return error.fmt(f),
+            Self::Handler { error, .. } => return error.fmt(f),
             // What the driver says is the source: some servers quote keys and rows in it.
             Self::Store(_) => "the database refused or could not be reached, and nothing was committed",
             Self::InFlight => {

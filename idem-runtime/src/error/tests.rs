@@ -4,10 +4,14 @@ use std::error::Error as _;
 use super::*;
 
 /// Every variant, and what a consumer does with it.
-fn all() -> [(Error<sqlx::Error>, Disposition); 15] {
+fn all() -> [(Error<sqlx::Error>, Disposition); 16] {
     use Disposition::{DeadLetter, Retry};
     [
-        (Error::Handler(sqlx::Error::RowNotFound), Retry),
+        (handler(sqlx::Error::RowNotFound, false), Retry),
+        (
+            handler(sqlx::Error::ColumnNotFound("x".into()), true),
+            Retry,
+        ),
         (Error::InFlight, Retry),
         (Error::FingerprintMismatch, DeadLetter),
         (Error::RolledBack, Retry),
@@ -35,6 +39,10 @@ fn all() -> [(Error<sqlx::Error>, Disposition); 15] {
     ]
 }
 
+fn handler<E>(error: E, replayed: bool) -> Error<E> {
+    Error::Handler { error, replayed }
+}
+
 fn not_faithful(cause: Option<Box<dyn std::error::Error + Send + Sync>>) -> Error<sqlx::Error> {
     Error::ResultNotFaithful {
         type_name: "bank::Receipt",
@@ -42,7 +50,7 @@ fn not_faithful(cause: Option<Box<dyn std::error::Error + Send + Sync>>) -> Erro
     }
 }
 
-fn errors() -> [Error<sqlx::Error>; 15] {
+fn errors() -> [Error<sqlx::Error>; 16] {
     all().map(|(error, _)| error)
 }
 
@@ -101,7 +109,15 @@ fn what_would_end_the_same_way_every_time_is_a_dead_letter() {
 fn only_a_handlers_error_a_wait_and_an_outage_are_usual() {
     let usual = errors().into_iter().filter(|error| !error.is_alarming());
     let usual: Vec<_> = usual.map(|error| error.label()).collect();
-    assert_eq!(usual, ["handler_error", "in_flight", "store_error"]);
+    assert_eq!(
+        usual,
+        [
+            "handler_error",
+            "replayed_error",
+            "in_flight",
+            "store_error"
+        ]
+    );
 }
 
 #[test]
@@ -113,7 +129,8 @@ fn an_error_stays_itself_for_another_handler() {
         labels.iter().collect::<HashSet<_>>().len(),
         labels.len() - 1
     );
-    let [handler, in_flight, ..] = mapped;
-    assert_eq!(handler.into_handler().ok(), Some("mapped"));
+    let [fresh, replayed, in_flight, ..] = mapped;
+    assert!(matches!(replayed, Error::Handler { replayed: true, .. }));
+    assert_eq!(fresh.into_handler().ok(), Some("mapped"));
     assert!(matches!(in_flight.into_handler(), Err(Error::InFlight)));
 }

@@ -118,7 +118,7 @@ mod only_here {
     async fn a_lock_timeout_that_a_handler_sets_is_still_there_after_a_rollback() {
         let bed = Bed::start(1).await;
         let failed = sets_its_own_timeout(&bed.pool, "o").await;
-        assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
+        assert!(matches!(failed, Err(Error::Handler { .. })), "{failed:?}");
         let (timeout,): (u64,) = sqlx::query_as("SELECT @@innodb_lock_wait_timeout")
             .fetch_one(&bed.pool)
             .await

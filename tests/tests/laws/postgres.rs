@@ -166,7 +166,7 @@ mod only_here {
         let lost = swallows(&bed.pool, "s", "SELECT kein_feld FROM effects").await;
         assert!(matches!(lost, Err(Error::RolledBack)), "{lost:?}");
         let violation = runs(&bed.pool, "u", "INSERT INTO uniques VALUES (11)").await;
-        let Err(Error::Handler(error)) = violation else {
+        let Err(Error::Handler { error, .. }) = violation else {
             panic!("{violation:?}");
         };
         assert!(
