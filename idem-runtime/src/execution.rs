@@ -125,6 +125,8 @@ fn refused(class: ErrorClass, error: sqlx::Error) -> Error {
     match class {
         ErrorClass::TimedOut => Error::InFlight,
         ErrorClass::NotMigrated => Error::NotMigrated,
+        ErrorClass::TooLarge { size, limit } => Error::TooLarge { size, limit },
+        ErrorClass::EventConflict => Error::EventConflict,
         _ => Error::Store(error),
     }
 }

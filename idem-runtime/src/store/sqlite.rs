@@ -40,10 +40,12 @@ use self::literal::NOW;
 use self::round_trip::{execute, fetch_all, fetch_last};
 use self::schema::schema_version;
 use super::depth::counted;
-use super::{
-    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store, verdict,
-};
+use super::verdict::{fits, verdict};
+use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store};
 use crate::begin::begin_on;
+
+/// `SQLITE_MAX_SQL_LENGTH` and `SQLITE_MAX_LENGTH`, unless the library was built with others.
+const LONGEST_STATEMENT: u64 = 1_000_000_000;
 
 type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
 
@@ -143,6 +145,7 @@ impl Store for Sqlite {
         if let Some(claim) = &finish.claim {
             end_claim_sql(&mut sql, claim, finish);
         }
+        fits(sql.len(), LONGEST_STATEMENT)?;
         let ended = match fetch_last(conn, sql).await {
             Ok(row) => finish.claim.is_none() || row.is_some(),
             // The tables are there, so what is missing is the savepoint.

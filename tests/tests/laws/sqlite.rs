@@ -23,6 +23,8 @@ pub(crate) struct Bed {
 impl Bed {
     pub(crate) const LOCKS_ROWS: bool = false;
     pub(crate) const BREAK_CONNECTION: Option<&'static str> = None;
+    /// How long a statement may be, and which session it is in.
+    pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> = None;
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = None;
 
     pub(crate) async fn start(connections: u32) -> Self {

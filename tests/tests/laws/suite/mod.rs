@@ -4,6 +4,7 @@ mod drops;
 mod duplicates;
 mod failures;
 mod nested;
+mod sizes;
 mod transactions;
 
 use std::sync::Arc;
