@@ -87,7 +87,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
             }
             Err(error) => Err(error.map_handler(|never| match never {})),
         };
-        self.telemetry.end_at_claim(&ended);
+        self.telemetry.end(&ended);
         Some(ended)
     }
 
@@ -102,7 +102,12 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
         }
         if record.state == State::Error {
             let error = self.on_error.decode(record.body.as_deref());
-            return Err(error.map_or(Error::ResultUndecodable, Error::Handler));
+            return Err(
+                error.map_or(Error::ResultUndecodable, |error| Error::Handler {
+                    error,
+                    replayed: true,
+                }),
+            );
         }
         self.on_duplicate
             .decode(record, self.execution.policy().result_version)

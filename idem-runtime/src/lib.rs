@@ -124,6 +124,7 @@ pub mod broker;
 mod call;
 mod contract;
 mod dead_letters;
+mod disposition;
 mod error;
 mod event;
 mod execution;
@@ -156,7 +157,8 @@ mod verify;
 pub use begin::Begin;
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};
-pub use error::{Classify, Disposition, Error};
+pub use disposition::{Classify, Disposition};
+pub use error::Error;
 pub use event::{Emits, Event, EventId, EventSet, OrderingKey};
 pub use handler::Handler;
 /// Declares the topic, the type and the ordering key of an event: see the trait.

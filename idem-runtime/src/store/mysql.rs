@@ -30,7 +30,7 @@ use sqlx_core::transaction::TransactionManager as _;
 use self::call::{
     RESTORE_AUTOCOMMIT, RESTORE_WAIT, end_claim_sql, insert_events_sql, lookup_sql, opening_sql,
 };
-use self::round_trip::{READ_COMMITTED, execute, fetch_last};
+use self::round_trip::{READ_COMMITTED, execute, fetch_last, fits_packet};
 use self::schema::schema_version;
 use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store};
 use crate::begin::begin_on;
@@ -76,7 +76,7 @@ impl Store for MySql {
         claim: Option<&Claim<'_>>,
     ) -> Result<Option<Record>, sqlx::Error> {
         let mut sql = format!("ROLLBACK; {RESTORE_AUTOCOMMIT}");
-        let begun = Transactions::get_transaction_depth(conn) > 0;
+        let begun = Self::depth(conn, 0).await? > 0;
         if !begun {
             // The batch that opened did not reach its own end; a handler may have set the timeout later on.
             let _ = write!(sql, "; {RESTORE_WAIT}");
@@ -117,10 +117,13 @@ impl Store for MySql {
         if let Some(claim) = &finish.claim {
             end_claim_sql(&mut sql, claim, finish);
         }
+        if commit != Commit::Release {
+            let _ = write!(sql, "; COMMIT; {RESTORE_AUTOCOMMIT}");
+        }
+        fits_packet(conn, &sql).await?;
         if commit == Commit::Release {
             return execute(conn, sql).await;
         }
-        let _ = write!(sql, "; COMMIT; {RESTORE_AUTOCOMMIT}");
         execute(conn, sql).await?;
         // Tells sqlx of the COMMIT that it did not send. The ROLLBACK that this queues goes out with the
         // connection's next statement, or when the pool takes it back, and ends nothing.

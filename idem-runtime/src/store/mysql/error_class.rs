@@ -3,9 +3,13 @@
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::store::ErrorClass;
+use crate::store::verdict::class_of;
 
 /// What a statement's error means, also where the server has sent none.
 pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
+    if let Some(class) = class_of(error) {
+        return class;
+    }
     let Some(number) = number(error) else {
         return match error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {

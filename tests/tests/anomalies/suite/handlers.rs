@@ -183,7 +183,8 @@ async fn recorded(
 #[idempotent(key = "order.id", scope = "anomalies.outer", in_flight = "wait 20s")]
 async fn outer(tx: &mut Conn, order: &Order, stage: &Stage) -> Result<i64, Error<sqlx::Error>> {
     let inner = apply(&mut *tx, &Order::plain("p"), &Stage::new()).await?;
-    let own = perform(tx, order, stage).await.map_err(Error::Handler)?;
+    let own = perform(tx, order, stage).await;
+    let own = own.map_err(|error| Error::Handler { error, replayed: false })?;
     Ok(own + inner.into_inner())
 }
 

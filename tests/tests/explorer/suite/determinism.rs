@@ -64,7 +64,11 @@ impl Handler for InMemory {
             credit(&mut tx).await?;
             tx.commit().await
         };
-        effect.await.map(Outcome::Executed).map_err(Error::Handler)
+        let effect = effect.await.map(Outcome::Executed);
+        effect.map_err(|error| Error::Handler {
+            error,
+            replayed: false,
+        })
     }
 }
 
