@@ -90,7 +90,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
             }
             Err(error) => Err(error.map_handler(|never| match never {})),
         };
-        self.telemetry.end_at_claim(&ended);
+        self.telemetry.end(&ended);
         Some(ended)
     }
 

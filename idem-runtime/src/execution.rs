@@ -97,7 +97,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
 
     /// Whether another attempt is allowed; waits before it.
     pub(crate) async fn another_attempt(&mut self) -> bool {
-        if self.attempts >= self.policy.retry || !self.session.renew() || self.session.joins() {
+        if self.attempts >= self.policy.retry || !self.session.renew() {
+            return false;
+        }
+        if self.session.joins().await.unwrap_or(true) {
             return false;
         }
         self.attempts += 1;
@@ -128,6 +131,8 @@ fn refused(class: ErrorClass, error: sqlx::Error) -> Error {
     match class {
         ErrorClass::TimedOut => Error::InFlight,
         ErrorClass::NotMigrated => Error::NotMigrated,
+        ErrorClass::TooLarge { size, limit } => Error::TooLarge { size, limit },
+        ErrorClass::EventConflict => Error::EventConflict,
         _ => Error::Store(error),
     }
 }

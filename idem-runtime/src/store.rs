@@ -6,30 +6,27 @@
 )]
 
 use std::fmt;
-use std::future::Future;
+use std::future::{self, Future};
 use std::time::Duration;
 
 use sqlx::{Database, Pool};
 use sqlx_core::transaction::TransactionManager as _;
 
+use self::depth::counted;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
-#[cfg(feature = "testing")]
-pub(crate) mod explorable;
-#[cfg(feature = "testing")]
-pub(crate) mod lab;
+pub(crate) mod depth;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 mod outbox_store;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
-#[cfg(feature = "testing")]
-pub(crate) mod script;
 #[cfg(feature = "sqlite")]
-mod sqlite;
+pub(crate) mod sqlite;
 #[cfg(test)]
 mod told;
+mod verdict;
 
 pub use outbox_store::DeadLetterFilter;
 #[cfg(fuzzing)]
@@ -52,6 +49,20 @@ pub trait Store: Database + fmt::Debug {
 
     /// The schema's DDL, one script a version, oldest first.
     const MIGRATIONS: &'static [&'static str];
+
+    /// How many transactions are open on this connection, each nested one counted, once everything that is queued on
+    /// it has run. This is the only way to ask.
+    ///
+    /// What is queued can only lower the count. So a count of `floor`, below which the caller expects none, is right
+    /// without asking the connection.
+    fn depth(
+        conn: &mut Self::Connection,
+        floor: usize,
+    ) -> impl Future<Output = Result<usize, sqlx::Error>> + Send {
+        let _ = floor;
+        // PostgreSQL's and MySQL's drivers count a rollback when they queue it.
+        future::ready(Ok(counted::<Self>(conn)))
+    }
 
     /// Opens a transaction on an idle connection, claims in it, and sets the fence.
     ///
@@ -267,63 +278,17 @@ pub enum ErrorClass {
     Lost,
     /// A table, column or function of ours is missing.
     NotMigrated,
+    /// The statement is larger than the database takes, and was not sent.
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The largest size, in bytes.
+        limit: u64,
+    },
+    /// An event's ID is in the outbox with another content.
+    EventConflict,
     /// The server answered and refused.
     Refused,
     /// No answer: the statement ran or did not.
     Unknown,
-}
-
-/// What our own code knows of an error that the database tells by no code of its own.
-#[cfg(feature = "sqlite")]
-#[derive(Debug)]
-struct Verdict(ErrorClass);
-
-#[cfg(feature = "sqlite")]
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            ErrorClass::Lost => "this is not the transaction that claimed",
-            ErrorClass::NotMigrated => "a table is missing or outdated",
-            _ => "the database refused",
-        })
-    }
-}
-
-#[cfg(feature = "sqlite")]
-impl std::error::Error for Verdict {}
-
-#[cfg(feature = "sqlite")]
-fn verdict(fault: ErrorClass) -> sqlx::Error {
-    sqlx::Error::AnyDriverError(Box::new(Verdict(fault)))
-}
-
-#[cfg(feature = "sqlite")]
-fn told(error: &sqlx::Error) -> Option<ErrorClass> {
-    match error {
-        sqlx::Error::AnyDriverError(error) => Some(error.downcast_ref::<Verdict>()?.0),
-        _ => None,
-    }
-}
-
-#[cfg(all(test, feature = "sqlite"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_verdict_of_ours_is_told_again_and_in_words() {
-        for (fault, words) in [
-            (ErrorClass::Lost, "this is not the transaction that claimed"),
-            (ErrorClass::NotMigrated, "a table is missing or outdated"),
-            (ErrorClass::Refused, "the database refused"),
-        ] {
-            let error = verdict(fault);
-            assert_eq!(told(&error), Some(fault));
-            let sqlx::Error::AnyDriverError(ours) = error else {
-                panic!("{error:?}");
-            };
-            assert_eq!(ours.to_string(), words);
-        }
-        assert_eq!(told(&sqlx::Error::RowNotFound), None);
-        assert_eq!(told(&sqlx::Error::AnyDriverError("other".into())), None);
-    }
 }

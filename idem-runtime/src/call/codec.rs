@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Classify, Disposition};
+use crate::disposition::{Classify, Disposition};
 use crate::store::{End, Record, State};
 
 /// A result that can be stored and replayed: anything that serializes and deserializes.

@@ -85,13 +85,18 @@ fn in_chain<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a sqlx::Error> {
 /// for more of its type than `Display`: the usual types are known here.
 fn inner_handlers<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     type Shared = Box<dyn Error + Send + Sync>;
-    if let Some(crate::Error::Handler(inner)) = error.downcast_ref::<crate::Error<sqlx::Error>>() {
+    if let Some(crate::Error::Handler { error: inner, .. }) =
+        error.downcast_ref::<crate::Error<sqlx::Error>>()
+    {
         return Some(inner);
     }
-    if let Some(crate::Error::Handler(inner)) = error.downcast_ref::<crate::Error<Shared>>() {
+    if let Some(crate::Error::Handler { error: inner, .. }) =
+        error.downcast_ref::<crate::Error<Shared>>()
+    {
         return Some(inner.as_ref());
     }
-    if let Some(crate::Error::Handler(inner)) = error.downcast_ref::<crate::Error<Box<dyn Error>>>()
+    if let Some(crate::Error::Handler { error: inner, .. }) =
+        error.downcast_ref::<crate::Error<Box<dyn Error>>>()
     {
         return Some(inner.as_ref());
     }
@@ -110,6 +115,13 @@ mod tests {
         }};
     }
 
+    fn handler<E>(error: E) -> crate::Error<E> {
+        crate::Error::Handler {
+            error,
+            replayed: false,
+        }
+    }
+
     #[test]
     fn the_database_error_is_found_through_every_usual_error_type() {
         let store = || crate::Error::<std::convert::Infallible>::Store(sqlx::Error::RowNotFound);
@@ -117,14 +129,12 @@ mod tests {
         assert!(found!(store()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(store())));
         assert!(found!(Box::<dyn Error>::from(sqlx::Error::RowNotFound)));
-        let inner = || crate::Error::Handler(sqlx::Error::RowNotFound);
+        let inner = || handler(sqlx::Error::RowNotFound);
         assert!(found!(inner()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(inner())));
-        let twice = crate::Error::Handler(Box::<dyn Error + Send + Sync>::from(inner()));
+        let twice = handler(Box::<dyn Error + Send + Sync>::from(inner()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(twice)));
-        assert!(found!(crate::Error::Handler(Box::<dyn Error>::from(
-            store()
-        ))));
+        assert!(found!(handler(Box::<dyn Error>::from(store()))));
         assert!(!found!(crate::Error::<sqlx::Error>::InFlight));
         assert!(!found!(std::io::Error::other("disk")));
         assert!(!found!(Box::<dyn Error + Send + Sync>::from("text")));

@@ -23,7 +23,12 @@ pub(super) fn replay<T, R, E>(
     }
     if record.state == State::Error {
         let error = on_error.decode(record.body.as_deref());
-        return Err(error.map_or(Error::ResultUndecodable, Error::Handler));
+        return Err(
+            error.map_or(Error::ResultUndecodable, |error| Error::Handler {
+                error,
+                replayed: true,
+            }),
+        );
     }
     on_duplicate
         .decode(record, result_version)

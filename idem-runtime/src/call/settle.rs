@@ -81,17 +81,17 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     async fn settle_error(&mut self, error: E) -> Settled<T, R, E> {
         let cause = self.conflict.and_then(|find| find(&error));
         if cause.is_some_and(|cause| DB::classify(cause) == ErrorClass::Conflict) {
-            return Settled::Conflict(Error::Handler(error));
+            return Settled::Conflict(fresh(error));
         }
         let unfinished = match self.on_error.encode(&error) {
             Some(Ok(body)) => match self.record(&body).await {
-                Ok(()) => return Settled::Ended(Err(Error::Handler(error))),
+                Ok(()) => return Settled::Ended(Err(fresh(error))),
                 Err(unfinished) => unfinished,
             },
             Some(Err(unencoded)) => FinishError::Failed(Error::Store(unencoded)),
             None => {
                 self.execution.roll_back().await;
-                return Settled::Ended(Err(Error::Handler(error)));
+                return Settled::Ended(Err(fresh(error)));
             }
         };
         // A permanent error is reported only once it is stored. Its delivery is acknowledged, so the
@@ -109,6 +109,14 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     async fn record(&mut self, body: &Body) -> Result<(), FinishError> {
         self.execution.undo_effects().await?;
         self.execution.finish(body.as_error(), &[]).await
+    }
+}
+
+/// What the body has just returned.
+const fn fresh<E>(error: E) -> Error<E> {
+    Error::Handler {
+        error,
+        replayed: false,
     }
 }
 

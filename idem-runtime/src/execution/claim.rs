@@ -27,7 +27,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         if let Some(identity) = &self.identity {
             admit(&self.policy, identity)?;
         }
-        if self.session.joins() {
+        if self.session.joins().await.map_err(Error::Store)? {
             self.begin_joined().await
         } else {
             self.begin_own().await

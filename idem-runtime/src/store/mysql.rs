@@ -13,15 +13,9 @@
 //! An error of any other kind undoes its own statement alone, so a handler that swallows it commits the rest.
 
 mod call;
-mod error_class;
-#[cfg(feature = "testing")]
-mod explorable;
-#[cfg(feature = "testing")]
-mod lab;
-mod literal;
+pub(crate) mod error_class;
+pub(crate) mod literal;
 mod outbox_store;
-#[cfg(feature = "testing")]
-pub(crate) mod refusal;
 mod round_trip;
 mod schema;
 
@@ -36,7 +30,7 @@ use sqlx_core::transaction::TransactionManager as _;
 use self::call::{
     RESTORE_AUTOCOMMIT, RESTORE_WAIT, end_claim_sql, insert_events_sql, lookup_sql, opening_sql,
 };
-use self::round_trip::{READ_COMMITTED, execute, fetch_last};
+use self::round_trip::{READ_COMMITTED, execute, fetch_last, fits_packet};
 use self::schema::schema_version;
 use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store};
 use crate::begin::begin_on;
@@ -82,7 +76,7 @@ impl Store for MySql {
         claim: Option<&Claim<'_>>,
     ) -> Result<Option<Record>, sqlx::Error> {
         let mut sql = format!("ROLLBACK; {RESTORE_AUTOCOMMIT}");
-        let begun = Transactions::get_transaction_depth(conn) > 0;
+        let begun = Self::depth(conn, 0).await? > 0;
         if !begun {
             // The batch that opened did not reach its own end; a handler may have set the timeout later on.
             let _ = write!(sql, "; {RESTORE_WAIT}");
@@ -123,10 +117,13 @@ impl Store for MySql {
         if let Some(claim) = &finish.claim {
             end_claim_sql(&mut sql, claim, finish);
         }
+        if commit != Commit::Release {
+            let _ = write!(sql, "; COMMIT; {RESTORE_AUTOCOMMIT}");
+        }
+        fits_packet(conn, &sql).await?;
         if commit == Commit::Release {
             return execute(conn, sql).await;
         }
-        let _ = write!(sql, "; COMMIT; {RESTORE_AUTOCOMMIT}");
         execute(conn, sql).await?;
         // Tells sqlx of the COMMIT that it did not send. The ROLLBACK that this queues goes out with the
         // connection's next statement, or when the pool takes it back, and ends nothing.

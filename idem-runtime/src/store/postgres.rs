@@ -6,15 +6,9 @@
 
 mod call;
 mod error_class;
-#[cfg(feature = "testing")]
-mod explorable;
-#[cfg(feature = "testing")]
-mod lab;
 mod leak_on_drop;
-mod literal;
+pub(crate) mod literal;
 mod outbox_store;
-#[cfg(feature = "testing")]
-pub(crate) mod refusal;
 mod round_trip;
 mod schema;
 
@@ -30,8 +24,12 @@ use self::call::{Taken, emit_sql, end_sql, event_sql, lookup_sql, opening_sql};
 use self::leak_on_drop::LeakOnDrop;
 use self::round_trip::fetch_last;
 use self::schema::schema_version;
+use super::verdict::fits;
 use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store};
 use crate::begin::begin_on;
+
+/// The server reads a literal into a buffer that doubles, and that may have 1 GiB less a byte.
+const LONGEST_STATEMENT: u64 = (1 << 29) - 1;
 
 type Transactions = <Postgres as sqlx::Database>::TransactionManager;
 
@@ -61,7 +59,7 @@ impl Store for Postgres {
         conn: &mut PgConnection,
         claim: Option<&Claim<'_>>,
     ) -> Result<Option<Record>, sqlx::Error> {
-        if Transactions::get_transaction_depth(conn) > 0 {
+        if Self::depth(conn, 0).await? > 0 {
             Transactions::rollback(conn).await?;
             return Ok(None);
         }
@@ -118,6 +116,7 @@ impl Store for Postgres {
             // connection back, which saves the round trip that would tell sqlx of a COMMIT it did not send.
             sql.push_str("COMMIT AND CHAIN");
         }
+        fits(sql.len(), LONGEST_STATEMENT)?;
         if !sql.is_empty() {
             raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
         }

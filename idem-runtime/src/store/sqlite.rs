@@ -16,12 +16,8 @@
 //! gone: give such a pool a second connection.
 
 mod call;
-mod error_class;
-#[cfg(feature = "testing")]
-mod explorable;
-#[cfg(feature = "testing")]
-mod lab;
-mod literal;
+pub(crate) mod error_class;
+pub(crate) mod literal;
 mod outbox_store;
 mod round_trip;
 mod schema;
@@ -30,7 +26,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool, raw_sql};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, Sqlite, SqlitePool, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 
@@ -39,10 +35,13 @@ use self::error_class::is_generic;
 use self::literal::NOW;
 use self::round_trip::{execute, fetch_all, fetch_last};
 use self::schema::schema_version;
-use super::{
-    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store, verdict,
-};
+use super::depth::counted;
+use super::verdict::{fits, verdict};
+use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store};
 use crate::begin::begin_on;
+
+/// `SQLITE_MAX_SQL_LENGTH` and `SQLITE_MAX_LENGTH`, unless the library was built with others.
+const LONGEST_STATEMENT: u64 = 1_000_000_000;
 
 type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
 
@@ -53,6 +52,15 @@ impl Store for Sqlite {
 
     const MIGRATIONS: &'static [&'static str] =
         &[include_str!("../../migrations/sqlite/0001_create.sql")];
+
+    async fn depth(conn: &mut SqliteConnection, floor: usize) -> Result<usize, sqlx::Error> {
+        if counted::<Sqlite>(conn) > floor {
+            // A dropped transaction's rollback is a message to sqlx's worker, who counts when it gets there. It answers
+            // this one, which is no statement, after those.
+            conn.ping().await?;
+        }
+        Ok(counted::<Sqlite>(conn))
+    }
 
     async fn open(conn: &mut SqliteConnection, opening: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
         // Not one batch: where connections share a cache, sqlx runs a batch again that met a lock, from its start.
@@ -89,7 +97,7 @@ impl Store for Sqlite {
         // ROLLBACK fails outside of a transaction, where a handler's COMMIT or a failed BEGIN leaves the connection;
         // a savepoint opens one there.
         execute(conn, "SAVEPOINT idem_abandon".into()).await?;
-        if Transactions::get_transaction_depth(conn) > 0 {
+        if Self::depth(conn, 0).await? > 0 {
             Transactions::rollback(conn).await?;
         } else {
             execute(conn, "ROLLBACK".into()).await?;
@@ -133,6 +141,7 @@ impl Store for Sqlite {
         if let Some(claim) = &finish.claim {
             end_claim_sql(&mut sql, claim, finish);
         }
+        fits(sql.len(), LONGEST_STATEMENT)?;
         let ended = match fetch_last(conn, sql).await {
             Ok(row) => finish.claim.is_none() || row.is_some(),
             // The tables are there, so what is missing is the savepoint.
@@ -198,7 +207,7 @@ async fn restore_ended(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
          the_handler_ended_this_transaction INTEGER REFERENCES idem_ended DEFERRABLE INITIALLY DEFERRED); \
          INSERT INTO idem_ended VALUES (1, 2)",
     );
-    for depth in 1..Transactions::get_transaction_depth(conn) {
+    for depth in 1..Sqlite::depth(conn, 1).await? {
         // The names that sqlx gives them.
         let _ = write!(sql, "; SAVEPOINT _sqlx_savepoint_{depth}");
     }

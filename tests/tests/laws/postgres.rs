@@ -22,6 +22,8 @@ impl Bed {
     pub(crate) const LOCKS_ROWS: bool = true;
     pub(crate) const BREAK_CONNECTION: Option<&'static str> =
         Some("SELECT pg_terminate_backend(pg_backend_pid())");
+    /// How long a statement may be, and which session it is in.
+    pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> = None;
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([
         [
             "UPDATE uniques SET id = id WHERE id = 11",
@@ -166,7 +168,7 @@ mod only_here {
         let lost = swallows(&bed.pool, "s", "SELECT kein_feld FROM effects").await;
         assert!(matches!(lost, Err(Error::RolledBack)), "{lost:?}");
         let violation = runs(&bed.pool, "u", "INSERT INTO uniques VALUES (11)").await;
-        let Err(Error::Handler(error)) = violation else {
+        let Err(Error::Handler { error, .. }) = violation else {
             panic!("{violation:?}");
         };
         assert!(

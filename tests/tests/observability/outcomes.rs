@@ -161,7 +161,10 @@ async fn every_outcome(empty: &Pool, pool: &Pool) -> Vec<(&'static str, &'static
     seen.push(("payments.apply", "fingerprint_mismatch"));
     assert!(matches!(
         apply(pool, delivery(2, Fail)).await,
-        Err(Error::Handler(_))
+        Err(Error::Handler {
+            replayed: false,
+            ..
+        })
     ));
     seen.push(("payments.apply", "handler_error"));
     assert!(matches!(
@@ -215,12 +218,15 @@ async fn every_outcome(empty: &Pool, pool: &Pool) -> Vec<(&'static str, &'static
 
     assert!(matches!(
         refuse(pool, delivery(1, Fail)).await,
-        Err(Error::Handler(_))
+        Err(Error::Handler {
+            replayed: false,
+            ..
+        })
     ));
     seen.push(("payments.refuse", "handler_error"));
     assert!(matches!(
         refuse(pool, delivery(1, Fail)).await,
-        Err(Error::Handler(_))
+        Err(Error::Handler { replayed: true, .. })
     ));
     seen.push(("payments.refuse", "replayed_error"));
     register(pool).await.unwrap();

@@ -3,9 +3,13 @@
 use sqlx::error::DatabaseError;
 
 use crate::store::ErrorClass;
+use crate::store::verdict::class_of;
 
 /// What a statement's error means, also where the server has sent none.
 pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
+    if let Some(class) = class_of(error) {
+        return class;
+    }
     let Some(code) = error.as_database_error().and_then(DatabaseError::code) else {
         return match error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {

@@ -137,7 +137,8 @@ idem_tests::deploys! {
     outer [in_flight = "wait 20s"]
     (tx: &mut Conn, order: &Order, stage: &Stage) -> Result<i64, Error<sqlx::Error>> {
         let inner = apply(&mut *tx, &Order::plain("p"), &Stage::new()).await?;
-        let own = perform(tx, order, stage).await.map_err(Error::Handler)?;
+        let own = perform(tx, order, stage).await;
+        let own = own.map_err(|error| Error::Handler { error, replayed: false })?;
         Ok(own + inner.into_inner())
     }
 

@@ -7,7 +7,7 @@ use super::handlers::{
     skip, skip_no_more, version_1, version_2, version_forgotten,
 };
 use super::{Bed, Conn, KEY, bytes};
-use crate::model::{Claim, Order, Refusal, Ticket, end, refused};
+use crate::model::{Claim, Order, Refusal, Ticket, end, refused, refused_before};
 
 /// The row of a delivery that returned its receipt.
 fn claim_of(scope: &str, order: &Order) -> Claim {
@@ -182,13 +182,15 @@ async fn a_permanent_error_is_recorded_without_its_effects_and_a_transient_one_i
         refused(Refusal::Busy)
     );
     assert_eq!(bed.claims().await, []);
-    for order in [
-        Order::refused("o", Refusal::Closed),
-        // The stored error, whatever this delivery would do.
-        Order::new("o"),
-    ] {
-        assert_eq!(end(record(&bed.pool, &order).await), refused(Refusal::Closed));
-    }
+    assert_eq!(
+        end(record(&bed.pool, &Order::refused("o", Refusal::Closed)).await),
+        refused(Refusal::Closed)
+    );
+    // The stored error, whatever this delivery would do.
+    assert_eq!(
+        end(record(&bed.pool, &Order::new("o")).await),
+        refused_before(Refusal::Closed)
+    );
     assert_eq!(bed.effects().await, Vec::<String>::new());
     assert_eq!(
         bed.claims().await,
