@@ -182,7 +182,7 @@ pub use outbox::Outbox;
 pub use outcome::Outcome;
 pub use publisher::{PublishError, Publisher};
 pub use relay::{Relay, RelayError, RelayStats};
-pub use schema::{Purged, migrate, purge};
+pub use schema::{Purged, migrate, purge, renew_namespace};
 pub use store::DeadLetterFilter;
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
