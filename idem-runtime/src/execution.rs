@@ -103,7 +103,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
 
     /// Whether another attempt is allowed; waits before it.
     pub(crate) async fn another_attempt(&mut self) -> bool {
-        if self.attempts >= self.policy.retry || !self.session.renew() || self.session.joins() {
+        if self.attempts >= self.policy.retry || !self.session.renew() {
+            return false;
+        }
+        if self.session.joins().await.unwrap_or(true) {
             return false;
         }
         self.attempts += 1;

@@ -6,35 +6,31 @@
 )]
 
 use std::fmt;
-use std::future::Future;
+use std::future::{self, Future};
 use std::time::Duration;
 
 use sqlx::{Database, Pool};
 use sqlx_core::transaction::TransactionManager as _;
 use uuid::Uuid;
 
+use self::depth::counted;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
+pub(crate) mod depth;
 mod error_class;
-#[cfg(feature = "testing")]
-pub(crate) mod explorable;
-#[cfg(feature = "testing")]
-pub(crate) mod lab;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 mod outbox_store;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
-#[cfg(feature = "testing")]
-pub(crate) mod script;
 #[cfg(feature = "sqlite")]
-mod sqlite;
+pub(crate) mod sqlite;
 #[cfg(test)]
 mod stub_error;
+mod verdict;
 
 pub(crate) use error_class::ErrorClass;
-use error_class::{verdict, verdict_of};
 pub use outbox_store::DeadLetterFilter;
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;
@@ -57,10 +53,24 @@ pub trait Store: Database + fmt::Debug {
     /// The schema's DDL, one script a version, oldest first.
     const MIGRATIONS: &'static [&'static str];
 
+    /// How many transactions are open on this connection, each nested one counted, once everything that is queued on
+    /// it has run. This is the only way to ask.
+    ///
+    /// What is queued can only lower the count. So a count of `floor`, below which the caller expects none, is right
+    /// without asking the connection.
+    fn depth(
+        conn: &mut Self::Connection,
+        floor: usize,
+    ) -> impl Future<Output = Result<usize, sqlx::Error>> + Send {
+        let _ = floor;
+        // PostgreSQL's and MySQL's drivers count a rollback when they queue it.
+        future::ready(Ok(counted::<Self>(conn)))
+    }
+
     /// Where the tables are, as this connection finds them, and which database's they are.
     ///
-    /// Outside of a transaction of sqlx's it also tells, by [`ErrorClass::ForeignTransaction`],
-    /// that somebody opened one by raw SQL. Touches nothing in it either way.
+    /// Outside of a transaction of sqlx's it also reports a transaction that somebody opened by raw
+    /// SQL, by [`ErrorClass::ForeignTransaction`], or else [`open`](Self::open) does. Touches nothing in it.
     fn find_home(
         conn: &mut Self::Connection,
     ) -> impl Future<Output = Result<Home, sqlx::Error>> + Send;

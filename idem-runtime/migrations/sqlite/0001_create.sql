@@ -13,7 +13,9 @@ CREATE TABLE idem_keys (
     created_at     INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000),
     -- Set with the claim.
     expires_at     INTEGER,
-    PRIMARY KEY (scope, key)
+    PRIMARY KEY (scope, key),
+    -- In another encoding SQLite reads our texts, and sqlx reads all texts, as something else.
+    CONSTRAINT encoding_must_be_utf_8 CHECK (CAST('a' AS BLOB) = X'61')
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX idem_keys_expiry ON idem_keys (expires_at) WHERE expires_at IS NOT NULL;
@@ -33,7 +35,8 @@ CREATE TABLE idem_outbox (
     -- Not before this time again; NULL unless the last attempt failed. It holds back its ordering key until then.
     retry_at     INTEGER,
     last_error   TEXT,
-    published_at INTEGER
+    published_at INTEGER,
+    CONSTRAINT encoding_must_be_utf_8 CHECK (CAST('a' AS BLOB) = X'61')
 ) STRICT;
 
 CREATE INDEX idem_outbox_pending ON idem_outbox (seq) WHERE published_at IS NULL;
@@ -67,7 +70,8 @@ CREATE TABLE idem_relay (
 CREATE TABLE idem_schema (
     one       INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
     version   INTEGER NOT NULL,
-    namespace BLOB    NOT NULL DEFAULT (randomblob(16))
+    namespace BLOB    NOT NULL DEFAULT (randomblob(16)),
+    CONSTRAINT encoding_must_be_utf_8 CHECK (CAST('a' AS BLOB) = X'61')
 ) STRICT;
 
 INSERT INTO idem_schema (version) VALUES (1);

@@ -33,7 +33,7 @@ enum Recovery {
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     pub(crate) async fn begin(&mut self) -> Result<ClaimResult, Error> {
-        if self.session.joins() {
+        if self.session.joins().await.map_err(Error::Store)? {
             self.begin_joined().await
         } else {
             self.begin_own().await

@@ -65,7 +65,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         if self.session.is_idle() {
             return;
         }
-        if !self.session.is_whole() && self.session.commit() != Commit::Release {
+        if !self.session.is_whole().await && self.session.commit() != Commit::Release {
             // A transaction that the handler leaked stands above ours: the connection is closed.
             return;
         }
@@ -76,7 +76,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
 
     /// Undoes the effects and keeps the claim. After an error all is rolled back.
     pub(crate) async fn undo_effects(&mut self) -> Result<(), FinishError> {
-        let undone = if self.session.is_whole() {
+        let undone = if self.session.is_whole().await {
             DB::undo_effects(self.session.connection(), &self.fence).await
         } else {
             // The savepoint lies below what the handler leaked.
@@ -95,7 +95,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
 
     /// Stores the end and the events, and commits if the transaction is ours.
     pub(crate) async fn finish(&mut self, end: End<'_>, events: &[Row]) -> Result<(), FinishError> {
-        if !self.session.is_whole() {
+        if !self.session.is_whole().await {
             // sqlx's COMMIT would only release what was leaked, and ours would commit it.
             self.roll_back().await;
             return Err(FinishError::Failed(Error::RolledBack));

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use sqlx::Database;
 use sqlx::pool::PoolConnection;
 use sqlx_core::transaction::TransactionManager;
 
 use super::pool_state::PoolState;
 use crate::begin::Begin;
-use crate::store::{Commit, Home, Store};
+use crate::store::{Commit, Home, Store, depth};
 
 /// What is open on the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +57,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     }
 
     /// Whether the caller has a transaction open that this call joins.
-    pub(super) fn joins(&mut self) -> bool {
-        self.origin
-            .connection()
-            .is_some_and(|conn| depth::<DB>(conn) > 0)
+    pub(super) async fn joins(&mut self) -> Result<bool, sqlx::Error> {
+        match self.origin.connection() {
+            Some(conn) => Ok(DB::depth(conn, 0).await? > 0),
+            None => Ok(false),
+        }
     }
 
     /// Whether this call commits, and on what.
@@ -116,7 +116,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     /// Sets a savepoint in the caller's transaction.
     pub(super) async fn join(&mut self) -> Result<(), sqlx::Error> {
         let conn = self.connection();
-        let base = depth::<DB>(conn);
+        let base = DB::depth(conn, 1).await?;
         DB::nest(conn).await?;
         self.state = TransactionState::Savepoint(base);
         Ok(())
@@ -146,9 +146,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     }
 
     /// Whether every transaction that the handler nested in ours has ended.
-    pub(super) fn is_whole(&mut self) -> bool {
+    pub(super) async fn is_whole(&mut self) -> bool {
         let expected = self.own_depth();
-        depth::<DB>(self.connection()) == expected
+        let depth = DB::depth(self.connection(), expected).await;
+        depth.is_ok_and(|depth| depth == expected)
     }
 
     /// Ends our transaction without its effects. After an error the guard stays armed.
@@ -160,7 +161,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
             }
             TransactionState::Savepoint(base) => {
                 let conn = self.connection();
-                while depth::<DB>(conn) > base {
+                while DB::depth(conn, base).await? > base {
                     DB::unnest(conn).await?;
                 }
             }
@@ -212,9 +213,9 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B>
             pooled.close_on_drop();
         }
         if let Some(conn) = self.origin.connection() {
-            // Counted once, since SQLite's worker counts down later than it is told to; and told at least once, since
-            // it may have ended what this call did not learn of, and expects to be told.
-            for _ in 0..depth::<DB>(conn).saturating_sub(base).max(1) {
+            // At least once: SQLite's worker may have ended what this call did not learn of, and expects to be told.
+            let depth = depth::of_dropped::<DB>(conn, base + 1);
+            for _ in 0..depth.saturating_sub(base).max(1) {
                 DB::TransactionManager::start_rollback(conn);
             }
         }
@@ -238,10 +239,6 @@ fn close_when_done<DB: Store>(mut held: PoolConnection<DB>) {
     }
 }
 
-fn depth<DB: Database>(conn: &DB::Connection) -> usize {
-    DB::TransactionManager::get_transaction_depth(conn)
-}
-
 #[cfg(all(test, feature = "sqlite"))]
 mod tests {
     use sqlx::{Connection as _, SqliteConnection, SqlitePool};
@@ -251,10 +248,10 @@ mod tests {
     #[tokio::test]
     async fn a_call_joins_a_transaction_that_is_open_and_nothing_else() {
         let pool = SqlitePool::connect_lazy("sqlite::memory:").unwrap();
-        assert!(!Session::new(&pool).joins());
+        assert!(!Session::new(&pool).joins().await.unwrap());
         let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        assert!(!Session::new(&mut conn).joins());
+        assert!(!Session::new(&mut conn).joins().await.unwrap());
         let mut tx = conn.begin().await.unwrap();
-        assert!(Session::new(&mut tx).joins());
+        assert!(Session::new(&mut tx).joins().await.unwrap());
     }
 }

@@ -1,7 +1,5 @@
 //! What an error of one of our own statements means.
 
-use std::fmt;
-
 use super::Home;
 use crate::error::Error;
 
@@ -22,6 +20,13 @@ pub enum ErrorClass {
     OtherNamespace,
     /// An event with this ID and other content is in the outbox.
     EventConflict,
+    /// The statement is larger than the database takes, and was not sent.
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The largest size, in bytes.
+        limit: u64,
+    },
     /// This role may not use the schema or the functions of this crate.
     NotPermitted,
     /// A table, column or function of ours is missing.
@@ -39,6 +44,8 @@ impl ErrorClass {
             (Self::TimedOut, _) => Error::InFlight,
             (Self::NotMigrated, _) => Error::NotMigrated,
             (Self::ForeignTransaction, _) => Error::ForeignTransaction,
+            (Self::TooLarge { size, limit }, _) => Error::TooLarge { size, limit },
+            (Self::EventConflict, _) => Error::EventConflict,
             (Self::NotPermitted, Some(home)) => Error::NotPermitted {
                 grant: format!(
                     "GRANT USAGE ON SCHEMA \"{}\" TO the role that the handler takes",
@@ -47,36 +54,6 @@ impl ErrorClass {
             },
             _ => Error::Store(error),
         }
-    }
-}
-
-/// What our own code found, where the database has no error for it.
-#[derive(Debug)]
-struct Verdict(ErrorClass);
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            ErrorClass::Lost => "this is not the transaction that claimed",
-            ErrorClass::NotMigrated => "a table is missing or outdated",
-            ErrorClass::ForeignTransaction => "a transaction is open that sqlx did not begin",
-            ErrorClass::OtherNamespace => "the tables are another database's",
-            _ => "the database refused",
-        })
-    }
-}
-
-impl std::error::Error for Verdict {}
-
-pub(super) fn verdict(class: ErrorClass) -> sqlx::Error {
-    sqlx::Error::AnyDriverError(Box::new(Verdict(class)))
-}
-
-/// The class of an error that [`verdict`] made.
-pub(super) fn verdict_of(error: &sqlx::Error) -> Option<ErrorClass> {
-    match error {
-        sqlx::Error::AnyDriverError(error) => Some(error.downcast_ref::<Verdict>()?.0),
-        _ => None,
     }
 }
 
@@ -102,24 +79,5 @@ mod tests {
             denied.contains("GRANT USAGE ON SCHEMA \"live\""),
             "{denied}"
         );
-    }
-
-    #[test]
-    fn a_verdict_keeps_its_class_and_says_it_in_words() {
-        for (class, words) in [
-            (ErrorClass::Lost, "this is not the transaction that claimed"),
-            (ErrorClass::NotMigrated, "a table is missing or outdated"),
-            (ErrorClass::Refused, "the database refused"),
-        ] {
-            let error = verdict(class);
-            assert_eq!(verdict_of(&error), Some(class));
-            let sqlx::Error::AnyDriverError(ours) = error else {
-                panic!("{error:?}");
-            };
-            assert_eq!(ours.to_string(), words);
-        }
-        assert_eq!(verdict_of(&sqlx::Error::RowNotFound), None);
-        let other = sqlx::Error::AnyDriverError("other".into());
-        assert_eq!(verdict_of(&other), None);
     }
 }

@@ -13,15 +13,9 @@
 //! An error of any other kind undoes its own statement alone, so a handler that swallows it commits the rest.
 
 mod call;
-mod error_class;
-#[cfg(feature = "testing")]
-mod explorable;
-#[cfg(feature = "testing")]
-mod lab;
-mod literal;
+pub(crate) mod error_class;
+pub(crate) mod literal;
 mod outbox_store;
-#[cfg(feature = "testing")]
-pub(crate) mod refusal;
 mod round_trip;
 mod schema;
 
@@ -38,10 +32,9 @@ use self::call::{
     RESTORE_AUTOCOMMIT, RESTORE_WAIT, end_claim_sql, insert_events_sql, join_sql, lookup_sql,
     open_sql,
 };
-use self::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last};
-use super::{
-    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Record, State, Store, verdict,
-};
+use self::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last, fits_packet};
+use super::verdict::verdict;
+use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Record, State, Store};
 use crate::begin::begin_on;
 
 type Transactions = <MySql as sqlx::Database>::TransactionManager;
@@ -56,7 +49,7 @@ impl Store for MySql {
 
     async fn find_home(conn: &mut MySqlConnection) -> Result<Home, sqlx::Error> {
         let ask = "SELECT namespace FROM idem_schema";
-        let sql = if Transactions::get_transaction_depth(conn) > 0 {
+        let sql = if Self::depth(conn, 0).await? > 0 {
             ask.into()
         } else {
             format!("{READ_COMMITTED}; {ask}{END_READ}")
@@ -93,7 +86,7 @@ impl Store for MySql {
         lookup: Option<(&Home, &Claim<'_>)>,
     ) -> Result<Option<Record>, sqlx::Error> {
         let mut sql = format!("ROLLBACK; {RESTORE_AUTOCOMMIT}");
-        let begun = Transactions::get_transaction_depth(conn) > 0;
+        let begun = Self::depth(conn, 0).await? > 0;
         if !begun {
             // The batch that opened did not reach its own end; a handler may have set the timeout later on.
             let _ = write!(sql, "; {RESTORE_WAIT}");
@@ -139,10 +132,13 @@ impl Store for MySql {
         if let Some(claim) = &args.claim {
             end_claim_sql(&mut sql, claim, args);
         }
+        if commit != Commit::Release {
+            let _ = write!(sql, "; COMMIT; {RESTORE_AUTOCOMMIT}");
+        }
+        fits_packet(conn, &sql).await?;
         if commit == Commit::Release {
             return execute(conn, sql).await;
         }
-        let _ = write!(sql, "; COMMIT; {RESTORE_AUTOCOMMIT}");
         execute(conn, sql).await?;
         // Tells sqlx of the COMMIT that it did not send. The ROLLBACK that this queues goes out with the
         // connection's next statement, or when the pool takes it back, and ends nothing.

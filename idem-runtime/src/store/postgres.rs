@@ -7,16 +7,10 @@
 
 mod call;
 mod error_class;
-#[cfg(feature = "testing")]
-mod explorable;
 mod home;
-#[cfg(feature = "testing")]
-mod lab;
 mod leak_on_drop;
-mod literal;
+pub(crate) mod literal;
 mod outbox_store;
-#[cfg(feature = "testing")]
-pub(crate) mod refusal;
 mod round_trip;
 mod schema;
 
@@ -31,8 +25,12 @@ use sqlx_core::transaction::TransactionManager as _;
 use self::call::{Transaction, claim_sql, finish_sql, lookup_sql};
 use self::leak_on_drop::LeakOnDrop;
 use self::round_trip::{fetch_all, fetch_last};
+use super::verdict::fits;
 use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Record, State, Store};
 use crate::begin::begin_on;
+
+/// The server reads a literal into a buffer that doubles, and that may have 1 GiB less a byte.
+const LONGEST_STATEMENT: u64 = (1 << 29) - 1;
 
 type Transactions = <Postgres as sqlx::Database>::TransactionManager;
 
@@ -70,7 +68,7 @@ impl Store for Postgres {
         conn: &mut PgConnection,
         lookup: Option<(&Home, &Claim<'_>)>,
     ) -> Result<Option<Record>, sqlx::Error> {
-        if Transactions::get_transaction_depth(conn) > 0 {
+        if Self::depth(conn, 0).await? > 0 {
             Transactions::rollback(conn).await?;
             return Ok(None);
         }
@@ -119,6 +117,7 @@ impl Store for Postgres {
             // COMMIT it did not send.
             sql.push_str("COMMIT AND CHAIN");
         }
+        fits(sql.len(), LONGEST_STATEMENT)?;
         if !sql.is_empty() {
             raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
         }

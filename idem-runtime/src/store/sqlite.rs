@@ -16,12 +16,8 @@
 //! gone: give such a pool a second connection.
 
 mod call;
-mod error_class;
-#[cfg(feature = "testing")]
-mod explorable;
-#[cfg(feature = "testing")]
-mod lab;
-mod literal;
+pub(crate) mod error_class;
+pub(crate) mod literal;
 mod outbox_store;
 mod round_trip;
 mod schema;
@@ -30,7 +26,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool, raw_sql};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, Sqlite, SqlitePool, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 use uuid::Uuid;
@@ -39,10 +35,13 @@ use self::call::{claim_sql, end_claim_sql, insert_events_sql, is_claim};
 use self::error_class::is_generic;
 use self::literal::NOW;
 use self::round_trip::{execute, fetch_all, fetch_last};
-use super::{
-    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Record, State, Store, verdict,
-};
+use super::depth::counted;
+use super::verdict::{fits, verdict};
+use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Record, State, Store};
 use crate::begin::begin_on;
+
+/// `SQLITE_MAX_SQL_LENGTH` and `SQLITE_MAX_LENGTH`, unless the library was built with others.
+const LONGEST_STATEMENT: u64 = 1_000_000_000;
 
 type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
 
@@ -54,24 +53,18 @@ impl Store for Sqlite {
     const MIGRATIONS: &'static [&'static str] =
         &[include_str!("../../migrations/sqlite/0001_create.sql")];
 
+    async fn depth(conn: &mut SqliteConnection, floor: usize) -> Result<usize, sqlx::Error> {
+        if counted::<Sqlite>(conn) > floor {
+            // A dropped transaction's rollback is a message to sqlx's worker, who counts when it gets there. It answers
+            // this one, which is no statement, after those.
+            conn.ping().await?;
+        }
+        Ok(counted::<Sqlite>(conn))
+    }
+
     async fn find_home(conn: &mut SqliteConnection) -> Result<Home, sqlx::Error> {
-        let ask = "SELECT namespace FROM idem_schema";
-        let sql = if Transactions::get_transaction_depth(conn) > 0 {
-            ask.into()
-        } else {
-            // BEGIN tells a transaction that sqlx knows nothing of, and takes no lock.
-            execute(conn, "BEGIN".into()).await.map_err(foreign)?;
-            format!("{ask}; COMMIT")
-        };
-        let namespace = match fetch_last(conn, sql).await {
-            Ok(row) => row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?,
-            Err(error) => {
-                if Transactions::get_transaction_depth(conn) == 0 {
-                    execute(conn, "ROLLBACK".into()).await?;
-                }
-                return Err(error);
-            }
-        };
+        let row = fetch_last(conn, "SELECT namespace FROM idem_schema".into()).await?;
+        let namespace = row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?;
         let namespace = namespace.and_then(|namespace| Uuid::from_slice(&namespace).ok());
         Ok(Home {
             schema: String::new(),
@@ -113,7 +106,7 @@ impl Store for Sqlite {
         // ROLLBACK fails outside of a transaction, where a handler's COMMIT or a failed BEGIN leaves the connection;
         // a savepoint opens one there.
         execute(conn, "SAVEPOINT idem_abandon".into()).await?;
-        if Transactions::get_transaction_depth(conn) > 0 {
+        if Self::depth(conn, 0).await? > 0 {
             Transactions::rollback(conn).await?;
         } else {
             execute(conn, "ROLLBACK".into()).await?;
@@ -162,6 +155,7 @@ impl Store for Sqlite {
         if let Some(claim) = &args.claim {
             end_claim_sql(&mut sql, claim, args);
         }
+        fits(sql.len(), LONGEST_STATEMENT)?;
         let ended = match fetch_last(conn, sql).await {
             Ok(row) => args.claim.is_none() || row.is_some(),
             // The tables are there, so what is missing is the savepoint.
@@ -242,7 +236,7 @@ async fn restore_ended(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
          the_handler_ended_this_transaction INTEGER REFERENCES idem_ended DEFERRABLE INITIALLY DEFERRED); \
          INSERT INTO idem_ended VALUES (1, 2)",
     );
-    for depth in 1..Transactions::get_transaction_depth(conn) {
+    for depth in 1..Sqlite::depth(conn, 1).await? {
         // The names that sqlx gives them.
         let _ = write!(sql, "; SAVEPOINT _sqlx_savepoint_{depth}");
     }

@@ -2,11 +2,12 @@
 
 use sqlx::mysql::MySqlDatabaseError;
 
-use crate::store::{ErrorClass, verdict_of};
+use crate::store::ErrorClass;
+use crate::store::verdict::class_of;
 
 /// What a statement's error means, also where the server has sent none.
 pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
-    if let Some(class) = verdict_of(error) {
+    if let Some(class) = class_of(error) {
         return class;
     }
     let Some(number) = number(error) else {
@@ -45,7 +46,7 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
 }
 
 /// The server's number of an error; 0 for one that is not MySQL's.
-pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
+pub fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?;
     Some(
         error

@@ -3,11 +3,12 @@
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
 
-use crate::store::{ErrorClass, verdict_of};
+use crate::store::ErrorClass;
+use crate::store::verdict::class_of;
 
 /// What a statement's error means, also where the server has sent none.
 pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
-    if let Some(class) = verdict_of(error) {
+    if let Some(class) = class_of(error) {
         return class;
     }
     let Some(code) = error.as_database_error().and_then(DatabaseError::code) else {

@@ -1,13 +1,12 @@
 //! Where the tables are: the schema and the namespace, as a connection finds them.
 
-use sqlx::Row as _;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx_core::transaction::TransactionManager as _;
+use sqlx::{Postgres, Row as _};
 
-use super::Transactions;
 use super::round_trip::fetch_last;
-use crate::store::{ErrorClass, Home, verdict};
+use crate::store::verdict::verdict;
+use crate::store::{ErrorClass, Home, Store as _};
 
 /// Reads the catalog alone, and so fails in no transaction of somebody else, where an error would
 /// abort it. In the simple protocol the two clocks differ exactly inside a transaction that an
@@ -38,7 +37,7 @@ impl Found {
 }
 
 pub(super) async fn find(conn: &mut PgConnection) -> Result<Home, sqlx::Error> {
-    let joined = Transactions::get_transaction_depth(conn) > 0;
+    let joined = Postgres::depth(conn, 0).await? > 0;
     let row = match fetch_last(conn, FIND.into()).await {
         Err(error) if !joined && is_aborted(&error) => {
             return Err(verdict(ErrorClass::ForeignTransaction));

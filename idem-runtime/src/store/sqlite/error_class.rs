@@ -1,10 +1,11 @@
 //! What an error means for a call, by SQLite's result code.
 
-use crate::store::{ErrorClass, verdict_of};
+use crate::store::ErrorClass;
+use crate::store::verdict::class_of;
 
 /// What a statement's error means, also where SQLite has given no code.
 pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
-    if let Some(class) = verdict_of(error) {
+    if let Some(class) = class_of(error) {
         return class;
     }
     match (code(error), error) {
@@ -27,7 +28,7 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
 }
 
 /// The extended result code.
-pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
+pub fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
 
