@@ -28,12 +28,12 @@ impl FinishError {
                 Self::Failed(Error::RolledBack)
             }
             ErrorClass::Conflict => Self::Conflict(error),
-            // A trigger that is deferred to COMMIT may fail by any code. What a claim means by the others is the handler's own
-            // error here.
-            ErrorClass::NotMigrated | ErrorClass::NotPermitted => {
-                Self::Failed(class.into_error(error, home))
+            // A trigger that is deferred to COMMIT may fail by any code. What a claim means by these is
+            // the handler's own error here.
+            ErrorClass::Duplicate | ErrorClass::TimedOut | ErrorClass::ForeignTransaction => {
+                Self::Failed(Error::Store(error))
             }
-            _ => Self::Failed(Error::Store(error)),
+            class => Self::Failed(class.into_error(error, home)),
         }
     }
 }

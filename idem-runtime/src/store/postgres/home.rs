@@ -13,7 +13,9 @@ use crate::store::{ErrorClass, Home, Store as _};
 /// earlier message began. With bound parameters they would always differ.
 const FIND: &str = "SELECT \
     pg_catalog.transaction_timestamp() <> pg_catalog.statement_timestamp(), \
-    pg_namespace.nspname::text, pg_proc.prosrc \
+    pg_namespace.nspname::text, \
+    CASE WHEN pg_catalog.to_regclass(pg_catalog.quote_ident(pg_namespace.nspname) || '.idem_schema') IS NOT NULL \
+        THEN pg_proc.prosrc END \
     FROM (VALUES (1)) AS one \
     LEFT JOIN pg_catalog.pg_proc ON pg_proc.oid = pg_catalog.to_regprocedure(pg_catalog.concat( \
         pg_catalog.quote_ident(nullif(pg_catalog.current_setting('idem.home', true), '')) || '.', 'idem_home()')) \
