@@ -12,15 +12,17 @@ use crate::store::{BeginArgs, Claim, FinishArgs};
 pub(super) const RESTORE_AUTOCOMMIT: &str = "SET autocommit = @idem_autocommit";
 pub(super) const RESTORE_WAIT: &str = "SET innodb_lock_wait_timeout = @idem_wait";
 
-/// Fails, and touches nothing, inside every transaction. Outside of one it says what is the default.
-pub(super) const NOT_IN_A_TRANSACTION: &str = "SET TRANSACTION READ WRITE";
-
 /// The claim and the fence in a transaction of the call's own.
 pub(super) fn open_sql(args: &BeginArgs<'_>) -> String {
     // One SET for all: a batch costs the server time for each of its statements.
     let (set, claim) = claim_sql(args);
+    // This fails, and touches nothing, inside every transaction. READ WRITE is the default.
+    let next = args.isolation.map_or_else(
+        || "READ WRITE".into(),
+        |level| format!("ISOLATION LEVEL {}", level.name()),
+    );
     format!(
-        "{NOT_IN_A_TRANSACTION}; \
+        "SET TRANSACTION {next}; \
          SET @idem_autocommit = @@autocommit, autocommit = 0, {set}; START TRANSACTION; \
          {claim}SAVEPOINT {}",
         args.fence.savepoint
