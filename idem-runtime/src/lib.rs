@@ -184,7 +184,7 @@ pub use outbox::Outbox;
 pub use outcome::Outcome;
 pub use publisher::{PublishError, Publisher};
 pub use relay::{Relay, RelayError, RelayStats};
-pub use schema::{Purged, migrate, purge};
+pub use schema::{Purged, migrate, purge, renew_namespace};
 pub use store::DeadLetterFilter;
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
@@ -212,7 +212,7 @@ pub mod __private {
     };
     pub use crate::contract::{Contract, Refused, check_contracts};
     pub use crate::event::{EventContract, EventSet};
-    pub use crate::execution::Isolation;
+    pub use crate::store::Isolation;
 }
 
 /// What `idem-testing` needs. Not for people: no promise is made about it.

@@ -2,8 +2,9 @@
 
 use sqlx::Pool;
 
+use crate::begin::OwnedPool;
 use crate::error::Error;
-use crate::execution::{self, Policy};
+use crate::execution::{Execution, Policy};
 use crate::handler::Handler;
 use crate::message::Received;
 
@@ -47,14 +48,17 @@ pub async fn lookup<H: Handler>(
     context: &H::Context,
 ) -> Result<Option<H::Replay>, Error<H::Error>> {
     let identity = H::identity(message, context);
+    let fingerprint = identity.fingerprint.clone();
     let policy = Policy::new(H::SCOPE);
-    let record = execution::lookup(pool, &policy, &identity)
+    let origin = OwnedPool(pool.clone());
+    let record = Execution::new(origin, policy, Some(identity), false)
+        .look_up()
         .await
         .map_err(|error| error.map_handler(|never| match never {}))?;
     let Some(record) = record else {
         return Ok(None);
     };
     H::replayer()
-        .replay(&record, identity.fingerprint.as_ref())
+        .replay(&record, fingerprint.as_ref())
         .map(Some)
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::execution::{Isolation, Policy, Recent};
+use crate::execution::{Policy, Recent};
 use crate::identity::Identity;
 use crate::key::StoredKey;
+use crate::store::Isolation;
 
 /// What `#[idempotent]` says of one handler. A `static` of each expansion.
 #[derive(Debug)]

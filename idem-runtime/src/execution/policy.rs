@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::store::Isolation;
+
 /// How the calls of one scope claim, wait, try again and are remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
@@ -16,15 +18,6 @@ pub(crate) struct Policy {
     /// The level of a transaction that a call opens; `None` is the database's default.
     pub(crate) isolation: Option<Isolation>,
     pub(crate) result_version: u32,
-}
-
-/// What a transaction sees of others that run at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isolation {
-    /// As if it ran alone.
-    Serializable,
-    /// One state of the database, from its first statement to its end.
-    RepeatableRead,
 }
 
 impl Policy {

@@ -11,6 +11,8 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
     match (code(error), error) {
         // A primary key.
         (Some(1555), _) => ErrorClass::Duplicate,
+        // NOT NULL: the scope that `claim_sql` takes away from a claim in another database.
+        (Some(1299), _) => ErrorClass::OtherNamespace,
         (Some(code), _) => match code & 0xff {
             // Busy, and locked in a shared cache, with all their extended codes.
             5 | 6 => ErrorClass::Conflict,
