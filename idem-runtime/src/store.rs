@@ -17,19 +17,13 @@ use crate::key::StoredKey;
 use crate::outbox::Row;
 
 pub(crate) mod depth;
-#[cfg(feature = "testing")]
-pub(crate) mod explorable;
-#[cfg(feature = "testing")]
-pub(crate) mod lab;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 mod outbox_store;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
-#[cfg(feature = "testing")]
-pub(crate) mod script;
 #[cfg(feature = "sqlite")]
-mod sqlite;
+pub(crate) mod sqlite;
 #[cfg(test)]
 mod told;
 mod verdict;

@@ -13,15 +13,9 @@
 //! An error of any other kind undoes its own statement alone, so a handler that swallows it commits the rest.
 
 mod call;
-mod error_class;
-#[cfg(feature = "testing")]
-mod explorable;
-#[cfg(feature = "testing")]
-mod lab;
-mod literal;
+pub(crate) mod error_class;
+pub(crate) mod literal;
 mod outbox_store;
-#[cfg(feature = "testing")]
-pub(crate) mod refusal;
 mod round_trip;
 mod schema;
 

@@ -6,15 +6,9 @@
 
 mod call;
 mod error_class;
-#[cfg(feature = "testing")]
-mod explorable;
-#[cfg(feature = "testing")]
-mod lab;
 mod leak_on_drop;
-mod literal;
+pub(crate) mod literal;
 mod outbox_store;
-#[cfg(feature = "testing")]
-pub(crate) mod refusal;
 mod round_trip;
 mod schema;
 

@@ -16,12 +16,8 @@
 //! gone: give such a pool a second connection.
 
 mod call;
-mod error_class;
-#[cfg(feature = "testing")]
-mod explorable;
-#[cfg(feature = "testing")]
-mod lab;
-mod literal;
+pub(crate) mod error_class;
+pub(crate) mod literal;
 mod outbox_store;
 mod round_trip;
 mod schema;

@@ -44,7 +44,7 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
 }
 
 /// The server's number of an error; 0 for one that is not MySQL's.
-pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
+pub fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?;
     Some(
         error

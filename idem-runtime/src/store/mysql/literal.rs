@@ -19,7 +19,7 @@ pub(super) fn optional(value: Option<&[u8]>) -> String {
 }
 
 /// With its character set: names in the catalog are compared by its collation, and patterns, too.
-pub(super) fn text(text: &str) -> String {
+pub fn text(text: &str) -> String {
     if text.len() < LONG {
         format!("_utf8mb4 {}", bytes(text.as_bytes()))
     } else {

@@ -1,7 +1,7 @@
 //! Values as they stand in a statement.
 
 /// A bytea literal that no setting of the session can misread. Bare, its type follows from where it stands.
-pub(super) fn bytes(bytes: &[u8]) -> String {
+pub fn bytes(bytes: &[u8]) -> String {
     format!("E'\\\\x{}'", hex::encode(bytes))
 }
 
@@ -10,6 +10,6 @@ pub(super) fn optional(value: Option<&[u8]>) -> String {
 }
 
 /// A text literal, whatever `standard_conforming_strings` says: E'' strings always read backslashes.
-pub(super) fn text(text: &str) -> String {
+pub fn text(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

@@ -28,7 +28,7 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
 }
 
 /// The extended result code.
-pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
+pub fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
 
