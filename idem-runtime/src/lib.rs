@@ -188,7 +188,7 @@ pub use schema::{Purged, migrate, purge, renew_namespace};
 pub use store::DeadLetterFilter;
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
-pub use verify::{VerifyError, verify};
+pub use verify::{VerifyError, verify, verify_warnings};
 
 // The README's example must compile, too. Only a test sees the file: it is not in the published package.
 #[cfg(all(doctest, feature = "macros", feature = "postgres"))]

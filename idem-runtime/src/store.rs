@@ -160,6 +160,10 @@ pub trait Store: Database + fmt::Debug {
         async { Ok(Vec::new()) }
     }
 
+    /// What could undo the promise for handlers that write to it: one sentence each, with its fix.
+    fn warnings(pool: &Pool<Self>)
+    -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
+
     /// Applies the migrations past the version that is there, one migrator at a time. Where the
     /// tables were moved to a schema of another name, leads this crate's functions to them again.
     fn migrate(pool: &Pool<Self>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;

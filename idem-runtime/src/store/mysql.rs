@@ -166,6 +166,10 @@ impl Store for MySql {
         schema::missing_requirements(pool).await
     }
 
+    async fn warnings(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
+        schema::warnings(pool).await
+    }
+
     async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {
         schema::migrate(pool).await
     }

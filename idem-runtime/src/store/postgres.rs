@@ -159,6 +159,10 @@ impl Store for Postgres {
         schema::missing_requirements(pool).await
     }
 
+    async fn warnings(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+        schema::warnings(pool).await
+    }
+
     async fn migrate(pool: &PgPool) -> Result<(), sqlx::Error> {
         schema::migrate(pool).await
     }

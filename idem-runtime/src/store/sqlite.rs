@@ -191,6 +191,10 @@ impl Store for Sqlite {
         schema::missing_requirements(pool).await
     }
 
+    async fn warnings(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+        schema::warnings(pool).await
+    }
+
     async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
         schema::migrate(pool).await
     }

@@ -93,7 +93,13 @@ pub(super) fn lookup_sql(sql: &mut String, claim: &Claim<'_>, in_transaction: bo
     );
 }
 
-/// An event of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
+/// An event of an earlier execution, whose key was purged or deleted since, has the same ID. It stays as it is; with another
+/// content the statement fails by a sum that is out of range in every SQL mode.
+pub(super) const KEEP_EQUAL_EVENT: &str = "ON DUPLICATE KEY UPDATE idem_outbox.id = IF(\
+    CAST(idem_outbox.topic AS BINARY) = CAST(VALUES(topic) AS BINARY) AND idem_outbox.`key` <=> VALUES(`key`) \
+    AND CAST(idem_outbox.type AS BINARY) = CAST(VALUES(type) AS BINARY) AND idem_outbox.payload = VALUES(payload), \
+    idem_outbox.id, CAST(~0 + LENGTH(idem_outbox.id) AS BINARY))";
+
 pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
     sql.push_str(
         "; INSERT INTO idem_outbox (id, topic, `key`, type, payload, content_type, headers) VALUES ",
@@ -112,7 +118,7 @@ pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
             text(&event.headers),
         );
     }
-    sql.push_str(" ON DUPLICATE KEY UPDATE id = id");
+    let _ = write!(sql, " {KEEP_EQUAL_EVENT}");
 }
 
 /// Ends the claim, and the batch with an error if there is none to end.
