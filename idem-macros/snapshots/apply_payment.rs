@@ -22,7 +22,9 @@ async fn apply_payment(
         &__SPEC,
         ::idem_runtime::__private::key(&(event.id)),
         ::core::option::Option::None,
-        ::idem_runtime::__private::replay::<Receipt>(),
+        ::idem_runtime::__private::replay::<
+            Receipt,
+        >(::idem_runtime::__private::Equality::<Receipt>::new().find()),
         ::idem_runtime::__private::rollback::<AppError>(),
     );
     if let ::core::option::Option::Some(__done) = __call.begin().await {

@@ -31,7 +31,12 @@ pub(crate) async fn apply(
             ::idem::__private::skip::<Receipt>(),
             ::idem::__private::record::<
                 <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
-            >(),
+            >(
+                ::idem::__private::Equality::<
+                    <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
+                >::new()
+                    .find(),
+            ),
         )
         .conflict(|__error| {
             #[allow(unused_imports)]

@@ -24,7 +24,9 @@ where
             &__SPEC,
             ::idem_runtime::__private::key(&(event.id)),
             ::core::option::Option::None,
-            ::idem_runtime::__private::replay::<Balance>(),
+            ::idem_runtime::__private::replay::<
+                Balance,
+            >(::idem_runtime::__private::Equality::<Balance>::new().find()),
             ::idem_runtime::__private::rollback::<sqlx::Error>(),
         )
         .conflict(|__error| {

@@ -25,7 +25,9 @@ async fn place_order(
         &__SPEC,
         ::idem_runtime::__private::key(&(command.id)),
         ::core::option::Option::None,
-        ::idem_runtime::__private::replay::<Receipt>(),
+        ::idem_runtime::__private::replay::<
+            Receipt,
+        >(::idem_runtime::__private::Equality::<Receipt>::new().find()),
         ::idem_runtime::__private::rollback::<AppError>(),
     );
     if let ::core::option::Option::Some(__done) = __call.begin().await {

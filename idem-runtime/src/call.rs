@@ -2,6 +2,7 @@
 
 pub(crate) mod codec;
 pub(crate) mod conflict;
+pub(crate) mod fidelity;
 mod key;
 mod keyless;
 pub(crate) mod returned;

@@ -202,6 +202,7 @@ pub mod __private {
 
     pub use crate::call::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
     pub use crate::call::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
+    pub use crate::call::fidelity::{Equality, written};
     pub use crate::call::returned::Returned;
     pub use crate::call::spec::Spec;
     pub use crate::call::{

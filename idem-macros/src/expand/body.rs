@@ -151,12 +151,16 @@ fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> Token
         }
     };
     let duplicate = match (outline.replay, shape.output.opaque) {
-        (true, _) => quote!(replay::<#ok>()),
+        (true, _) => {
+            let equality = equality(&ok, runtime);
+            quote!(replay::<#ok>(#equality))
+        }
         (false, false) => quote!(skip::<#ok>()),
         (false, true) => quote!(skip()),
     };
     let error = if claim.record {
-        quote!(record::<#err>())
+        let equality = equality(&err, runtime);
+        quote!(record::<#err>(#equality))
     } else {
         quote!(rollback::<#err>())
     };
@@ -171,6 +175,14 @@ fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> Token
     };
     let call = quote_spanned!(at=> #call(#arguments));
     quote!(#call #conflict)
+}
+
+/// `==`, if the type has it. Method resolution decides, so the type is needed here. Located on it, so that what is wrong with
+/// the type is said once.
+fn equality(ty: &TokenStream, runtime: &Path) -> TokenStream {
+    let at = Span::mixed_site().located_at(ty.span());
+    let equality = located_at(quote!(#runtime::__private::Equality), at);
+    quote_spanned!(at=> #equality::<#ty>::new().find())
 }
 
 /// How the database's error is found in the handler's. Method resolution decides, so the error's type is needed here.
