@@ -15,7 +15,8 @@ async fn apply_payment(
         ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
         .key("event.id", || ::idem_runtime::__private::key_type:: < (& PaymentCaptured,),
         _, _ > (| (event,) | ::idem_runtime::__private::key(& (event.id))),
-        "replay:Receipt@1")
+        "replay:Receipt@1").raises(|| ::idem_runtime::__private::ErrorOf:: < AppError >
+        ::new().find())
     }
     let mut __call = ::idem_runtime::__private::call(
         tx,

@@ -19,7 +19,8 @@ pub(crate) async fn apply(
         .key("(event.tenant,event.id)", || ::idem::__private::key_type:: < (& Received <
         Payment >,), _, _ > (| (event,) | ::idem::__private::key(& (& (event.tenant), &
         (event.id),))), "skip").hash_key().fingerprint("event.amount").record()
-        .retention("30d")
+        .retention("30d").raises(|| ::idem::__private::ErrorOf:: < < anyhow::Result <
+        Receipt > as ::idem::__private::Returned > ::Err > ::new().find())
     }
     let mut __call = ::idem::__private::call(
             tx,

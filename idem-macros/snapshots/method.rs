@@ -18,6 +18,7 @@ where
     ::idem_runtime::__private::inventory::submit! {
         ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
         .key("event.id", || ::std::string::String::from("_"), "replay:Balance@1")
+        .raises(|| ::idem_runtime::__private::ErrorOf:: < sqlx::Error > ::new().find())
     }
     let mut __call = ::idem_runtime::__private::call(
             tx,

@@ -17,7 +17,8 @@ async fn place_order(
         ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
         .key("command.id", || ::idem_runtime::__private::key_type:: < (& PlaceOrder,), _,
         _ > (| (command,) | ::idem_runtime::__private::key(& (command.id))),
-        "replay:Receipt@1").emits(< OrderPlaced as ::idem_runtime::__private::EventSet >
+        "replay:Receipt@1").raises(|| ::idem_runtime::__private::ErrorOf:: < AppError >
+        ::new().find()).emits(< OrderPlaced as ::idem_runtime::__private::EventSet >
         ::topics)
     }
     let mut __call = ::idem_runtime::__private::call(

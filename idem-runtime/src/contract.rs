@@ -8,6 +8,7 @@ mod line;
 mod lock;
 
 use std::collections::BTreeMap;
+use std::error::Error as StdError;
 use std::ffi::OsStr;
 use std::fmt;
 use std::panic::Location;
@@ -42,7 +43,13 @@ pub struct Contract {
     pub retention: &'static str,
     /// The topics of its events.
     pub emits: fn() -> Vec<&'static str>,
+    /// How its own error is found in an [`Error`](crate::Error), whose type this alone knows.
+    pub find_error: fn() -> Option<FindError>,
 }
+
+/// Takes a handler's error out of the call's.
+pub(crate) type FindError =
+    for<'a> fn(&'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)>;
 
 inventory::collect!(Contract);
 
@@ -65,6 +72,7 @@ impl Contract {
             error: "rollback",
             retention: "-",
             emits: Vec::new,
+            find_error: || None,
         }
     }
 
@@ -108,6 +116,13 @@ impl Contract {
     #[must_use]
     pub const fn retention(mut self, retention: &'static str) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// How its error is found.
+    #[must_use]
+    pub const fn raises(mut self, find_error: fn() -> Option<FindError>) -> Self {
+        self.find_error = find_error;
         self
     }
 

@@ -201,7 +201,7 @@ pub mod __private {
     pub use sqlx::Connection;
 
     pub use crate::call::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
-    pub use crate::call::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
+    pub use crate::call::conflict::{ErrorOf, Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
     pub use crate::call::fidelity::{Equality, written};
     pub use crate::call::returned::Returned;
     pub use crate::call::spec::Spec;

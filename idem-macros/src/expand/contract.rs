@@ -2,8 +2,10 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{GenericParam, Pat, Path};
 
+use super::err;
 use crate::handler::bound_by;
 use crate::model::{Claim, Outline, Shape, Side, Terms};
 use crate::tokens::{self, located_at, text};
@@ -11,10 +13,11 @@ use crate::tokens::{self, located_at, text};
 pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms, scope: &Ident) -> TokenStream {
     let runtime = &outline.runtime;
     let key = terms.claim.as_ref().map(|claim| key(shape, outline, claim));
+    let raises = raises(shape, runtime);
     let emits = emits(shape, outline, terms).map(|topics| quote!(.emits(#topics)));
     quote! {
         #runtime::__private::inventory::submit! {
-            #runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), #scope) #key #emits
+            #runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), #scope) #key #raises #emits
         }
     }
 }
@@ -41,6 +44,20 @@ fn key(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
     });
     let hash_key = claim.hash_key.then(|| quote!(.hash_key()));
     quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention)
+}
+
+/// How its error is found in that of a call, for the `retry` of a handler that calls this one.
+/// `None` where an item inside of the function cannot name the error's type.
+fn raises(shape: &Shape, runtime: &Path) -> Option<TokenStream> {
+    let error = err(shape, runtime);
+    if !nameable(shape, &error) {
+        return None;
+    }
+    let error = tokens::erase_lifetimes(error, &lifetimes(shape));
+    let at = Span::mixed_site().located_at(error.span());
+    let error_of = located_at(quote!(#runtime::__private::ErrorOf), at);
+    let find = quote_spanned!(at=> #error_of::<#error>::new().find());
+    Some(quote!(.raises(|| #find)))
 }
 
 /// The name of what is stored, as it is written.

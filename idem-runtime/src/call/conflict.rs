@@ -4,6 +4,11 @@
 //! reference nearer to the call than the next, and the first whose bound holds wins.
 
 use std::error::Error;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use crate::contract::{Contract, FindError};
 
 /// A handler's error on its way through method resolution.
 #[derive(Debug)]
@@ -76,31 +81,101 @@ fn in_chain<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a sqlx::Error> {
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        next = inner_handlers(error).or_else(|| error.source());
+        next = inner_error(error).or_else(|| error.source());
     }
     None
 }
 
-/// What a handler that this one called met in its body. It is that handler's own error and so no source, which would ask
-/// for more of its type than `Display`: the usual types are known here.
-fn inner_handlers<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    type Shared = Box<dyn Error + Send + Sync>;
-    if let Some(crate::Error::Handler { error: inner, .. }) =
-        error.downcast_ref::<crate::Error<sqlx::Error>>()
-    {
-        return Some(inner);
+/// What a handler that this one called met in its body. It is no source of that call's error, which would ask for more of
+/// its type than `Display`. The expansion of each handler knows the type.
+fn inner_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    inventory::iter::<Contract>().find_map(|contract| (contract.find_error)()?(error))
+}
+
+/// Asks how the error of a handler is found in that of its call. The expansion knows the type, so
+/// method resolution answers: `find` of this type if its bound holds, else that of what it
+/// dereferences to.
+#[derive(Debug)]
+pub struct ErrorOf<E>(Shared<E>);
+
+/// For `anyhow::Error` and `Box<dyn Error + Send + Sync>`.
+#[derive(Debug)]
+pub struct Shared<E>(Local<E>);
+
+/// For `Box<dyn Error>`.
+#[derive(Debug)]
+pub struct Local<E>(Opaque<E>);
+
+/// For everything else.
+#[derive(Debug)]
+pub struct Opaque<E>(PhantomData<fn(&E)>);
+
+impl<E> ErrorOf<E> {
+    /// The question.
+    pub const fn new() -> Self {
+        Self(Shared(Local(Opaque(PhantomData))))
     }
-    if let Some(crate::Error::Handler { error: inner, .. }) =
-        error.downcast_ref::<crate::Error<Shared>>()
-    {
-        return Some(inner.as_ref());
+}
+
+impl<E> Default for ErrorOf<E> {
+    fn default() -> Self {
+        Self::new()
     }
-    if let Some(crate::Error::Handler { error: inner, .. }) =
-        error.downcast_ref::<crate::Error<Box<dyn Error>>>()
-    {
-        return Some(inner.as_ref());
+}
+
+impl<E: Error + 'static> ErrorOf<E> {
+    /// As it is.
+    pub const fn find(&self) -> Option<FindError> {
+        Some(|error| Some(handlers::<E>(error)?))
     }
-    None
+}
+
+impl<E: AsRef<dyn Error + Send + Sync> + fmt::Debug + fmt::Display + 'static> Shared<E> {
+    /// What is in the box.
+    pub const fn find(&self) -> Option<FindError> {
+        Some(|error| Some(handlers::<E>(error)?.as_ref()))
+    }
+}
+
+impl<E: AsRef<dyn Error> + fmt::Debug + fmt::Display + 'static> Local<E> {
+    /// What is in the box.
+    pub const fn find(&self) -> Option<FindError> {
+        Some(|error| Some(handlers::<E>(error)?.as_ref()))
+    }
+}
+
+impl<E> Opaque<E> {
+    /// Always `None`.
+    pub const fn find(&self) -> Option<FindError> {
+        None
+    }
+}
+
+fn handlers<'a, E: fmt::Debug + fmt::Display + 'static>(
+    error: &'a (dyn Error + 'static),
+) -> Option<&'a E> {
+    match error.downcast_ref()? {
+        crate::Error::Handler { error, .. } => Some(error),
+        _ => None,
+    }
+}
+
+macro_rules! otherwise {
+    ($($this:ident $next:ident;)*) => {$(
+        impl<E> Deref for $this<E> {
+            type Target = $next<E>;
+
+            fn deref(&self) -> &$next<E> {
+                &self.0
+            }
+        }
+    )*};
+}
+
+otherwise! {
+    ErrorOf Shared;
+    Shared Local;
+    Local Opaque;
 }
 
 #[cfg(test)]
@@ -113,6 +188,33 @@ mod tests {
             use super::{ViaError as _, ViaLocal as _, ViaNothing as _, ViaShared as _};
             (&&&&Probe(&$error)).database_error().is_some()
         }};
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    enum PaymentError {
+        #[error("the account is closed")]
+        Closed,
+        #[error("the database")]
+        Database(#[from] sqlx::Error),
+        #[error("no receipt")]
+        Receipt(#[source] crate::Error<std::sync::Arc<Self>>),
+    }
+
+    macro_rules! handlers_with {
+        ($($error:ty: $scope:literal;)*) => {$(
+            inventory::submit! {
+                Contract::new("tests", $scope).raises(|| ErrorOf::<$error>::new().find())
+            }
+        )*};
+    }
+
+    handlers_with! {
+        sqlx::Error: "conflict.a";
+        Box<dyn Error>: "conflict.b";
+        Box<dyn Error + Send + Sync>: "conflict.c";
+        PaymentError: "conflict.d";
+        std::sync::Arc<PaymentError>: "conflict.e";
+        String: "conflict.f";
     }
 
     fn handler<E>(error: E) -> crate::Error<E> {
@@ -138,5 +240,22 @@ mod tests {
         assert!(!found!(crate::Error::<sqlx::Error>::InFlight));
         assert!(!found!(std::io::Error::other("disk")));
         assert!(!found!(Box::<dyn Error + Send + Sync>::from("text")));
+    }
+
+    /// Guards: each expansion registers the type of its handler's error.
+    #[test]
+    fn the_database_error_is_found_in_an_inner_handlers_own_error_type() {
+        let inner = || handler(PaymentError::from(sqlx::Error::RowNotFound));
+        assert!(found!(inner()));
+        assert!(found!(Box::<dyn Error + Send + Sync>::from(inner())));
+        let around = PaymentError::Receipt(handler(std::sync::Arc::new(
+            inner().into_handler().unwrap(),
+        )));
+        assert!(found!(around));
+        assert!(found!(handler(around)));
+        assert!(!found!(handler(PaymentError::Closed)));
+        assert!(!found!(Box::<dyn Error + Send + Sync>::from(handler(
+            "text".to_owned()
+        ))));
     }
 }

@@ -15,6 +15,7 @@ fn contract() -> Contract {
         error: "rollback",
         retention: "90d",
         emits: || vec!["ledger.posted"],
+        find_error: || None,
     }
 }
 
