@@ -132,9 +132,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     }
 
     fn ids(&self) -> Ids {
-        self.execution.key().map_or(Ids::Minted, |key| {
-            Ids::of(&self.execution.policy().scope, key)
-        })
+        match (self.execution.namespace(), self.execution.key()) {
+            (Some(namespace), Some(key)) => Ids::of(namespace, &self.execution.policy().scope, key),
+            _ => Ids::Minted,
+        }
     }
 
     /// Takes what the body emitted.

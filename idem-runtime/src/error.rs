@@ -79,6 +79,17 @@ pub enum Error<E = Infallible> {
         /// The statement that gives the role what it lacks.
         grant: String,
     },
+    /// What this call stores is too large for one statement of the database. It was not sent, and
+    /// nothing was committed.
+    TooLarge {
+        /// The size of the statement that stores the result or error, and the events, in bytes.
+        size: u64,
+        /// The largest that the database takes: `max_allowed_packet` on MySQL and MariaDB.
+        limit: u64,
+    },
+    /// An event of this call has the ID of one that is still in the outbox, and another content.
+    /// Nothing was committed.
+    EventConflict,
     /// The tables of this crate are missing or older than this release.
     NotMigrated,
     /// The database refused, or could not be reached. Nothing was committed.
@@ -102,6 +113,8 @@ impl<E: Classify> Error<E> {
             | Self::EmptyKey
             | Self::IsolationTooWeak { .. }
             | Self::NotPermitted { .. }
+            | Self::TooLarge { .. }
+            | Self::EventConflict
             | Self::Store(sqlx::Error::Encode(_)) => Disposition::DeadLetter,
             Self::InFlight
             | Self::RolledBack
@@ -145,6 +158,8 @@ impl<E> Error<E> {
             Self::ForeignTransaction => Error::ForeignTransaction,
             Self::IsolationTooWeak { needed } => Error::IsolationTooWeak { needed },
             Self::NotPermitted { grant } => Error::NotPermitted { grant },
+            Self::TooLarge { size, limit } => Error::TooLarge { size, limit },
+            Self::EventConflict => Error::EventConflict,
             Self::NotMigrated => Error::NotMigrated,
             Self::Store(error) => Error::Store(error),
         }
@@ -173,6 +188,8 @@ impl<E> Error<E> {
             Self::ForeignTransaction => "foreign_transaction",
             Self::IsolationTooWeak { .. } => "isolation_too_weak",
             Self::NotPermitted { .. } => "not_permitted",
+            Self::TooLarge { .. } => "too_large",
+            Self::EventConflict => "event_conflict",
             Self::NotMigrated => "not_migrated",
             Self::Store(_) => "store_error",
         }
@@ -237,6 +254,18 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                     "the role that the handler took may not use the schema of `idem_keys`, and nothing was committed; \
                      run `{grant}`, or take the role back with `RESET ROLE` before the handler returns"
                 );
+            }
+            Self::TooLarge { size, limit } => {
+                return write!(
+                    f,
+                    "what this call stores takes a statement of {size} bytes, and the database takes at most {limit}; nothing was \
+                     committed. Return less, put less into the events, or raise the limit (`max_allowed_packet` on MySQL and MariaDB)"
+                );
+            }
+            Self::EventConflict => {
+                "an earlier execution's event with the same ID and another content is still in the outbox, so this one can't be \
+                 written and nothing was committed. The message came again after its retention, or its row of `idem_keys` was \
+                 deleted: lengthen the retention, or delete that event"
             }
             Self::NotMigrated => {
                 "the tables `idem_keys`, `idem_outbox` and `idem_dead_letters` are missing or outdated; \

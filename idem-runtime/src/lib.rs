@@ -81,7 +81,7 @@
 //! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`] |
 //! | look at events that could not be sent | [`dead_letters`], [`replay_dead_letters`] |
 //! | take handlers as types, in a consumer of yours | [`Handler`], [`Received`] |
-//! | prove that a handler of yours acts once | `testing::explore` (feature `testing`) |
+//! | prove that a handler of yours acts once | `idem_testing::explore`, of the crate `idem-testing` |
 //! | create, check and clean the tables | [`migrate`], [`verify`], [`purge`] |
 //! | see a change of a contract in the diff | [`contracts!`] |
 //! | understand what happens when | [`guide`] |
@@ -98,7 +98,6 @@
 //! | `sqlite` | SQLite 3.40 and later |
 //! | `http` | `broker::Http`: events to an HTTP endpoint |
 //! | `metrics` | counts and durations for the crate `metrics` |
-//! | `testing` | the crash-point explorer, for tests: turn it on under `[dev-dependencies]` |
 //! | `opentelemetry` | `traceparent` in events, OpenTelemetry names on spans |
 //!
 //! # What holds at every crash point
@@ -153,8 +152,6 @@ mod relay;
 mod schema;
 mod store;
 mod telemetry;
-#[cfg(feature = "testing")]
-pub mod testing;
 mod verify;
 
 pub use begin::Begin;
@@ -182,7 +179,7 @@ pub use outbox::Outbox;
 pub use outcome::Outcome;
 pub use publisher::{PublishError, Publisher};
 pub use relay::{Relay, RelayError, RelayStats};
-pub use schema::{Purged, migrate, purge};
+pub use schema::{Purged, migrate, purge, renew_namespace};
 pub use store::DeadLetterFilter;
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
@@ -212,11 +209,25 @@ pub mod __private {
     pub use crate::event::EventSet;
 }
 
-/// What the crash-point explorer is made of, for our own tests.
-#[cfg(feature = "testing")]
+/// What `idem-testing` needs. Not for people: no promise is made about it.
 #[doc(hidden)]
 pub mod __testing {
-    pub use crate::store::lab::{Lab, LabError, Specimen};
-    pub use crate::testing::wire::{Injury, Protocol, Refusal, Server, Step, StepKind, Wire};
-    pub use crate::testing::{Difference, Mask, Nondeterminism, Snapshot, Value, compare};
+    pub use crate::store::Store;
+
+    #[cfg(feature = "postgres")]
+    pub mod postgres {
+        pub use crate::store::postgres::literal::{bytes, text};
+    }
+
+    #[cfg(feature = "mysql")]
+    pub mod mysql {
+        pub use crate::store::mysql::error_class::number;
+        pub use crate::store::mysql::literal::text;
+    }
+
+    #[cfg(feature = "sqlite")]
+    pub mod sqlite {
+        pub use crate::store::sqlite::error_class::code;
+        pub use crate::store::sqlite::literal::bytes;
+    }
 }

@@ -1,3 +1,3 @@
 //! Dropping a future at an exact point of its run.
 
-pub use idem_runtime::testing::drop_at_pending;
+pub use idem_testing::drop_at_pending;

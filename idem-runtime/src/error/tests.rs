@@ -4,7 +4,7 @@ use std::error::Error as _;
 use super::*;
 
 /// Every variant, and what a consumer does with it.
-fn all() -> [(Error<sqlx::Error>, Disposition); 16] {
+fn all() -> [(Error<sqlx::Error>, Disposition); 18] {
     use Disposition::{DeadLetter, Retry};
     [
         (handler(sqlx::Error::RowNotFound, false), Retry),
@@ -34,6 +34,14 @@ fn all() -> [(Error<sqlx::Error>, Disposition); 16] {
             },
             DeadLetter,
         ),
+        (
+            Error::TooLarge {
+                size: 18_000_412,
+                limit: 16_777_216,
+            },
+            DeadLetter,
+        ),
+        (Error::EventConflict, DeadLetter),
         (Error::NotMigrated, Retry),
         (Error::Store(sqlx::Error::Protocol("secret".into())), Retry),
     ]
@@ -50,7 +58,7 @@ fn not_faithful(cause: Option<Box<dyn std::error::Error + Send + Sync>>) -> Erro
     }
 }
 
-fn errors() -> [Error<sqlx::Error>; 16] {
+fn errors() -> [Error<sqlx::Error>; 18] {
     all().map(|(error, _)| error)
 }
 
@@ -81,6 +89,9 @@ fn an_error_names_what_is_to_be_changed() {
     assert_eq!(says("`key = \"...\"`"), 1);
     assert_eq!(says("`begin()`"), 1);
     assert_eq!(says("`serializable`"), 1);
+    assert_eq!(says("18000412 bytes"), 1);
+    assert_eq!(says("at most 16777216"), 1);
+    assert_eq!(says("retention"), 1);
     assert_eq!(says("`GRANT USAGE ON SCHEMA idem TO teller`"), 1);
 }
 

@@ -25,6 +25,9 @@ pub(crate) struct Bed {
 impl Bed {
     pub(crate) const LOCKS_ROWS: bool = true;
     pub(crate) const BREAK_CONNECTION: Option<&'static str> = Some("KILL CONNECTION_ID()");
+    /// How long a statement may be, and which session it is in.
+    pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> =
+        Some((16 * 1024 * 1024, "SELECT CAST(CONNECTION_ID() AS SIGNED)"));
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([
         [
             "UPDATE uniques SET n = n + 1 WHERE id = 11",

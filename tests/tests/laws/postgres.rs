@@ -22,6 +22,8 @@ impl Bed {
     pub(crate) const LOCKS_ROWS: bool = true;
     pub(crate) const BREAK_CONNECTION: Option<&'static str> =
         Some("SELECT pg_terminate_backend(pg_backend_pid())");
+    /// How long a statement may be, and which session it is in.
+    pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> = None;
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([
         [
             "UPDATE uniques SET id = id WHERE id = 11",

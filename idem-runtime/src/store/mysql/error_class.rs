@@ -3,9 +3,13 @@
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::store::ErrorClass;
+use crate::store::verdict::class_of;
 
 /// What a statement's error means, also where the server has sent none.
 pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
+    if let Some(class) = class_of(error) {
+        return class;
+    }
     let Some(number) = number(error) else {
         return match error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
@@ -26,6 +30,10 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
         1205 => ErrorClass::TimedOut,
         // A savepoint that is gone, and the verdict of `end_claim_sql`.
         1305 | 1242 => ErrorClass::Lost,
+        // SET TRANSACTION inside of a transaction.
+        1568 => ErrorClass::ForeignTransaction,
+        // The scope that `claim_sql` takes away from a claim in another database.
+        1048 => ErrorClass::OtherNamespace,
         // A missing table or column.
         1146 | 1054 => ErrorClass::NotMigrated,
         // Shutdown, a network that broke, a killed connection or statement, COMMIT itself: by number, the server's
@@ -38,7 +46,7 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
 }
 
 /// The server's number of an error; 0 for one that is not MySQL's.
-pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
+pub fn number(error: &sqlx::Error) -> Option<u16> {
     let error = error.as_database_error()?;
     Some(
         error

@@ -1,15 +1,18 @@
 //! What an error means for a call, by SQLite's result code.
 
-use crate::store::{ErrorClass, told};
+use crate::store::ErrorClass;
+use crate::store::verdict::class_of;
 
 /// What a statement's error means, also where SQLite has given no code.
 pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
-    if let Some(fault) = told(error) {
-        return fault;
+    if let Some(class) = class_of(error) {
+        return class;
     }
     match (code(error), error) {
         // A primary key.
         (Some(1555), _) => ErrorClass::Duplicate,
+        // NOT NULL: the scope that `claim_sql` takes away from a claim in another database.
+        (Some(1299), _) => ErrorClass::OtherNamespace,
         (Some(code), _) => match code & 0xff {
             // Busy, and locked in a shared cache, with all their extended codes.
             5 | 6 => ErrorClass::Conflict,
@@ -25,7 +28,7 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
 }
 
 /// The extended result code.
-pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
+pub fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
 

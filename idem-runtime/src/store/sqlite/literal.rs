@@ -4,7 +4,8 @@
 pub(super) const NOW: &str =
     "(strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000)";
 
-pub(super) fn bytes(bytes: &[u8]) -> String {
+/// A blob.
+pub fn bytes(bytes: &[u8]) -> String {
     format!("X'{}'", hex::encode(bytes))
 }
 

@@ -137,16 +137,15 @@ async fn now(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
 /// Runs a batch in a transaction: all of it, or none. The last row of it.
 async fn whole(conn: &mut SqliteConnection, sql: String) -> Result<Option<SqliteRow>, sqlx::Error> {
     Transactions::begin(conn, Some("BEGIN IMMEDIATE".into_sql_str())).await?;
-    match fetch_last(conn, sql).await {
-        Ok(row) => {
-            Transactions::commit(conn).await?;
-            Ok(row)
-        }
-        Err(error) => {
-            Transactions::rollback(conn).await?;
-            Err(error)
-        }
+    let done = match fetch_last(conn, sql).await {
+        Ok(row) => Transactions::commit(conn).await.map(|()| row),
+        Err(error) => Err(error),
+    };
+    if done.is_err() {
+        // A COMMIT that found a reader in its way leaves the transaction open.
+        Transactions::rollback(conn).await?;
     }
+    done
 }
 
 fn settlement_sql(lease: Lease, settlement: &Settlement) -> String {

@@ -6,7 +6,13 @@ use sqlx::{Row as _, Sqlite, SqlitePool, raw_sql};
 use super::error_class::code;
 use crate::store::Store as _;
 
+const NOT_UTF_8: &str = "the encoding of this database is UTF-16, in which sqlx reads every text wrongly: create the \
+    database anew with `PRAGMA encoding = 'UTF-8'`, the default, and copy the rows with `.dump` of the `sqlite3` shell";
+
 pub(super) async fn missing_requirements(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+    if !is_utf_8(&mut *pool.acquire().await?).await? {
+        return Ok(vec![NOT_UTF_8.into()]);
+    }
     // BEGIN IMMEDIATE succeeds on a file that can't be written; a statement that would write does not.
     let probe = raw_sql("UPDATE idem_keys SET state = state WHERE FALSE");
     let Err(error) = probe.execute(pool).await else {
@@ -25,11 +31,20 @@ pub(super) async fn missing_requirements(pool: &SqlitePool) -> Result<Vec<String
 
 pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    if !is_utf_8(&mut tx).await? {
+        return Err(sqlx::Error::Configuration(NOT_UTF_8.into()));
+    }
     let version = schema_version(&mut tx).await?.unwrap_or(0);
     for script in Sqlite::MIGRATIONS.iter().skip(version as usize) {
         raw_sql(*script).execute(&mut *tx).await?;
     }
     tx.commit().await
+}
+
+/// The pragma's answer is a text, too.
+async fn is_utf_8(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    let same = raw_sql("SELECT CAST('a' AS BLOB) = X'61'");
+    same.fetch_one(conn).await?.try_get(0)
 }
 
 pub(super) async fn is_migrated(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {

@@ -3,6 +3,8 @@
 mod drops;
 mod duplicates;
 mod failures;
+mod nested;
+mod sizes;
 mod transactions;
 
 use std::sync::Arc;

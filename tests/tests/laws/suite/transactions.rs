@@ -16,8 +16,8 @@ async fn retried(tx: &mut Conn, order: &Order) -> Result<i64, sqlx::Error> {
 
 #[derive(serde::Serialize, serde::Deserialize, idem_runtime::Event)]
 #[event(topic = "laws.done", key = "id")]
-struct Done {
-    id: String,
+pub(super) struct Done {
+    pub(super) id: String,
 }
 
 #[outbox]
@@ -32,7 +32,7 @@ async fn keyless(
     perform(tx, order).await
 }
 
-async fn events(pool: &Pool) -> i64 {
+pub(super) async fn events(pool: &Pool) -> i64 {
     count(pool, "SELECT count(*) FROM idem_outbox").await
 }
 

@@ -1,0 +1,193 @@
+//! One run: a delivery with a fault, the deliveries that follow, and what the database holds in between and at the end.
+
+use super::baseline::Baseline;
+use super::finding::{Finding, check};
+use super::process::Process;
+use super::runner::{Attempt, Runner};
+use super::target::{DeliveryOutcome, Target};
+use crate::clone_database::{CloneDatabase as _, DatabaseCopy};
+use crate::explorable::Explorable as _;
+use crate::fault::{Fault, FaultKind, FaultPoint};
+use crate::setup_error::SetupError;
+use crate::violation::ViolationKind;
+
+/// Deliveries of one run. A sound handler succeeds with the second one, or with the third if that met a conflict.
+const DELIVERIES: usize = 6;
+
+/// Concurrent deliveries.
+const AT_ONCE: usize = 3;
+
+/// Deliveries of a run without a fault.
+const IN_A_ROW: usize = 3;
+
+/// What a run showed.
+#[derive(Default)]
+pub(crate) struct RunResult {
+    /// Whether the point of the fault was reached.
+    pub(crate) reached: bool,
+    /// The steps of the delivery with the fault.
+    pub(crate) steps: Vec<String>,
+    pub(crate) timeline: Vec<String>,
+    pub(crate) finding: Option<Finding>,
+}
+
+/// One run with one fault, on a copy of its own.
+pub(crate) async fn run<T: Target>(
+    runner: &Runner<'_, T>,
+    baseline: &Baseline,
+    copy: &DatabaseCopy,
+    fault: Fault,
+) -> Result<RunResult, SetupError> {
+    let process = runner.process(copy, true).await?;
+    if fault.kind() == FaultKind::AtOnce {
+        process
+            .connect(AT_ONCE)
+            .await
+            .map_err(SetupError::sql("connecting to a copy of the database"))?;
+    }
+    let mut run = SingleRun {
+        runner,
+        baseline,
+        copy,
+        fault,
+        was_complete: false,
+        result: RunResult::default(),
+    };
+    run.deliver_until_success(&process).await?;
+    process.end().await;
+    if run.result.finding.is_none() && run.result.reached {
+        run.result.finding = run.deliver_late().await?;
+    }
+    Ok(run.result)
+}
+
+struct SingleRun<'r, 'a, T: Target> {
+    runner: &'r Runner<'a, T>,
+    baseline: &'r Baseline,
+    copy: &'r DatabaseCopy,
+    fault: Fault,
+    /// Whether the database has held all of the effect.
+    was_complete: bool,
+    result: RunResult,
+}
+
+impl<T: Target> SingleRun<'_, '_, T> {
+    async fn deliver_until_success(&mut self, process: &Process<T>) -> Result<(), SetupError> {
+        for number in 1..=DELIVERIES {
+            let point = match number {
+                1 => Some(self.fault.first),
+                2 => self.fault.second,
+                _ => None,
+            };
+            let attempts = self.deliver(process, number, point).await?;
+            let succeeded = attempts
+                .iter()
+                .any(|attempt| attempt.ended_as(&self.baseline.outcome));
+            self.result.finding = self.check(&attempts, succeeded).await?;
+            if self.result.finding.is_some() {
+                return Ok(());
+            }
+            if succeeded && (self.fault.kind() != FaultKind::InARow || number == IN_A_ROW) {
+                return Ok(());
+            }
+        }
+        self.result.finding = Some(Finding::new(ViolationKind::Stuck, Vec::new()));
+        Ok(())
+    }
+
+    async fn deliver(
+        &mut self,
+        process: &Process<T>,
+        number: usize,
+        point: Option<FaultPoint>,
+    ) -> Result<Vec<Attempt>, SetupError> {
+        let runner = self.runner;
+        let injector = runner.injector;
+        let attempts = runner.deliver_with(process, self.copy, point).await?;
+        // What a handler left to a task of its own belongs to the delivery as well.
+        process.wait_idle().await;
+        injector.settle().await;
+        if number == 1 {
+            let fault = self.fault.first;
+            self.result.reached = match fault.kind {
+                FaultKind::Dropped | FaultKind::Killed => matches!(attempts[..], [Attempt::Cut]),
+                kind if kind.is_at_step() || kind.is_at_write() => injector.happened(),
+                _ => true,
+            };
+            self.result.steps = if fault.kind.is_at_write() {
+                injector.writes()
+            } else {
+                injector.steps(T::Database::label)
+            };
+        }
+        injector.disarm();
+        if let Some(error) = injector.proxy_error() {
+            return Err(SetupError::new(error));
+        }
+        let what = point.map_or_else(String::new, |point| {
+            format!("{}; ", point.kind.describe(injector.step(), point.point))
+        });
+        let kind = point.map(|point| point.kind);
+        let how: Vec<String> = attempts
+            .iter()
+            .map(|attempt| attempt.describe(kind))
+            .collect();
+        self.result
+            .timeline
+            .push(format!("delivery {number}: {what}{}", how.join(", ")));
+        Ok(attempts)
+    }
+
+    /// What is wrong after a delivery.
+    async fn check(
+        &mut self,
+        attempts: &[Attempt],
+        succeeded: bool,
+    ) -> Result<Option<Finding>, SetupError> {
+        let found = self.runner.snapshot(self.copy).await?;
+        let was_complete =
+            self.was_complete || (succeeded && self.fault.kind() == FaultKind::AtOnce);
+        let finding = check(self.baseline, &found, succeeded, was_complete);
+        if finding.is_some() {
+            return Ok(finding);
+        }
+        self.was_complete |= self.baseline.is_complete(&found);
+        if attempts
+            .iter()
+            .any(|attempt| matches!(attempt, Attempt::TimedOut))
+        {
+            return Ok(Some(self.timed_out()));
+        }
+        let open = T::Database::open_transactions(self.runner.template, self.copy).await?;
+        Ok((!open.is_empty()).then(|| Finding::new(ViolationKind::OpenTransaction, open)))
+    }
+
+    /// The message comes once more, to another process: its acknowledgement was lost.
+    async fn deliver_late(&mut self) -> Result<Option<Finding>, SetupError> {
+        let process = self.runner.process(self.copy, false).await?;
+        let attempt = self.runner.deliver(&process).await;
+        process.wait_idle().await;
+        process.end().await;
+        let found = self.runner.snapshot(self.copy).await?;
+        self.result
+            .timeline
+            .push("later, in another process: delivered again".into());
+        if let Some(finding) = check(self.baseline, &found, true, true) {
+            return Ok(Some(finding));
+        }
+        Ok(match &attempt {
+            Attempt::Ended(DeliveryOutcome::Failed(error))
+                if !attempt.ended_as(&self.baseline.outcome) =>
+            {
+                let found = vec![format!("it failed: {error}")];
+                Some(Finding::new(ViolationKind::Stuck, found))
+            }
+            Attempt::TimedOut => Some(self.timed_out()),
+            _ => None,
+        })
+    }
+
+    fn timed_out(&self) -> Finding {
+        Finding::new(ViolationKind::Stuck, vec![self.runner.timed_out()])
+    }
+}

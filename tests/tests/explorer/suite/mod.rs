@@ -1,0 +1,10 @@
+//! The tests of the explorer, the same for each database.
+
+use super::{BEGIN_COMMITS, CUT, Conn, DDL_COMMITS, Db, FAILED, IDENTITY, LOST, Pool, database};
+
+mod claims;
+mod determinism;
+mod setup;
+mod sound;
+mod template;
+mod transactions;

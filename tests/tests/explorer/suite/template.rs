@@ -1,0 +1,92 @@
+//! The database that handlers are explored on, and what all of them do with it.
+
+use idem_testing::{Explorer, FaultKind, Report, ViolationKind};
+use idem_tests::server::Database;
+use sqlx::{AssertSqlSafe, raw_sql};
+
+use super::{Conn, IDENTITY, Pool, database};
+
+/// A migrated database with one account, which holds 100.
+pub(super) async fn template() -> Database {
+    let database = database().await;
+    let pool = Pool::connect(database.url()).await.unwrap();
+    idem_runtime::migrate(&pool).await.unwrap();
+    let tables = format!(
+        "CREATE TABLE accounts (id integer PRIMARY KEY, balance bigint NOT NULL);
+         INSERT INTO accounts VALUES (1, 100);
+         CREATE TABLE payments (id varchar(64) NOT NULL, amount bigint NOT NULL);
+         CREATE TABLE seen (id varchar(64) PRIMARY KEY, result varchar(64));
+         CREATE TABLE outbox (id varchar(64) NOT NULL, what varchar(64) NOT NULL);
+         CREATE TABLE orders (id {IDENTITY}, customer varchar(64) NOT NULL, token varchar(36),
+                              placed_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP);
+         CREATE TABLE articles (id {IDENTITY}, order_id bigint NOT NULL REFERENCES orders (id), article varchar(64) NOT NULL)"
+    );
+    raw_sql(AssertSqlSafe(tables)).execute(&pool).await.unwrap();
+    pool.close().await;
+    database
+}
+
+/// Explores a function in all kinds of faults.
+pub(super) async fn explored<T>(handler: impl AsyncFn(Pool) -> Result<T, sqlx::Error>) -> Report {
+    let template = template().await;
+    Explorer::new(template.url()).run_with(handler).await
+}
+
+pub(super) async fn sql(conn: &mut Conn, text: impl Into<String>) -> Result<(), sqlx::Error> {
+    raw_sql(AssertSqlSafe(text.into()))
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+/// Half of the effect.
+pub(super) async fn credit(conn: &mut Conn) -> Result<(), sqlx::Error> {
+    sql(
+        conn,
+        "UPDATE accounts SET balance = balance + 5 WHERE id = 1",
+    )
+    .await
+}
+
+/// The other half.
+pub(super) async fn book(conn: &mut Conn, id: &str) -> Result<(), sqlx::Error> {
+    sql(
+        conn,
+        format!("INSERT INTO payments (id, amount) VALUES ('{id}', 5)"),
+    )
+    .await
+}
+
+/// Claims an ID as careful people do by hand. `false`: it is taken.
+pub(super) async fn claim(conn: &mut Conn, id: &str) -> Result<bool, sqlx::Error> {
+    match sql(conn, format!("INSERT INTO seen (id) VALUES ('{id}')")).await {
+        Ok(()) => Ok(true),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The mistake is found as this kind of violation under these kinds of faults, and the report can be read.
+#[track_caller]
+pub(super) fn assert_found(
+    report: &Report,
+    violation: ViolationKind,
+    faults: &[Option<FaultKind>],
+) {
+    println!("{report}");
+    let found: Vec<_> = report
+        .violations()
+        .iter()
+        .map(|violation| {
+            let fault = violation.fault().map(|fault| fault.kind());
+            (violation.kind(), fault)
+        })
+        .collect();
+    assert_eq!(report.setup_error(), None);
+    for fault in faults {
+        assert!(
+            found.contains(&(violation, *fault)),
+            "{violation:?} under {fault:?} is not among {found:?}"
+        );
+    }
+}

@@ -1,9 +1,0 @@
-//! The testing kit's proxy between sqlx and real servers.
-//!
-//! The files of `suite/` are compiled once for each database, against the module that includes them: the same assertions for both.
-
-#![allow(clippy::duplicate_mod)]
-
-mod mariadb;
-mod pgbouncer;
-mod postgres;
