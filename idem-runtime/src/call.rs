@@ -9,6 +9,8 @@ pub(crate) mod returned;
 mod settle;
 pub(crate) mod spec;
 
+use sqlx::error::DatabaseError;
+
 use self::codec::{OnDuplicate, OnError};
 use self::spec::Spec;
 use crate::begin::{Begin, Supported};
@@ -24,7 +26,7 @@ use crate::telemetry::{CallSpan, CallTelemetry};
 pub use self::key::{Encoded, key, key_type, ordering_key};
 pub use self::keyless::{Transaction, transaction};
 
-type FindDatabaseError<E> = for<'a> fn(&'a E) -> Option<&'a sqlx::Error>;
+type FindDatabaseError<E> = for<'a> fn(&'a E) -> Option<&'a dyn DatabaseError>;
 
 /// One call of a handler with a key.
 #[derive(Debug)]

@@ -8,6 +8,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
+use sqlx::error::DatabaseError;
+
 use crate::contract::{Contract, FindError};
 
 /// A handler's error on its way through method resolution.
@@ -17,11 +19,11 @@ pub struct Probe<'a, E: ?Sized>(pub &'a E);
 /// For types that are errors.
 pub trait ViaError<'a> {
     /// The database's error, if this came from one.
-    fn database_error(&self) -> Option<&'a sqlx::Error>;
+    fn database_error(&self) -> Option<&'a dyn DatabaseError>;
 }
 
 impl<'a, E: Error + 'static> ViaError<'a> for &&&Probe<'a, E> {
-    fn database_error(&self) -> Option<&'a sqlx::Error> {
+    fn database_error(&self) -> Option<&'a dyn DatabaseError> {
         in_chain(self.0)
     }
 }
@@ -29,11 +31,11 @@ impl<'a, E: Error + 'static> ViaError<'a> for &&&Probe<'a, E> {
 /// For `anyhow::Error` and `Box<dyn Error + Send + Sync>`.
 pub trait ViaShared<'a> {
     /// The database's error, if this came from one.
-    fn database_error(&self) -> Option<&'a sqlx::Error>;
+    fn database_error(&self) -> Option<&'a dyn DatabaseError>;
 }
 
 impl<'a, E: AsRef<dyn Error + Send + Sync>> ViaShared<'a> for &&Probe<'a, E> {
-    fn database_error(&self) -> Option<&'a sqlx::Error> {
+    fn database_error(&self) -> Option<&'a dyn DatabaseError> {
         in_chain(self.0.as_ref())
     }
 }
@@ -41,11 +43,11 @@ impl<'a, E: AsRef<dyn Error + Send + Sync>> ViaShared<'a> for &&Probe<'a, E> {
 /// For `Box<dyn Error>`.
 pub trait ViaLocal<'a> {
     /// The database's error, if this came from one.
-    fn database_error(&self) -> Option<&'a sqlx::Error>;
+    fn database_error(&self) -> Option<&'a dyn DatabaseError>;
 }
 
 impl<'a, E: AsRef<dyn Error>> ViaLocal<'a> for &Probe<'a, E> {
-    fn database_error(&self) -> Option<&'a sqlx::Error> {
+    fn database_error(&self) -> Option<&'a dyn DatabaseError> {
         in_chain(self.0.as_ref())
     }
 }
@@ -53,13 +55,13 @@ impl<'a, E: AsRef<dyn Error>> ViaLocal<'a> for &Probe<'a, E> {
 /// For everything else: says what is missing.
 pub trait ViaNothing<'a, E> {
     /// Not to be had.
-    fn database_error(&self) -> Option<&'a sqlx::Error>
+    fn database_error(&self) -> Option<&'a dyn DatabaseError>
     where
         E: Retryable;
 }
 
 impl<'a, E> ViaNothing<'a, E> for Probe<'a, E> {
-    fn database_error(&self) -> Option<&'a sqlx::Error>
+    fn database_error(&self) -> Option<&'a dyn DatabaseError>
     where
         E: Retryable,
     {
@@ -75,11 +77,15 @@ impl<'a, E> ViaNothing<'a, E> for Probe<'a, E> {
 )]
 pub trait Retryable {}
 
-fn in_chain<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a sqlx::Error> {
+fn in_chain<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a dyn DatabaseError> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
+        if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+            return error.as_database_error();
+        }
+        // `#[error(transparent)]` of thiserror leaves out the error that it stands for.
+        if let Some(error) = error.downcast_ref::<Box<dyn DatabaseError>>() {
+            return Some(error.as_ref());
         }
         next = inner_error(error).or_else(|| error.source());
     }
@@ -181,6 +187,7 @@ otherwise! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::stub_error;
 
     macro_rules! found {
         ($error:expr) => {{
@@ -196,6 +203,8 @@ mod tests {
         Closed,
         #[error("the database")]
         Database(#[from] sqlx::Error),
+        #[error(transparent)]
+        Transparent(sqlx::Error),
         #[error("no receipt")]
         Receipt(#[source] crate::Error<std::sync::Arc<Self>>),
     }
@@ -217,6 +226,10 @@ mod tests {
         String: "conflict.f";
     }
 
+    fn conflict() -> sqlx::Error {
+        stub_error("40001")
+    }
+
     fn handler<E>(error: E) -> crate::Error<E> {
         crate::Error::Handler {
             error,
@@ -226,17 +239,19 @@ mod tests {
 
     #[test]
     fn the_database_error_is_found_through_every_usual_error_type() {
-        let store = || crate::Error::<std::convert::Infallible>::Store(sqlx::Error::RowNotFound);
-        assert!(found!(sqlx::Error::RowNotFound));
+        let store = || crate::Error::<std::convert::Infallible>::Store(conflict());
+        assert!(found!(conflict()));
         assert!(found!(store()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(store())));
-        assert!(found!(Box::<dyn Error>::from(sqlx::Error::RowNotFound)));
-        let inner = || handler(sqlx::Error::RowNotFound);
+        assert!(found!(Box::<dyn Error>::from(conflict())));
+        let inner = || handler(conflict());
         assert!(found!(inner()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(inner())));
         let twice = handler(Box::<dyn Error + Send + Sync>::from(inner()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(twice)));
         assert!(found!(handler(Box::<dyn Error>::from(store()))));
+        assert!(found!(PaymentError::Transparent(conflict())));
+        assert!(!found!(sqlx::Error::RowNotFound));
         assert!(!found!(crate::Error::<sqlx::Error>::InFlight));
         assert!(!found!(std::io::Error::other("disk")));
         assert!(!found!(Box::<dyn Error + Send + Sync>::from("text")));
@@ -245,7 +260,7 @@ mod tests {
     /// Guards: each expansion registers the type of its handler's error.
     #[test]
     fn the_database_error_is_found_in_an_inner_handlers_own_error_type() {
-        let inner = || handler(PaymentError::from(sqlx::Error::RowNotFound));
+        let inner = || handler(PaymentError::from(conflict()));
         assert!(found!(inner()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(inner())));
         let around = PaymentError::Receipt(handler(std::sync::Arc::new(

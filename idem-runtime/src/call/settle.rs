@@ -8,7 +8,7 @@ use crate::begin::Begin;
 use crate::error::Error;
 use crate::execution::FinishError;
 use crate::outcome::Outcome;
-use crate::store::{ErrorClass, Store};
+use crate::store::Store;
 
 /// How one run of the body ended.
 enum Settled<T, R, E> {
@@ -84,7 +84,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
 
     async fn settle_error(&mut self, error: E) -> Settled<T, R, E> {
         let cause = self.conflict.and_then(|find| find(&error));
-        if cause.is_some_and(|cause| DB::classify(cause) == ErrorClass::Conflict) {
+        if cause.is_some_and(DB::is_conflict) {
             return Settled::Conflict(fresh(error));
         }
         let body = match self.on_error.encode(&error) {

@@ -183,7 +183,7 @@ mod only_here {
 
     #[derive(Debug, thiserror::Error)]
     enum TransferError {
-        #[error("the database")]
+        #[error(transparent)]
         Database(#[from] sqlx::Error),
     }
 
