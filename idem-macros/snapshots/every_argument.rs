@@ -19,8 +19,8 @@ pub(crate) async fn apply(
         .key("(event.tenant,event.id)", || ::idem::__private::key_type:: < (& Received <
         Payment >,), _, _ > (| (event,) | ::idem::__private::key(& (& (event.tenant), &
         (event.id),))), "skip").hash_key().fingerprint("event.amount").record()
-        .retention("30d").raises(|| ::idem::__private::ErrorOf:: < < anyhow::Result <
-        Receipt > as ::idem::__private::Returned > ::Err > ::new().find())
+        .retention("30d").raises(|| ::idem::__private::error_of:: < anyhow::Result <
+        Receipt > > ().find())
     }
     let mut __call = ::idem::__private::call(
             tx,
@@ -33,9 +33,9 @@ pub(crate) async fn apply(
             ::idem::__private::record::<
                 <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
             >(
-                ::idem::__private::Equality::<
+                ::idem::__private::equality::<
                     <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
-                >::new()
+                >()
                     .find(),
             ),
         )

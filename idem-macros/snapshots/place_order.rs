@@ -17,9 +17,9 @@ async fn place_order(
         ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
         .key("command.id", || ::idem_runtime::__private::key_type:: < (& PlaceOrder,), _,
         _ > (| (command,) | ::idem_runtime::__private::key(& (command.id))),
-        "replay:Receipt@1").raises(|| ::idem_runtime::__private::ErrorOf:: < AppError >
-        ::new().find()).emits(< OrderPlaced as ::idem_runtime::__private::EventSet >
-        ::topics)
+        "replay:Receipt@1").raises(|| ::idem_runtime::__private::error_of:: <
+        ::core::result::Result < (), AppError > > ().find()).emits(< OrderPlaced as
+        ::idem_runtime::__private::EventSet > ::topics)
     }
     let mut __call = ::idem_runtime::__private::call(
         tx,
@@ -28,7 +28,7 @@ async fn place_order(
         ::core::option::Option::None,
         ::idem_runtime::__private::replay::<
             Receipt,
-        >(::idem_runtime::__private::Equality::<Receipt>::new().find()),
+        >(::idem_runtime::__private::equality::<Receipt>().find()),
         ::idem_runtime::__private::rollback::<AppError>(),
     );
     if let ::core::option::Option::Some(__done) = __call.begin().await {

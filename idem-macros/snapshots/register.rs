@@ -10,8 +10,8 @@ async fn register(
     );
     ::idem_runtime::__private::inventory::submit! {
         ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
-        .raises(|| ::idem_runtime::__private::ErrorOf:: < AppError > ::new().find())
-        .emits(|| ::std::vec!["users.registered"])
+        .raises(|| ::idem_runtime::__private::error_of:: < ::core::result::Result < (),
+        AppError > > ().find()).emits(|| ::std::vec!["users.registered"])
     }
     let mut __call = ::idem_runtime::__private::transaction(tx, &__SPEC);
     let __ordering_key = ::core::option::Option::Some(

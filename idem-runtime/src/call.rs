@@ -3,6 +3,7 @@
 pub(crate) mod codec;
 pub(crate) mod conflict;
 pub(crate) mod fidelity;
+pub(crate) mod inner_error;
 mod key;
 mod keyless;
 pub(crate) mod returned;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Instant;
 
-use idem_runtime::__private::{Equality, written};
+use idem_runtime::__private::{equality, written};
 use serde::{Deserialize, Serialize};
 
 /// 73 bytes of JSON.
@@ -27,7 +27,7 @@ struct Statement {
 macro_rules! measure {
     ($name:literal, $type:ty, $value:expr) => {{
         let value: $type = $value;
-        let equal = Equality::<$type>::new().find();
+        let equal = equality::<$type>().find();
         let json = written(&value, equal).expect("it is read back as it was");
         let serialized = median(|| serde_json::to_vec(black_box(&value)).map(|json| json.len()));
         let shape = median(|| written(black_box(&value), None).map(|json| json.len()));

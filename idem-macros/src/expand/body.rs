@@ -177,12 +177,9 @@ fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> Token
     quote!(#call #conflict)
 }
 
-/// `==`, if the type has it. Method resolution decides, so the type is needed here. Located on it, so that what is wrong with
-/// the type is said once.
+/// `==`, if the type has it. Method resolution decides, so the type is needed here.
 fn equality(ty: &TokenStream, runtime: &Path) -> TokenStream {
-    let at = Span::mixed_site().located_at(ty.span());
-    let equality = located_at(quote!(#runtime::__private::Equality), at);
-    quote_spanned!(at=> #equality::<#ty>::new().find())
+    quote!(#runtime::__private::equality::<#ty>().find())
 }
 
 /// How the database's error is found in the handler's. Method resolution decides, so the error's type is needed here.

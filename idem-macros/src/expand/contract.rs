@@ -2,10 +2,8 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::spanned::Spanned;
 use syn::{GenericParam, Pat, Path};
 
-use super::err;
 use crate::handler::bound_by;
 use crate::model::{Claim, Outline, Shape, Side, Terms};
 use crate::tokens::{self, located_at, text};
@@ -49,15 +47,16 @@ fn key(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
 /// How its error is found in that of a call, for the `retry` of a handler that calls this one.
 /// `None` where an item inside of the function cannot name the error's type.
 fn raises(shape: &Shape, runtime: &Path) -> Option<TokenStream> {
-    let error = err(shape, runtime);
-    if !nameable(shape, &error) {
+    // An alias that is no `Result` is reported where the handler ends, and not here once more.
+    let result = match &shape.output.err {
+        Side::Written(error) => quote!(::core::result::Result<(), #error>),
+        Side::Alias(result) => result.to_token_stream(),
+    };
+    if !nameable(shape, &result) {
         return None;
     }
-    let error = tokens::erase_lifetimes(error, &lifetimes(shape));
-    let at = Span::mixed_site().located_at(error.span());
-    let error_of = located_at(quote!(#runtime::__private::ErrorOf), at);
-    let find = quote_spanned!(at=> #error_of::<#error>::new().find());
-    Some(quote!(.raises(|| #find)))
+    let result = tokens::erase_lifetimes(result, &lifetimes(shape));
+    Some(quote!(.raises(|| #runtime::__private::error_of::<#result>().find())))
 }
 
 /// The name of what is stored, as it is written.

@@ -4,13 +4,10 @@
 //! reference nearer to the call than the next, and the first whose bound holds wins.
 
 use std::error::Error;
-use std::fmt;
-use std::marker::PhantomData;
-use std::ops::Deref;
 
 use sqlx::error::DatabaseError;
 
-use crate::contract::{Contract, FindError};
+use super::inner_error::inner_error;
 
 /// A handler's error on its way through method resolution.
 #[derive(Debug)]
@@ -92,101 +89,11 @@ fn in_chain<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a dyn DatabaseErro
     None
 }
 
-/// What a handler that this one called met in its body. It is no source of that call's error, which would ask for more of
-/// its type than `Display`. The expansion of each handler knows the type.
-fn inner_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    inventory::iter::<Contract>().find_map(|contract| (contract.find_error)()?(error))
-}
-
-/// Asks how the error of a handler is found in that of its call. The expansion knows the type, so
-/// method resolution answers: `find` of this type if its bound holds, else that of what it
-/// dereferences to.
-#[derive(Debug)]
-pub struct ErrorOf<E>(Shared<E>);
-
-/// For `anyhow::Error` and `Box<dyn Error + Send + Sync>`.
-#[derive(Debug)]
-pub struct Shared<E>(Local<E>);
-
-/// For `Box<dyn Error>`.
-#[derive(Debug)]
-pub struct Local<E>(Opaque<E>);
-
-/// For everything else.
-#[derive(Debug)]
-pub struct Opaque<E>(PhantomData<fn(&E)>);
-
-impl<E> ErrorOf<E> {
-    /// The question.
-    pub const fn new() -> Self {
-        Self(Shared(Local(Opaque(PhantomData))))
-    }
-}
-
-impl<E> Default for ErrorOf<E> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<E: Error + 'static> ErrorOf<E> {
-    /// As it is.
-    pub const fn find(&self) -> Option<FindError> {
-        Some(|error| Some(handlers::<E>(error)?))
-    }
-}
-
-impl<E: AsRef<dyn Error + Send + Sync> + fmt::Debug + fmt::Display + 'static> Shared<E> {
-    /// What is in the box.
-    pub const fn find(&self) -> Option<FindError> {
-        Some(|error| Some(handlers::<E>(error)?.as_ref()))
-    }
-}
-
-impl<E: AsRef<dyn Error> + fmt::Debug + fmt::Display + 'static> Local<E> {
-    /// What is in the box.
-    pub const fn find(&self) -> Option<FindError> {
-        Some(|error| Some(handlers::<E>(error)?.as_ref()))
-    }
-}
-
-impl<E> Opaque<E> {
-    /// Always `None`.
-    pub const fn find(&self) -> Option<FindError> {
-        None
-    }
-}
-
-fn handlers<'a, E: fmt::Debug + fmt::Display + 'static>(
-    error: &'a (dyn Error + 'static),
-) -> Option<&'a E> {
-    match error.downcast_ref()? {
-        crate::Error::Handler { error, .. } => Some(error),
-        _ => None,
-    }
-}
-
-macro_rules! otherwise {
-    ($($this:ident $next:ident;)*) => {$(
-        impl<E> Deref for $this<E> {
-            type Target = $next<E>;
-
-            fn deref(&self) -> &$next<E> {
-                &self.0
-            }
-        }
-    )*};
-}
-
-otherwise! {
-    ErrorOf Shared;
-    Shared Local;
-    Local Opaque;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::inner_error::error_of;
+    use crate::contract::Contract;
     use crate::store::stub_error;
 
     macro_rules! found {
@@ -212,7 +119,7 @@ mod tests {
     macro_rules! handlers_with {
         ($($error:ty: $scope:literal;)*) => {$(
             inventory::submit! {
-                Contract::new("tests", $scope).raises(|| ErrorOf::<$error>::new().find())
+                Contract::new("tests", $scope).raises(|| error_of::<Result<(), $error>>().find())
             }
         )*};
     }

@@ -9,7 +9,7 @@ use std::any::type_name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::equality::Equality;
+pub use self::equality::equality;
 use crate::error::NotFaithful;
 
 /// `==`, if the type has it.

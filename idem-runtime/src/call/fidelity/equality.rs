@@ -1,5 +1,11 @@
 //! Finds the `==` of a type that may have none.
 
+#![allow(
+    clippy::unused_self,
+    clippy::unnecessary_wraps,
+    reason = "method resolution picks one of two"
+)]
+
 use std::marker::PhantomData;
 use std::ops::Deref;
 
@@ -12,17 +18,9 @@ pub struct Equality<T>(Unknown<T>);
 #[derive(Debug)]
 pub struct Unknown<T>(PhantomData<fn(&T)>);
 
-impl<T> Equality<T> {
-    /// The question.
-    pub const fn new() -> Self {
-        Self(Unknown(PhantomData))
-    }
-}
-
-impl<T> Default for Equality<T> {
-    fn default() -> Self {
-        Self::new()
-    }
+/// Asks it.
+pub const fn equality<T>() -> Equality<T> {
+    Equality(Unknown(PhantomData))
 }
 
 impl<T: PartialEq> Equality<T> {

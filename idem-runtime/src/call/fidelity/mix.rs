@@ -3,6 +3,7 @@
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// One number of two, which depends on their order.
+#[allow(clippy::cast_possible_truncation, reason = "its halves")]
 pub(super) const fn mix(left: u64, right: u64) -> u64 {
     let product =
         (left ^ MULTIPLIER) as u128 * (right.rotate_left(32) ^ 0x243f_6a88_85a3_08d3) as u128;

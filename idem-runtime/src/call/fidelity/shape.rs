@@ -49,6 +49,7 @@ const fn scalar(kind: Kind, bits: u64) -> u64 {
     mix(kind as u64, bits)
 }
 
+#[allow(clippy::cast_possible_truncation, reason = "its halves")]
 const fn wide(kind: Kind, bits: u128) -> u64 {
     mix(scalar(kind, bits as u64), (bits >> 64) as u64)
 }

@@ -15,7 +15,7 @@ use super::*;
 macro_rules! checked {
     ($type:ty, $value:expr) => {{
         let value: $type = $value;
-        written(&value, Equality::<$type>::new().find())
+        written(&value, equality::<$type>().find())
     }};
 }
 
@@ -314,6 +314,7 @@ fn a_field_that_is_left_out_needs_a_default() {
     fn seven() -> u8 {
         7
     }
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     fn is_zero(count: &u8) -> bool {
         *count == 0
     }
@@ -363,7 +364,7 @@ fn what_serde_does_not_show_is_refused_where_the_type_has_partial_eq() {
         b: u8,
     }
     #[derive(Serialize, Deserialize)]
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "serde skips it")]
     struct SkippingUnseen {
         a: u8,
         #[serde(skip)]
@@ -424,10 +425,10 @@ fn a_value_that_differs_from_itself_is_judged_by_what_serde_shows() {
 #[test]
 fn a_generic_function_is_judged_by_what_its_bounds_allow() {
     fn of<T: Serialize + DeserializeOwned>(value: &T) -> bool {
-        written(value, Equality::<T>::new().find()).is_ok()
+        written(value, equality::<T>().find()).is_ok()
     }
     fn of_comparable<T: Serialize + DeserializeOwned + PartialEq>(value: &T) -> bool {
-        written(value, Equality::<T>::new().find()).is_ok()
+        written(value, equality::<T>().find()).is_ok()
     }
     #[derive(PartialEq, Serialize, Deserialize)]
     struct Skipping(#[serde(skip)] u8, u8);

@@ -18,11 +18,10 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
         (Some(code), _) if is_busy(code) => ErrorClass::Conflict,
         // The disk failed, perhaps after it had written.
         (Some(code), _) if code & 0xff == 10 => ErrorClass::Unknown,
-        (Some(_), _) => ErrorClass::Refused,
         (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
             ErrorClass::Unknown
         }
-        (None, _) => ErrorClass::Refused,
+        _ => ErrorClass::Refused,
     }
 }
 
