@@ -6,6 +6,7 @@ pub(crate) mod fidelity;
 pub(crate) mod inner_error;
 mod key;
 mod keyless;
+mod replay;
 pub(crate) mod returned;
 mod settle;
 pub(crate) mod spec;
@@ -13,6 +14,7 @@ pub(crate) mod spec;
 use sqlx::error::DatabaseError;
 
 use self::codec::{OnDuplicate, OnError};
+use self::replay::replay;
 use self::spec::Spec;
 use crate::begin::{Begin, Supported};
 use crate::error::Error;
@@ -21,11 +23,12 @@ use crate::execution::{ClaimResult, Execution};
 use crate::key::StoredKey;
 use crate::outbox::{Ids, Outbox, Row};
 use crate::outcome::Outcome;
-use crate::store::{Record, State, Store};
+use crate::store::{Record, Store};
 use crate::telemetry::{CallSpan, CallTelemetry};
 
-pub use self::key::{Encoded, key, key_type, ordering_key};
+pub use self::key::{Encoded, identity, key, key_type, ordering_key};
 pub use self::keyless::{Transaction, transaction};
+pub use self::replay::Replayer;
 
 type FindDatabaseError<E> = for<'a> fn(&'a E) -> Option<&'a dyn DatabaseError>;
 
@@ -96,27 +99,14 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     }
 
     fn replay(&self, record: &Record) -> Result<Outcome<T, R>, Error<E>> {
-        if record.state == State::Claimed {
-            return Err(Error::Unfinished);
-        }
-        if let (Some(stored), Some(now)) = (&record.fingerprint, self.execution.fingerprint())
-            && stored != now.as_bytes()
-        {
-            return Err(Error::FingerprintMismatch);
-        }
-        if record.state == State::Error {
-            let error = self.on_error.decode(record.body.as_deref());
-            return Err(
-                error.map_or(Error::ResultUndecodable, |error| Error::Handler {
-                    error,
-                    replayed: true,
-                }),
-            );
-        }
-        self.on_duplicate
-            .decode(record, self.execution.policy().result_version)
-            .map(Outcome::Replayed)
-            .ok_or(Error::ResultUndecodable)
+        replay(
+            record,
+            self.execution.fingerprint(),
+            &self.on_duplicate,
+            &self.on_error,
+            self.execution.policy().result_version,
+        )
+        .map(Outcome::Replayed)
     }
 
     /// The span in which the body runs.

@@ -93,6 +93,8 @@ pub async fn dead_letters<DB: OutboxStore>(
 /// # }
 /// ```
 ///
+/// One whose ID is in the outbox with another content, since its message ran again after its retention, stays a dead letter.
+///
 /// # Errors
 /// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses; what was replayed until then stays so.
 pub async fn replay_dead_letters<DB: OutboxStore>(

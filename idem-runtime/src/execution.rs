@@ -4,17 +4,21 @@ mod backoff;
 mod claim;
 mod finish;
 mod in_flight;
+mod lookup;
 mod policy;
 mod pool_state;
 mod recent;
 mod session;
 
+use uuid::Uuid;
+
 use self::backoff::back_off;
 use self::in_flight::KeyGuard;
 use self::session::Session;
-use uuid::Uuid;
-
 use crate::begin::Begin;
+use crate::contract::shared;
+use crate::error::Error;
+use crate::identity::Identity;
 use crate::key::StoredKey;
 use crate::store::{Claim, Fence, Store};
 
@@ -35,13 +39,6 @@ pub(crate) struct Execution<DB: Store, B: Begin<DB::Connection, Database = DB>> 
     guard: Option<KeyGuard>,
     fence: Fence,
     attempts: u32,
-}
-
-/// The identity of a delivery.
-#[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) key: StoredKey,
-    pub(crate) fingerprint: Option<StoredKey>,
 }
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
@@ -122,6 +119,14 @@ impl Policy {
             key: &identity.key,
             fingerprint: identity.fingerprint.as_ref(),
         }
+    }
+}
+
+/// Whether a call may go on to claim.
+fn admit(policy: &Policy, _identity: &Identity) -> Result<(), Error> {
+    match shared(&policy.scope) {
+        Some(scopes) => Err(Error::DuplicateScopes(scopes)),
+        None => Ok(()),
     }
 }
 

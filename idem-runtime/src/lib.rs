@@ -80,7 +80,8 @@
 //! | call a handler with a pool, or in a transaction of yours | [`Begin`] |
 //! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`] |
 //! | look at events that could not be sent | [`dead_letters`], [`replay_dead_letters`] |
-//! | take handlers as types, in a consumer of yours | [`Handler`], [`Received`] |
+//! | take handlers as types, in a consumer of yours | [`Handler`], [`Received`], [`Identity`] |
+//! | ask what an earlier delivery stored, without running | [`lookup`] |
 //! | prove that a handler of yours acts once | `idem_testing::explore`, of the crate `idem-testing` |
 //! | create, check and clean the tables | [`migrate`], [`verify`], [`purge`] |
 //! | see a change of a contract in the diff | [`contracts!`] |
@@ -144,7 +145,9 @@ pub mod fuzzing;
 ))]
 pub mod guide;
 mod handler;
+mod identity;
 mod key;
+mod lookup;
 mod message;
 mod outbox;
 mod outcome;
@@ -174,7 +177,9 @@ pub use idem_macros::idempotent;
 #[cfg(feature = "macros")]
 #[doc = include_str!("../docs/outbox.md")]
 pub use idem_macros::outbox;
+pub use identity::Identity;
 pub use key::{ContentHash, Key, KeyWriter};
+pub use lookup::lookup;
 pub use message::{Headers, Message, Received};
 pub use outbox::Outbox;
 pub use outcome::Outcome;
@@ -184,7 +189,7 @@ pub use schema::{Purged, migrate, purge, renew_namespace};
 pub use store::DeadLetterFilter;
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
-pub use verify::{VerifyError, verify};
+pub use verify::{VerifyError, verify, verify_warnings};
 
 // The README's example must compile, too. Only a test sees the file: it is not in the published package.
 #[cfg(all(doctest, feature = "macros", feature = "postgres"))]
@@ -205,10 +210,12 @@ pub mod __private {
     pub use crate::call::returned::Returned;
     pub use crate::call::spec::Spec;
     pub use crate::call::{
-        Call, Encoded, Transaction, call, key, key_type, ordering_key, transaction,
+        Call, Encoded, Replayer, Transaction, call, identity, key, key_type, ordering_key,
+        transaction,
     };
     pub use crate::contract::{Contract, Refused, check_contracts};
-    pub use crate::event::EventSet;
+    pub use crate::event::{EventContract, EventSet};
+    pub use crate::store::Isolation;
 }
 
 /// What `idem-testing` needs. Not for people: no promise is made about it.

@@ -38,6 +38,10 @@ impl fmt::Debug for Row {
 /// The rows are written in one statement after the handler's body, in its transaction: they exist if and only if its
 /// effect does. See [the guide](crate::guide::the_outbox).
 ///
+/// Until then they are kept in memory, for the whole call: one that was emitted while a nested transaction (`tx.begin()`)
+/// was open stays when that one is rolled back. Emit after its commit; the guide has
+/// [an example](crate::guide::the_outbox#nested-transactions).
+///
 /// ```
 /// # #[cfg(all(feature = "macros", feature = "sqlite"))]
 /// # mod example {
@@ -102,7 +106,8 @@ impl<E> Outbox<E> {
     /// key, the event's type, and its ordinal among the events of that type: a handler that runs again
     /// emits the same IDs. In `#[outbox]` alone it is a UUID of version 7.
     ///
-    /// An event that does not serialize fails the handler after its body, before COMMIT.
+    /// An event that does not serialize fails the handler after its body, before COMMIT. Rolling back a nested transaction
+    /// does not take an event back.
     pub fn emit<Ev, Place>(&mut self, event: &Ev) -> EventId
     where
         Ev: Event,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::Pool;
 
+use crate::contract::duplicate_scopes;
 use crate::error::Error;
 use crate::store::Store;
 
@@ -30,8 +31,13 @@ const KEEP_PUBLISHED: Duration = Duration::from_hours(24);
 /// ```
 ///
 /// # Errors
-/// [`Error::Store`] if the database refuses.
+/// [`Error::Store`] if the database refuses, and [`Error::DuplicateScopes`] if two handlers of this
+/// program have one scope.
 pub async fn migrate<DB: Store>(pool: &Pool<DB>) -> Result<(), Error> {
+    let duplicates = duplicate_scopes();
+    if !duplicates.is_empty() {
+        return Err(Error::DuplicateScopes(duplicates));
+    }
     DB::migrate(pool).await.map_err(Error::Store)
 }
 

@@ -20,6 +20,7 @@ use crate::outbox::Row;
 
 pub(crate) mod depth;
 mod error_class;
+mod isolation;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 mod outbox_store;
@@ -32,6 +33,7 @@ mod stub_error;
 mod verdict;
 
 pub(crate) use error_class::ErrorClass;
+pub use isolation::Isolation;
 pub use outbox_store::DeadLetterFilter;
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;
@@ -98,6 +100,13 @@ pub trait Store: Database + fmt::Debug {
         Self::TransactionManager::rollback(conn)
     }
 
+    /// Whether the transaction that the caller opened is at least of this level, as far as that can be
+    /// known.
+    fn is_isolated(
+        conn: &mut Self::Connection,
+        level: Isolation,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
     /// The same as [`open`](Self::open) inside a transaction that the caller opened: the claim, and the fence.
     /// `false`: the key is already there.
     fn join(
@@ -157,6 +166,10 @@ pub trait Store: Database + fmt::Debug {
         async { Ok(Vec::new()) }
     }
 
+    /// What could undo the promise for handlers that write to it: one sentence each, with its fix.
+    fn warnings(pool: &Pool<Self>)
+    -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
+
     /// Applies the migrations past the version that is there, one migrator at a time. Where the
     /// tables were moved to a schema of another name, leads this crate's functions to them again.
     fn migrate(pool: &Pool<Self>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
@@ -193,6 +206,12 @@ pub struct Claim<'a> {
 #[derive(Debug)]
 pub struct BeginArgs<'a> {
     pub(crate) home: &'a Home,
+    /// The level of a transaction that is opened; `None` is the database's default.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "mysql")),
+        allow(dead_code, reason = "SQLite's transactions are serializable")
+    )]
+    pub(crate) isolation: Option<Isolation>,
     /// None for `#[outbox]` alone.
     pub(crate) claim: Option<Claim<'a>>,
     pub(crate) fence: &'a Fence,

@@ -14,6 +14,9 @@ use crate::store::Store;
 /// * The tables are there, of this release's version or a later one; this role may read and write them, and the server takes
 ///   writes.
 /// * PostgreSQL: the procedures are found in the tables' schema and may be called. MySQL, MariaDB: the tables have transactions.
+///   SQLite: the encoding is UTF-8, and there is a journal.
+///
+/// What [`verify_warnings`] finds is logged at WARN and is no error.
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
@@ -27,9 +30,9 @@ use crate::store::Store;
 /// # Errors
 /// See [`VerifyError`]: each names its fix.
 pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
-    let doubled = duplicate_scopes();
-    if !doubled.is_empty() {
-        return Err(VerifyError::DuplicateScopes(doubled));
+    let duplicates = duplicate_scopes();
+    if !duplicates.is_empty() {
+        return Err(VerifyError::DuplicateScopes(duplicates.to_vec()));
     }
     let missing = DB::missing_requirements(pool)
         .await
@@ -37,12 +40,40 @@ pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
     if !missing.is_empty() {
         return Err(VerifyError::Unfit(missing));
     }
+    for warning in DB::warnings(pool).await.map_err(VerifyError::Store)? {
+        tracing::warn!("{warning}");
+    }
     let found = DB::schema_version(pool).await.map_err(VerifyError::Store)?;
     let needed = u32::try_from(DB::MIGRATIONS.len()).expect("a handful of migrations");
     if found.is_none_or(|found| found < needed) {
         return Err(VerifyError::NotMigrated { found, needed });
     }
     Ok(())
+}
+
+/// What in this database could take the promise from a handler that writes to it: one sentence each, with its fix.
+///
+/// These are the user's own tables, and only the user knows which of them a handler writes to; so they keep no service from
+/// starting. [`verify`] logs them.
+///
+/// * MySQL, MariaDB: tables of the connection's database whose engine has no transactions (`MyISAM`, `MEMORY`, `Aria`). What a
+///   failed handler wrote there stays, and the next delivery writes it again.
+/// * PostgreSQL: tables of the connection's schema that are `UNLOGGED`. A crash of the server empties them.
+/// * SQLite: a journal in memory, which does not survive the process.
+///
+/// ```no_run
+/// # #[cfg(feature = "mysql")]
+/// # async fn start(pool: &sqlx::MySqlPool) -> Result<(), Box<dyn std::error::Error>> {
+/// let warnings = idem_runtime::verify_warnings(pool).await?;
+/// assert!(warnings.is_empty(), "{warnings:#?}"); // in a test of the schema, say
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// If the database refuses, or can't be reached.
+pub async fn verify_warnings<DB: Store>(pool: &Pool<DB>) -> Result<Vec<String>, sqlx::Error> {
+    DB::warnings(pool).await
 }
 
 /// Why a program should not start to handle messages.

@@ -119,7 +119,7 @@ mod tests {
     macro_rules! handlers_with {
         ($($error:ty: $scope:literal;)*) => {$(
             inventory::submit! {
-                Contract::new("tests", $scope).raises(|| error_of::<Result<(), $error>>().find())
+                Contract::new("tests", $scope, "apply").raises(|| error_of::<Result<(), $error>>().find())
             }
         )*};
     }

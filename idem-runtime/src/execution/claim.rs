@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Execution;
 use super::backoff::back_off;
 use super::in_flight::{self, KeyInFlight, Turn};
+use super::{Execution, admit};
 use crate::begin::Begin;
 use crate::error::Error;
 use crate::store::{BeginArgs, ErrorClass, Home, Record, Store};
@@ -25,7 +25,7 @@ pub(crate) enum ClaimResult {
 }
 
 /// What to do about an error of a statement outside of our transaction.
-enum Recovery {
+pub(super) enum Recovery {
     /// The connection was replaced, or what was known of it forgotten.
     TryAgain,
     Fail(Error),
@@ -33,6 +33,9 @@ enum Recovery {
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     pub(crate) async fn begin(&mut self) -> Result<ClaimResult, Error> {
+        if let Some(identity) = &self.identity {
+            admit(&self.policy, identity)?;
+        }
         if self.session.joins().await.map_err(Error::Store)? {
             self.begin_joined().await
         } else {
@@ -49,7 +52,12 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             let stored = self.take_turn(deadline).await?;
             self.session.acquire().await.map_err(Error::Store)?;
             let found = match self.session.find_home().await {
-                Ok(home) if stored || ask_first => self.ask(&home).await.map(|row| (home, row)),
+                Ok(home) if stored || ask_first => match self.ask(&home).await {
+                    Ok(record) => Ok((home, record)),
+                    // A writer is in the way of the question. The claim, which waits, has the answer.
+                    Err(error) if DB::classify(&error) == ErrorClass::Conflict => Ok((home, None)),
+                    Err(error) => Err(error),
+                },
                 found => found.map(|home| (home, None)),
             };
             let home = match found {
@@ -104,6 +112,15 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     }
 
     async fn begin_joined(&mut self) -> Result<ClaimResult, Error> {
+        if let Some(level) = self.policy.isolation
+            && !DB::is_isolated(self.session.connection(), level)
+                .await
+                .map_err(Error::Store)?
+        {
+            return Err(Error::IsolationTooWeak {
+                needed: level.name(),
+            });
+        }
         for _ in 0..CLAIM_ATTEMPTS {
             let home = match unlogged(self.session.find_home()).await {
                 Ok(home) => home,
@@ -121,6 +138,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             let claim = identity.as_ref().map(|identity| policy.claim(identity));
             let args = BeginArgs {
                 home: &home,
+                isolation: None,
                 claim,
                 fence,
                 wait: policy.wait,
@@ -192,7 +210,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     }
 
     /// After an error of a statement that began nothing of ours.
-    fn recover(&mut self, error: sqlx::Error, replaced: &mut u32) -> Recovery {
+    pub(super) fn recover(&mut self, error: sqlx::Error, replaced: &mut u32) -> Recovery {
         match DB::classify(&error) {
             ErrorClass::ForeignTransaction => {
                 *replaced += 1;
@@ -226,6 +244,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         self.name_fence();
         let args = BeginArgs {
             home,
+            isolation: self.policy.isolation,
             claim: self
                 .identity
                 .as_ref()
@@ -238,7 +257,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     }
 
     /// Asks for the row outside of a transaction.
-    async fn ask(&mut self, home: &Arc<Home>) -> Result<Option<Record>, sqlx::Error> {
+    pub(super) async fn ask(&mut self, home: &Arc<Home>) -> Result<Option<Record>, sqlx::Error> {
         let Some(identity) = &self.identity else {
             return Ok(None);
         };

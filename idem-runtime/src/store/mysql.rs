@@ -35,7 +35,9 @@ use self::call::{
 };
 use self::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last, fits_packet};
 use super::verdict::verdict;
-use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Record, State, Store};
+use super::{
+    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
+};
 use crate::begin::begin_on;
 
 type Transactions = <MySql as sqlx::Database>::TransactionManager;
@@ -67,6 +69,11 @@ impl Store for MySql {
     async fn open(conn: &mut MySqlConnection, args: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
         let sql = AssertSqlSafe(open_sql(args)).into_sql_str();
         Transactions::begin(conn, Some(sql)).await
+    }
+
+    async fn is_isolated(_: &mut MySqlConnection, _: Isolation) -> Result<bool, sqlx::Error> {
+        // The server tells the level of the session, and not that of the transaction that is open.
+        Ok(false)
     }
 
     async fn join(conn: &mut MySqlConnection, args: &BeginArgs<'_>) -> Result<bool, sqlx::Error> {
@@ -162,6 +169,10 @@ impl Store for MySql {
 
     async fn missing_requirements(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
         schema::missing_requirements(pool).await
+    }
+
+    async fn warnings(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
+        schema::warnings(pool).await
     }
 
     async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {

@@ -27,7 +27,9 @@ use self::call::{Transaction, claim_sql, finish_sql, lookup_sql};
 use self::leak_on_drop::LeakOnDrop;
 use self::round_trip::{fetch_all, fetch_last};
 use super::verdict::fits;
-use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Record, State, Store};
+use super::{
+    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
+};
 use crate::begin::begin_on;
 
 /// The server reads a literal into a buffer that doubles, and that may have 1 GiB less a byte.
@@ -48,12 +50,27 @@ impl Store for Postgres {
     }
 
     async fn open(conn: &mut PgConnection, args: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
-        let sql = format!("BEGIN; {}", claim_sql(args, Transaction::Own));
+        let mut sql = String::from("BEGIN");
+        if let Some(level) = args.isolation {
+            let _ = write!(sql, " ISOLATION LEVEL {}", level.name());
+        }
+        let _ = write!(sql, "; {}", claim_sql(args, Transaction::Own));
         Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await
     }
 
     async fn nest(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         LeakOnDrop::new(Transactions::begin(conn, None)).await
+    }
+
+    async fn is_isolated(conn: &mut PgConnection, level: Isolation) -> Result<bool, sqlx::Error> {
+        let row = fetch_last(conn, "SHOW transaction_isolation".into()).await?;
+        let is: String = row.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+        let is = match &*is {
+            "serializable" => Some(Isolation::Serializable),
+            "repeatable read" => Some(Isolation::RepeatableRead),
+            _ => None,
+        };
+        Ok(is >= Some(level))
     }
 
     async fn join(conn: &mut PgConnection, args: &BeginArgs<'_>) -> Result<bool, sqlx::Error> {
@@ -145,6 +162,10 @@ impl Store for Postgres {
 
     async fn missing_requirements(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
         schema::missing_requirements(pool).await
+    }
+
+    async fn warnings(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+        schema::warnings(pool).await
     }
 
     async fn migrate(pool: &PgPool) -> Result<(), sqlx::Error> {

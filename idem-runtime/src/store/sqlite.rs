@@ -38,7 +38,9 @@ use self::literal::NOW;
 use self::round_trip::{execute, fetch_all, fetch_last};
 use super::depth::counted;
 use super::verdict::{fits, verdict};
-use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Record, State, Store};
+use super::{
+    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
+};
 use crate::begin::begin_on;
 
 /// `SQLITE_MAX_SQL_LENGTH` and `SQLITE_MAX_LENGTH`, unless the library was built with others.
@@ -92,6 +94,11 @@ impl Store for Sqlite {
         Ok(())
     }
 
+    async fn is_isolated(_: &mut SqliteConnection, _: Isolation) -> Result<bool, sqlx::Error> {
+        // Every transaction is serializable.
+        Ok(true)
+    }
+
     async fn join(conn: &mut SqliteConnection, args: &BeginArgs<'_>) -> Result<bool, sqlx::Error> {
         match execute(conn, claim_sql(args)).await {
             Ok(()) => Ok(true),
@@ -113,7 +120,11 @@ impl Store for Sqlite {
             execute(conn, "ROLLBACK".into()).await?;
         }
         match lookup {
-            Some((home, claim)) => Self::lookup(conn, home, claim, false).await,
+            Some((home, claim)) => match Self::lookup(conn, home, claim, false).await {
+                // A writer is in the way of the question. The next claim, which waits, has the answer.
+                Err(error) if Self::classify(&error) == ErrorClass::Conflict => Ok(None),
+                found => found,
+            },
             None => Ok(None),
         }
     }
@@ -128,12 +139,8 @@ impl Store for Sqlite {
             "SELECT state, fingerprint, result_version, result FROM idem_keys WHERE {}",
             is_claim(claim),
         );
-        match fetch_last(conn, sql).await {
-            Ok(row) => row.as_ref().map(record).transpose(),
-            // A writer is in the way of the question: the claim, which waits, has the answer.
-            Err(error) if Self::classify(&error) == ErrorClass::Conflict => Ok(None),
-            Err(error) => Err(error),
-        }
+        let row = fetch_last(conn, sql).await?;
+        row.as_ref().map(record).transpose()
     }
 
     async fn drain(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -187,6 +194,10 @@ impl Store for Sqlite {
 
     async fn missing_requirements(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
         schema::missing_requirements(pool).await
+    }
+
+    async fn warnings(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+        schema::warnings(pool).await
     }
 
     async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {

@@ -16,6 +16,8 @@ macro_rules! suite {
         mod fences;
         #[path = "suite/fidelity.rs"]
         mod fidelity;
+        #[path = "suite/handler_type.rs"]
+        mod handler_type;
         #[path = "suite/handlers.rs"]
         mod handlers;
         #[path = "suite/in_flight.rs"]

@@ -25,6 +25,14 @@ pub(crate) struct Bed {
 impl Bed {
     pub(crate) const LOCKS_ROWS: bool = true;
     pub(crate) const BREAK_CONNECTION: Option<&'static str> = Some("KILL CONNECTION_ID()");
+    /// Settings under which a server lets more pass.
+    pub(crate) const LENIENT: &[&str] = &[
+        "SET sql_mode = ''",
+        "SET sql_mode = 'NO_UNSIGNED_SUBTRACTION,HIGH_NOT_PRECEDENCE'",
+    ];
+    pub(crate) const KEY: &str = "`key`";
+    /// Whether an event that differs from one with its ID fails its call.
+    pub(crate) const TELLS_EVENT_CONFLICTS: bool = true;
     /// How long a statement may be, and which session it is in.
     pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> =
         Some((16 * 1024 * 1024, "SELECT CAST(CONNECTION_ID() AS SIGNED)"));

@@ -12,15 +12,17 @@ use crate::store::{BeginArgs, Claim, FinishArgs};
 pub(super) const RESTORE_AUTOCOMMIT: &str = "SET autocommit = @idem_autocommit";
 pub(super) const RESTORE_WAIT: &str = "SET innodb_lock_wait_timeout = @idem_wait";
 
-/// Fails, and touches nothing, inside every transaction. Outside of one it says what is the default.
-pub(super) const NOT_IN_A_TRANSACTION: &str = "SET TRANSACTION READ WRITE";
-
 /// The claim and the fence in a transaction of the call's own.
 pub(super) fn open_sql(args: &BeginArgs<'_>) -> String {
     // One SET for all: a batch costs the server time for each of its statements.
     let (set, claim) = claim_sql(args);
+    // This fails, and touches nothing, inside every transaction. READ WRITE is the default.
+    let next = args.isolation.map_or_else(
+        || "READ WRITE".into(),
+        |level| format!("ISOLATION LEVEL {}", level.name()),
+    );
     format!(
-        "{NOT_IN_A_TRANSACTION}; \
+        "SET TRANSACTION {next}; \
          SET @idem_autocommit = @@autocommit, autocommit = 0, {set}; START TRANSACTION; \
          {claim}SAVEPOINT {}",
         args.fence.savepoint
@@ -91,7 +93,13 @@ pub(super) fn lookup_sql(sql: &mut String, claim: &Claim<'_>, in_transaction: bo
     );
 }
 
-/// An event of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
+/// An event of an earlier execution, whose key was purged or deleted since, has the same ID. It stays as it is; with another
+/// content the statement fails by a sum that is out of range in every SQL mode.
+pub(super) const KEEP_EQUAL_EVENT: &str = "ON DUPLICATE KEY UPDATE idem_outbox.id = IF(\
+    CAST(idem_outbox.topic AS BINARY) = CAST(VALUES(topic) AS BINARY) AND idem_outbox.`key` <=> VALUES(`key`) \
+    AND CAST(idem_outbox.type AS BINARY) = CAST(VALUES(type) AS BINARY) AND idem_outbox.payload = VALUES(payload), \
+    idem_outbox.id, CAST(~0 + LENGTH(idem_outbox.id) AS BINARY))";
+
 pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
     sql.push_str(
         "; INSERT INTO idem_outbox (id, topic, `key`, type, payload, content_type, headers) VALUES ",
@@ -110,7 +118,7 @@ pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
             text(&event.headers),
         );
     }
-    sql.push_str(" ON DUPLICATE KEY UPDATE id = id");
+    let _ = write!(sql, " {KEEP_EQUAL_EVENT}");
 }
 
 /// Ends the claim, and the batch with an error if there is none to end.

@@ -33,6 +33,8 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
         // than the snapshot.
         1213 | 3101 | 1020 => ErrorClass::Conflict,
         1205 => ErrorClass::TimedOut,
+        // The verdict of `KEEP_EQUAL_EVENT`.
+        1690 => ErrorClass::EventConflict,
         // A savepoint that is gone, and the verdict of `end_claim_sql`.
         1305 | 1242 => ErrorClass::Lost,
         // SET TRANSACTION inside of a transaction.

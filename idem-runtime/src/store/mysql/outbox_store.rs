@@ -7,6 +7,7 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, MySql, Row as _, raw_sql};
 use uuid::Uuid;
 
+use super::call::KEEP_EQUAL_EVENT;
 use super::literal::{bytes, text};
 use super::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last};
 use crate::event::EventId;
@@ -114,7 +115,10 @@ impl OutboxStore for MySql {
         // The rows are locked from here on: one that dies meanwhile is not among them.
         let sql = format!(
             "{READ_COMMITTED}; START TRANSACTION; \
-             SELECT seq FROM idem_dead_letters WHERE {} ORDER BY seq LIMIT {limit} FOR UPDATE",
+             SELECT seq FROM idem_dead_letters AS letter WHERE {} AND NOT EXISTS (SELECT 1 FROM idem_outbox AS event \
+               WHERE event.id = letter.id AND NOT (CAST(event.topic AS BINARY) = CAST(letter.topic AS BINARY) \
+                 AND event.`key` <=> letter.`key` AND CAST(event.type AS BINARY) = CAST(letter.type AS BINARY) \
+                 AND event.payload = letter.payload)) ORDER BY seq LIMIT {limit} FOR UPDATE",
             matches(filter),
         );
         let rows = whole(conn, sql).await?;
@@ -124,10 +128,10 @@ impl OutboxStore for MySql {
             .collect::<Result<_, _>>()?;
         let mut sql = String::from("COMMIT");
         if !batch.is_empty() {
-            // An event that was emitted again meanwhile is in the outbox already.
+            // An event that was emitted again meanwhile is in the outbox already, and must be the same.
             sql = format!(
                 "INSERT INTO idem_outbox (seq, {EVENT}) SELECT seq, {EVENT} FROM idem_dead_letters AS letter \
-                 WHERE seq IN ({batch}) ON DUPLICATE KEY UPDATE idem_outbox.topic = idem_outbox.topic; \
+                 WHERE seq IN ({batch}) {KEEP_EQUAL_EVENT}; \
                  DELETE FROM idem_dead_letters WHERE seq IN ({batch}); COMMIT",
                 batch = list(&batch),
             );

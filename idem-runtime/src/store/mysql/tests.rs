@@ -19,6 +19,7 @@ fn a_number_of_the_server_means_one_thing() {
         (&[1062][..], ErrorClass::Duplicate),
         (&[1213, 3101, 1020], ErrorClass::Conflict),
         (&[1205], ErrorClass::TimedOut),
+        (&[1690], ErrorClass::EventConflict),
         (&[1305, 1242], ErrorClass::Lost),
         (&[1146, 1054], ErrorClass::NotMigrated),
         (

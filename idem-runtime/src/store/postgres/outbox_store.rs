@@ -99,12 +99,17 @@ impl OutboxStore for Postgres {
         filter: DeadLetterFilter<'_>,
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
-        // An event that was emitted again meanwhile is in the outbox already.
+        // An event that was emitted again meanwhile is in the outbox already, and must be the same. One that commits between
+        // the two looks, and differs, fails the statement by a NULL that the column refuses.
         let sql = format!(
-            "WITH requeued AS (DELETE FROM idem_dead_letters WHERE seq IN (SELECT seq FROM idem_dead_letters \
-               WHERE {} ORDER BY seq LIMIT {limit} FOR UPDATE) RETURNING seq, {EVENT}), \
+            "WITH requeued AS (DELETE FROM idem_dead_letters WHERE seq IN (SELECT seq FROM idem_dead_letters AS letter \
+               WHERE {} AND NOT EXISTS (SELECT FROM idem_outbox AS event WHERE event.id = letter.id \
+                 AND (event.topic, event.key, event.type, event.payload) IS DISTINCT FROM (letter.topic, letter.key, letter.type, letter.payload)) \
+               ORDER BY seq LIMIT {limit} FOR UPDATE) RETURNING seq, {EVENT}), \
              pending AS (INSERT INTO idem_outbox (seq, {EVENT}) OVERRIDING SYSTEM VALUE \
-               SELECT seq, {EVENT} FROM requeued ON CONFLICT (id) DO NOTHING) \
+               SELECT seq, {EVENT} FROM requeued ON CONFLICT (id) DO UPDATE SET id = NULL \
+               WHERE (idem_outbox.topic, idem_outbox.key, idem_outbox.type, idem_outbox.payload) \
+                 IS DISTINCT FROM (excluded.topic, excluded.key, excluded.type, excluded.payload)) \
              SELECT count(*) FROM requeued",
             matches(filter),
         );

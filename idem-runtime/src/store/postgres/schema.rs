@@ -57,6 +57,20 @@ fn renamed(found: &Found) -> String {
     )
 }
 
+/// In the schema that handlers write to by default.
+const WARNINGS: &str = "
+SELECT format('the table %1$I is unlogged: a crash of the server empties it, and the keys of what was handled stay. If a handler writes to \
+    it: ALTER TABLE %1$I SET LOGGED', relname)
+FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relpersistence = 'u'
+ORDER BY relname";
+
+pub(super) async fn warnings(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    let rows = raw_sql(WARNINGS).fetch_all(&mut *conn).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
 pub(super) async fn migrate(pool: &PgPool) -> Result<(), sqlx::Error> {
     let mut tx = pool.begin_with(BEGIN).await?;
     // Services that start together migrate one after the other.

@@ -38,7 +38,11 @@ pub(super) fn is_claim(claim: &Claim<'_>) -> String {
     )
 }
 
-/// An event of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
+/// An event of an earlier execution, whose key was purged or deleted since, has the same ID. It stays as it is; with another
+/// content the statement fails by a NULL that the column refuses.
+pub(super) const KEEP_EQUAL_EVENT: &str = "ON CONFLICT (id) DO UPDATE SET id = NULL WHERE topic <> excluded.topic \
+    OR key IS NOT excluded.key OR type <> excluded.type OR payload <> excluded.payload";
+
 pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
     sql.push_str(
         "; INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers) VALUES ",
@@ -57,7 +61,7 @@ pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
             text(&event.headers),
         );
     }
-    sql.push_str(" ON CONFLICT (id) DO NOTHING");
+    let _ = write!(sql, " {KEEP_EQUAL_EVENT}");
 }
 
 /// Ends the claim; a row tells that there was one to end.

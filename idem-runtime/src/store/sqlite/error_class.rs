@@ -13,7 +13,10 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
     match (code(error), error) {
         // A primary key.
         (Some(1555), _) => ErrorClass::Duplicate,
-        // NOT NULL: the scope that `claim_sql` takes away from a claim in another database.
+        // NULL where there must be a value: our own verdict on an event, or on a claim.
+        (Some(1299), error) if error.to_string().contains("idem_outbox") => {
+            ErrorClass::EventConflict
+        }
         (Some(1299), _) => ErrorClass::OtherNamespace,
         (Some(code), _) if is_busy(code) => ErrorClass::Conflict,
         // The disk failed, perhaps after it had written.

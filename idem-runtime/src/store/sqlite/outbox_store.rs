@@ -10,6 +10,7 @@ use sqlx_core::transaction::TransactionManager as _;
 use uuid::Uuid;
 
 use super::Transactions;
+use super::call::KEEP_EQUAL_EVENT;
 use super::literal::{NOW, bytes, text};
 use super::round_trip::{execute, fetch_all, fetch_last};
 use crate::event::EventId;
@@ -109,14 +110,16 @@ impl OutboxStore for Sqlite {
         filter: DeadLetterFilter<'_>,
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
-        // An event that was emitted again meanwhile is in the outbox already.
+        // An event that was emitted again meanwhile is in the outbox already, and must be the same.
         let batch = format!(
-            "seq IN (SELECT seq FROM idem_dead_letters WHERE {} ORDER BY seq LIMIT {limit})",
+            "seq IN (SELECT seq FROM idem_dead_letters AS letter WHERE {} AND NOT EXISTS (SELECT 1 FROM idem_outbox AS event \
+               WHERE event.id = letter.id AND (event.topic <> letter.topic OR event.key IS NOT letter.key \
+                 OR event.type <> letter.type OR event.payload <> letter.payload)) ORDER BY seq LIMIT {limit})",
             matches(filter),
         );
         let sql = format!(
             "INSERT INTO idem_outbox (seq, {EVENT}) SELECT seq, {EVENT} FROM idem_dead_letters \
-             WHERE {batch} ON CONFLICT (id) DO NOTHING; \
+             WHERE {batch} {KEEP_EQUAL_EVENT}; \
              DELETE FROM idem_dead_letters WHERE {batch}; SELECT changes()"
         );
         let moved = whole(conn, sql).await?;

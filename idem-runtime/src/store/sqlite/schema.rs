@@ -14,6 +14,12 @@ pub(super) async fn missing_requirements(pool: &SqlitePool) -> Result<Vec<String
         return Ok(vec![NOT_UTF_8.into()]);
     }
     // BEGIN IMMEDIATE succeeds on a file that can't be written; a statement that would write does not.
+    if journal_mode(pool).await? == "off" {
+        return Ok(vec![
+            "the journal is off, so nothing can be rolled back: open the database with `journal_mode(Wal)`"
+                .into(),
+        ]);
+    }
     let probe = raw_sql("UPDATE idem_keys SET state = state WHERE FALSE");
     let Err(error) = probe.execute(pool).await else {
         return Ok(Vec::new());
@@ -27,6 +33,24 @@ pub(super) async fn missing_requirements(pool: &SqlitePool) -> Result<Vec<String
         Some(1 | 5 | 6) => Ok(Vec::new()),
         _ => Err(error),
     }
+}
+
+pub(super) async fn warnings(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+    let in_a_file =
+        raw_sql("SELECT 1 FROM pragma_database_list WHERE name = 'main' AND file <> ''");
+    if in_a_file.fetch_all(pool).await?.is_empty() || journal_mode(pool).await? != "memory" {
+        return Ok(Vec::new());
+    }
+    Ok(vec![
+        "the journal is in memory: a process that dies in the middle of a transaction can leave the database corrupt. \
+         Open it with `journal_mode(Wal)`"
+            .into(),
+    ])
+}
+
+async fn journal_mode(pool: &SqlitePool) -> Result<String, sqlx::Error> {
+    let mode = raw_sql("PRAGMA journal_mode").fetch_one(pool).await?;
+    mode.try_get(0)
 }
 
 pub(super) async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {

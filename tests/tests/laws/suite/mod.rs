@@ -2,6 +2,7 @@
 
 mod drops;
 mod duplicates;
+mod emissions;
 mod failures;
 mod nested;
 mod sizes;
