@@ -109,7 +109,8 @@
 //! 3. **Dropping the future is safe** at any await: no half effect, and no open transaction that goes back to the pool. (On a bare connection the second half can't be kept;
 //!    see [`Begin`].)
 //! 4. **Duplicates do not drain the pool.** While the first delivery runs, the others of this process wait without a connection. Every wait is bounded.
-//! 5. **A stored result that can't be read is an error**, never a second execution and never an empty success.
+//! 5. **A duplicate gets what the first delivery returned.** A result that would not come back the same fails that delivery before COMMIT. A stored
+//!    one that can't be read is an error, never a second execution and never an empty success.
 //!
 //! The [table of crash points](guide::crash_points) says for each line of a call what is in the database if it ends there.
 
@@ -204,6 +205,8 @@ pub mod __private {
 
     pub use crate::call::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
     pub use crate::call::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
+    pub use crate::call::fidelity::{equality, written};
+    pub use crate::call::inner_error::error_of;
     pub use crate::call::returned::Returned;
     pub use crate::call::spec::Spec;
     pub use crate::call::{

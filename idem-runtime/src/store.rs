@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::{self, Future};
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::{Database, Pool};
 use sqlx_core::transaction::TransactionManager as _;
 use uuid::Uuid;
@@ -39,6 +40,8 @@ pub(crate) use outbox_store::time;
 pub(crate) use outbox_store::{
     Backlog, DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Retry, Settlement, Stored,
 };
+#[cfg(test)]
+pub(crate) use stub_error::stub_error;
 
 /// A database that keeps the claims and the outbox: PostgreSQL, MySQL/MariaDB, SQLite.
 ///
@@ -146,6 +149,9 @@ pub trait Store: Database + fmt::Debug {
 
     /// What an error of one of our own statements means.
     fn classify(error: &sqlx::Error) -> ErrorClass;
+
+    /// Whether an error of a handler's statement is a [`ErrorClass::Conflict`].
+    fn is_conflict(error: &dyn DatabaseError) -> bool;
 
     /// Whether an error of ours means that the tables are missing; may ask the database.
     fn schema_version(
