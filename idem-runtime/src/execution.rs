@@ -10,7 +10,6 @@ mod session;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use self::backoff::back_off;
 use self::in_flight::KeyGuard;
 use self::session::Session;
 use crate::begin::Begin;
@@ -18,6 +17,7 @@ use crate::error::Error;
 use crate::key::StoredKey;
 use crate::store::{Claim, ErrorClass, Fence, Store};
 
+pub(crate) use self::backoff::back_off;
 pub(crate) use self::claim::ClaimResult;
 pub(crate) use self::finish::FinishError;
 pub(crate) use self::policy::Policy;

@@ -28,11 +28,11 @@ pub(crate) mod sqlite;
 mod told;
 mod verdict;
 
-pub use outbox_store::DeadLetterFilter;
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;
+pub use outbox_store::{DeadLetterFilter, TopicBacklog};
 pub(crate) use outbox_store::{
-    Backlog, DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Retry, Settlement, Stored,
+    DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Remaining, Retry, Settlement, Stored,
 };
 
 /// A database that keeps the claims and the outbox: PostgreSQL, MySQL/MariaDB, SQLite.
