@@ -12,10 +12,10 @@ async fn apply_payment(
         __SCOPE,
     );
     ::idem_runtime::__private::inventory::submit! {
-        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
-        .key("event.id", || ::idem_runtime::__private::key_type:: < (& PaymentCaptured,),
-        _, _ > (| (event,) | ::idem_runtime::__private::key(& (event.id))),
-        "replay:Receipt@1")
+        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
+        "apply_payment").key("event.id", || ::idem_runtime::__private::key_type:: < (&
+        PaymentCaptured,), _, _ > (| (event,) | ::idem_runtime::__private::key(& (event
+        .id))), "replay:Receipt@1")
     }
     let mut __call = ::idem_runtime::__private::call(
         tx,

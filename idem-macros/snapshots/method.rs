@@ -16,8 +16,8 @@ where
         )
         .retry(2u32);
     ::idem_runtime::__private::inventory::submit! {
-        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
-        .key("event.id", || ::std::string::String::from("_"), "replay:Balance@1")
+        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
+        "post").key("event.id", || ::std::string::String::from("_"), "replay:Balance@1")
     }
     let mut __call = ::idem_runtime::__private::call(
             tx,

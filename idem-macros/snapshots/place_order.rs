@@ -14,11 +14,11 @@ async fn place_order(
         __SCOPE,
     );
     ::idem_runtime::__private::inventory::submit! {
-        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
-        .key("command.id", || ::idem_runtime::__private::key_type:: < (& PlaceOrder,), _,
-        _ > (| (command,) | ::idem_runtime::__private::key(& (command.id))),
-        "replay:Receipt@1").emits(< OrderPlaced as ::idem_runtime::__private::EventSet >
-        ::topics)
+        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
+        "place_order").key("command.id", || ::idem_runtime::__private::key_type:: < (&
+        PlaceOrder,), _, _ > (| (command,) | ::idem_runtime::__private::key(& (command
+        .id))), "replay:Receipt@1").emits(< OrderPlaced as
+        ::idem_runtime::__private::EventSet > ::contracts)
     }
     let mut __call = ::idem_runtime::__private::call(
         tx,

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 
+use crate::contract::{DuplicateScope, SharedScopes};
 use crate::disposition::{Classify, Disposition};
 
 /// Why a call of an idempotent handler did not return an [`Outcome`](crate::Outcome).
@@ -58,6 +59,9 @@ pub enum Error<E = Infallible> {
     },
     /// The key was claimed and committed without its end.
     Unfinished,
+    /// More than one handler of this program has the same scope: what one of them handled would be a
+    /// duplicate for the other. Nothing was done.
+    DuplicateScopes(&'static [DuplicateScope]),
     /// The key of this message is empty. Nothing was done.
     EmptyKey,
     /// The connection that was passed to the handler is inside a transaction that sqlx did not
@@ -115,6 +119,7 @@ impl<E: Classify> Error<E> {
             Self::InFlight
             | Self::RolledBack
             | Self::CommitUnknown
+            | Self::DuplicateScopes(_)
             | Self::ForeignTransaction
             | Self::NotMigrated
             | Self::Store(_) => Disposition::Retry,
@@ -156,6 +161,7 @@ impl<E> Error<E> {
             Self::NotPermitted { grant } => Error::NotPermitted { grant },
             Self::TooLarge { size, limit } => Error::TooLarge { size, limit },
             Self::EventConflict => Error::EventConflict,
+            Self::DuplicateScopes(scopes) => Error::DuplicateScopes(scopes),
             Self::NotMigrated => Error::NotMigrated,
             Self::Store(error) => Error::Store(error),
         }
@@ -186,6 +192,7 @@ impl<E> Error<E> {
             Self::NotPermitted { .. } => "not_permitted",
             Self::TooLarge { .. } => "too_large",
             Self::EventConflict => "event_conflict",
+            Self::DuplicateScopes(_) => "duplicate_scopes",
             Self::NotMigrated => "not_migrated",
             Self::Store(_) => "store_error",
         }
@@ -196,6 +203,7 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Handler { error, .. } => return error.fmt(f),
+            Self::DuplicateScopes(scopes) => return SharedScopes(scopes).fmt(f),
             // What the driver says is the source: some servers quote keys and rows in it.
             Self::Store(_) => "the database refused or could not be reached, and nothing was committed",
             Self::InFlight => {

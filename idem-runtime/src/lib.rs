@@ -80,7 +80,8 @@
 //! | call a handler with a pool, or in a transaction of yours | [`Begin`] |
 //! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`] |
 //! | look at events that could not be sent | [`dead_letters`], [`replay_dead_letters`] |
-//! | take handlers as types, in a consumer of yours | [`Handler`], [`Received`] |
+//! | take handlers as types, in a consumer of yours | [`Handler`], [`Received`], [`Identity`] |
+//! | ask what an earlier delivery stored, without running | [`lookup`] |
 //! | prove that a handler of yours acts once | `idem_testing::explore`, of the crate `idem-testing` |
 //! | create, check and clean the tables | [`migrate`], [`verify`], [`spawn_upkeep`], [`purge`] |
 //! | see what waits to be published | [`backlog`] |
@@ -145,7 +146,9 @@ pub mod fuzzing;
 ))]
 pub mod guide;
 mod handler;
+mod identity;
 mod key;
+mod lookup;
 mod message;
 mod outbox;
 mod outcome;
@@ -177,13 +180,15 @@ pub use idem_macros::idempotent;
 #[cfg(feature = "macros")]
 #[doc = include_str!("../docs/outbox.md")]
 pub use idem_macros::outbox;
+pub use identity::Identity;
 pub use key::{ContentHash, Key, KeyWriter};
+pub use lookup::lookup;
 pub use message::{Headers, Message, Received};
 pub use outbox::Outbox;
 pub use outcome::Outcome;
 pub use publisher::{PublishError, Publisher};
 pub use relay::{Relay, RelayError, RelayStats};
-pub use schema::{Purged, migrate, purge};
+pub use schema::{Purged, migrate, purge, renew_namespace};
 pub use store::{DeadLetterFilter, TopicBacklog};
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
@@ -207,10 +212,12 @@ pub mod __private {
     pub use crate::call::returned::Returned;
     pub use crate::call::spec::Spec;
     pub use crate::call::{
-        Call, Encoded, Transaction, call, key, key_type, ordering_key, transaction,
+        Call, Encoded, Replayer, Transaction, call, identity, key, key_type, ordering_key,
+        transaction,
     };
     pub use crate::contract::{Contract, Refused, check_contracts};
-    pub use crate::event::EventSet;
+    pub use crate::event::{EventContract, EventSet};
+    pub use crate::store::Isolation;
 }
 
 /// What `idem-testing` needs. Not for people: no promise is made about it.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use sqlx::Pool;
 
+use crate::contract::duplicate_scopes;
 use crate::error::Error;
-use crate::store::{ErrorClass, Store};
+use crate::store::Store;
 
 /// How many rows one statement of [`purge`] deletes.
 const BATCH: u32 = 1_000;
@@ -30,9 +31,31 @@ const KEEP_PUBLISHED: Duration = Duration::from_hours(24);
 /// ```
 ///
 /// # Errors
-/// [`Error::Store`] if the database refuses.
+/// [`Error::Store`] if the database refuses, and [`Error::DuplicateScopes`] if two handlers of this
+/// program have one scope.
 pub async fn migrate<DB: Store>(pool: &Pool<DB>) -> Result<(), Error> {
+    let duplicates = duplicate_scopes();
+    if !duplicates.is_empty() {
+        return Err(Error::DuplicateScopes(duplicates));
+    }
     DB::migrate(pool).await.map_err(Error::Store)
+}
+
+/// Gives this database a new namespace: a random ID that each event ID is derived from, so that two
+/// databases never mint one event ID for two events.
+///
+/// A dump that is restored, a standby and a renamed database keep the namespace, and must. Call this
+/// for a copy that goes on beside its original, such as a new tenant's database that was made from
+/// another one as its template, before the copy handles its first message. A message that the copy
+/// handled before gets the same result as ever, but one that runs again there emits its events under
+/// new IDs.
+///
+/// Services that run need not be restarted.
+///
+/// # Errors
+/// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses.
+pub async fn renew_namespace<DB: Store>(pool: &Pool<DB>) -> Result<(), Error> {
+    DB::renew_namespace(pool).await.map_err(store_error::<DB>)
 }
 
 /// What a [`purge`] deleted.
@@ -83,8 +106,5 @@ pub(crate) async fn purge_batch<DB: Store>(
 }
 
 pub(crate) fn store_error<DB: Store>(error: sqlx::Error) -> Error<Infallible> {
-    match DB::classify(&error) {
-        ErrorClass::NotMigrated => Error::NotMigrated,
-        _ => Error::Store(error),
-    }
+    DB::classify(&error).into_error(error, None)
 }

@@ -30,9 +30,9 @@ use crate::store::Store;
 /// # Errors
 /// See [`VerifyError`]: each names its fix.
 pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
-    let doubled = duplicate_scopes();
-    if !doubled.is_empty() {
-        return Err(VerifyError::DuplicateScopes(doubled));
+    let duplicates = duplicate_scopes();
+    if !duplicates.is_empty() {
+        return Err(VerifyError::DuplicateScopes(duplicates.to_vec()));
     }
     let missing = DB::missing_requirements(pool)
         .await

@@ -1,7 +1,7 @@
 -- Times are microseconds since 1970 in UTC; the clock of SQLite ticks in milliseconds.
 -- `strftime('%f')` is the seconds with three decimals, whose last three characters are the milliseconds.
 
--- One row a delivery that was handled: written in the transaction of its effect.
+-- One row for each delivery that was handled, written in the transaction of its effect.
 CREATE TABLE idem_keys (
     scope          TEXT    NOT NULL,
     key            BLOB    NOT NULL,
@@ -11,6 +11,7 @@ CREATE TABLE idem_keys (
     result_version INTEGER NOT NULL DEFAULT 1,
     result         BLOB,
     created_at     INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000),
+    -- Set with the claim.
     expires_at     INTEGER,
     PRIMARY KEY (scope, key),
     -- In another encoding SQLite reads our texts, and sqlx reads all texts, as something else.
@@ -19,7 +20,7 @@ CREATE TABLE idem_keys (
 
 CREATE INDEX idem_keys_expiry ON idem_keys (expires_at) WHERE expires_at IS NOT NULL;
 
--- One row an event that a committed transaction emitted.
+-- One row for each event that a committed transaction emitted.
 CREATE TABLE idem_outbox (
     seq          INTEGER PRIMARY KEY AUTOINCREMENT,
     id           BLOB    NOT NULL UNIQUE,
@@ -65,10 +66,11 @@ CREATE TABLE idem_relay (
     expires_at INTEGER NOT NULL
 ) STRICT;
 
--- The version of this schema. One row.
+-- The version of this schema, and the random ID of this database that every event ID is derived from. One row.
 CREATE TABLE idem_schema (
-    one     INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
-    version INTEGER NOT NULL,
+    one       INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+    version   INTEGER NOT NULL,
+    namespace BLOB    NOT NULL DEFAULT (randomblob(16)),
     CONSTRAINT encoding_must_be_utf_8 CHECK (CAST('a' AS BLOB) = X'61')
 ) STRICT;
 

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use super::*;
 
 /// Every variant, and what a consumer does with it.
-fn all() -> [(Error<sqlx::Error>, Disposition); 18] {
+fn all() -> [(Error<sqlx::Error>, Disposition); 19] {
     use Disposition::{DeadLetter, Retry};
     [
         (handler(sqlx::Error::RowNotFound, false), Retry),
@@ -42,6 +42,7 @@ fn all() -> [(Error<sqlx::Error>, Disposition); 18] {
             DeadLetter,
         ),
         (Error::EventConflict, DeadLetter),
+        (Error::DuplicateScopes(&[]), Retry),
         (Error::NotMigrated, Retry),
         (Error::Store(sqlx::Error::Protocol("secret".into())), Retry),
     ]
@@ -58,7 +59,7 @@ fn not_faithful(cause: Option<Box<dyn std::error::Error + Send + Sync>>) -> Erro
     }
 }
 
-fn errors() -> [Error<sqlx::Error>; 18] {
+fn errors() -> [Error<sqlx::Error>; 19] {
     all().map(|(error, _)| error)
 }
 

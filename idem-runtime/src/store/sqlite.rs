@@ -29,15 +29,17 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, Sqlite, SqlitePool, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
+use uuid::Uuid;
 
-use self::call::{end_claim_sql, insert_events_sql, is_claim, opening_sql};
+use self::call::{claim_sql, end_claim_sql, insert_events_sql, is_claim};
 use self::error_class::is_generic;
 use self::literal::NOW;
 use self::round_trip::{execute, fetch_all, fetch_last};
-use self::schema::schema_version;
 use super::depth::counted;
 use super::verdict::{fits, verdict};
-use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store};
+use super::{
+    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
+};
 use crate::begin::begin_on;
 
 /// `SQLITE_MAX_SQL_LENGTH` and `SQLITE_MAX_LENGTH`, unless the library was built with others.
@@ -62,10 +64,22 @@ impl Store for Sqlite {
         Ok(counted::<Sqlite>(conn))
     }
 
-    async fn open(conn: &mut SqliteConnection, opening: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
+    async fn find_home(conn: &mut SqliteConnection) -> Result<Home, sqlx::Error> {
+        let row = fetch_last(conn, "SELECT namespace FROM idem_schema".into()).await?;
+        let namespace = row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?;
+        let namespace = namespace.and_then(|namespace| Uuid::from_slice(&namespace).ok());
+        Ok(Home {
+            schema: String::new(),
+            namespace: namespace.ok_or_else(|| verdict(ErrorClass::NotMigrated))?,
+        })
+    }
+
+    async fn open(conn: &mut SqliteConnection, args: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
         // Not one batch: where connections share a cache, sqlx runs a batch again that met a lock, from its start.
-        Transactions::begin(conn, Some("BEGIN IMMEDIATE".into_sql_str())).await?;
-        execute(conn, opening_sql(opening)).await
+        Transactions::begin(conn, Some("BEGIN IMMEDIATE".into_sql_str()))
+            .await
+            .map_err(foreign)?;
+        execute(conn, claim_sql(args)).await
     }
 
     async fn unnest(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -79,11 +93,13 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    async fn join(
-        conn: &mut SqliteConnection,
-        opening: &BeginArgs<'_>,
-    ) -> Result<bool, sqlx::Error> {
-        match execute(conn, opening_sql(opening)).await {
+    async fn is_isolated(_: &mut SqliteConnection, _: Isolation) -> Result<bool, sqlx::Error> {
+        // Every transaction is serializable.
+        Ok(true)
+    }
+
+    async fn join(conn: &mut SqliteConnection, args: &BeginArgs<'_>) -> Result<bool, sqlx::Error> {
+        match execute(conn, claim_sql(args)).await {
             Ok(()) => Ok(true),
             Err(error) if Self::classify(&error) == ErrorClass::Duplicate => Ok(false),
             Err(error) => Err(error),
@@ -92,7 +108,7 @@ impl Store for Sqlite {
 
     async fn abandon(
         conn: &mut SqliteConnection,
-        claim: Option<&Claim<'_>>,
+        lookup: Option<(&Home, &Claim<'_>)>,
     ) -> Result<Option<Record>, sqlx::Error> {
         // ROLLBACK fails outside of a transaction, where a handler's COMMIT or a failed BEGIN leaves the connection;
         // a savepoint opens one there.
@@ -102,14 +118,19 @@ impl Store for Sqlite {
         } else {
             execute(conn, "ROLLBACK".into()).await?;
         }
-        match claim {
-            Some(claim) => Self::lookup(conn, claim, false).await,
+        match lookup {
+            Some((home, claim)) => match Self::lookup(conn, home, claim, false).await {
+                // A writer is in the way of the question. The next claim, which waits, has the answer.
+                Err(error) if Self::classify(&error) == ErrorClass::Conflict => Ok(None),
+                found => found,
+            },
             None => Ok(None),
         }
     }
 
     async fn lookup(
         conn: &mut SqliteConnection,
+        _home: &Home,
         claim: &Claim<'_>,
         _in_transaction: bool,
     ) -> Result<Option<Record>, sqlx::Error> {
@@ -117,12 +138,12 @@ impl Store for Sqlite {
             "SELECT state, fingerprint, result_version, result FROM idem_keys WHERE {}",
             is_claim(claim),
         );
-        match fetch_last(conn, sql).await {
-            Ok(row) => row.as_ref().map(record).transpose(),
-            // A writer is in the way of the question: the claim, which waits, has the answer.
-            Err(error) if Self::classify(&error) == ErrorClass::Conflict => Ok(None),
-            Err(error) => Err(error),
-        }
+        let row = fetch_last(conn, sql).await?;
+        row.as_ref().map(record).transpose()
+    }
+
+    async fn drain(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        execute(conn, "SAVEPOINT idem_abandon; ROLLBACK".into()).await
     }
 
     async fn undo_effects(conn: &mut SqliteConnection, fence: &Fence) -> Result<(), sqlx::Error> {
@@ -131,19 +152,19 @@ impl Store for Sqlite {
 
     async fn finish(
         conn: &mut SqliteConnection,
-        finish: &FinishArgs<'_>,
+        args: &FinishArgs<'_>,
         commit: Commit,
     ) -> Result<(), sqlx::Error> {
-        let mut sql = format!("RELEASE SAVEPOINT {}", finish.fence.savepoint);
-        if !finish.events.is_empty() {
-            insert_events_sql(&mut sql, finish.events);
+        let mut sql = format!("RELEASE SAVEPOINT {}", args.fence.savepoint);
+        if !args.events.is_empty() {
+            insert_events_sql(&mut sql, args.events);
         }
-        if let Some(claim) = &finish.claim {
-            end_claim_sql(&mut sql, claim, finish);
+        if let Some(claim) = &args.claim {
+            end_claim_sql(&mut sql, claim, args);
         }
         fits(sql.len(), LONGEST_STATEMENT)?;
         let ended = match fetch_last(conn, sql).await {
-            Ok(row) => finish.claim.is_none() || row.is_some(),
+            Ok(row) => args.claim.is_none() || row.is_some(),
             // The tables are there, so what is missing is the savepoint.
             Err(error) if is_generic(&error) => false,
             Err(error) => return Err(error),
@@ -163,7 +184,7 @@ impl Store for Sqlite {
 
     async fn schema_version(pool: &SqlitePool) -> Result<Option<u32>, sqlx::Error> {
         let mut conn = pool.acquire().await?;
-        schema_version(&mut conn).await
+        schema::schema_version(&mut conn).await
     }
 
     async fn missing_requirements(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
@@ -176,6 +197,12 @@ impl Store for Sqlite {
 
     async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
         schema::migrate(pool).await
+    }
+
+    async fn renew_namespace(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+        let mut conn = pool.acquire().await?;
+        let sql = "UPDATE idem_schema SET namespace = randomblob(16)";
+        execute(&mut conn, sql.into()).await
     }
 
     async fn purge(
@@ -196,6 +223,15 @@ impl Store for Sqlite {
         let keys = fetch_all(&mut conn, keys).await?;
         let events = fetch_all(&mut conn, events).await?;
         Ok((keys.len() as u64, events.len() as u64))
+    }
+}
+
+/// What a failed BEGIN means: the only one that SQLite refuses without a code of its own is one inside of a transaction.
+fn foreign(error: sqlx::Error) -> sqlx::Error {
+    if is_generic(&error) {
+        verdict(ErrorClass::ForeignTransaction)
+    } else {
+        error
     }
 }
 

@@ -12,6 +12,7 @@ impl fmt::Display for Verdict {
         f.write_str(match self.0 {
             ErrorClass::Lost => "this is not the transaction that claimed",
             ErrorClass::NotMigrated => "a table is missing or outdated",
+            ErrorClass::ForeignTransaction => "a transaction is open that sqlx did not begin",
             ErrorClass::TooLarge { size, limit } => {
                 return write!(
                     f,

@@ -32,6 +32,10 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
         1690 => ErrorClass::EventConflict,
         // A savepoint that is gone, and the verdict of `end_claim_sql`.
         1305 | 1242 => ErrorClass::Lost,
+        // SET TRANSACTION inside of a transaction.
+        1568 => ErrorClass::ForeignTransaction,
+        // The scope that `claim_sql` takes away from a claim in another database.
+        1048 => ErrorClass::OtherNamespace,
         // A missing table or column.
         1146 | 1054 => ErrorClass::NotMigrated,
         // Shutdown, a network that broke, a killed connection or statement, COMMIT itself: by number, the server's

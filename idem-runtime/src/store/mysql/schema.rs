@@ -12,6 +12,9 @@ use crate::store::{ErrorClass, Store as _};
 /// How long a service waits for another one that migrates.
 const MIGRATION_WAIT: Duration = Duration::from_mins(1);
 
+/// As in the migration. Random also where the server has no `RANDOM_BYTES`, as MariaDB before 10.10.
+const NEW_NAMESPACE: &str = "UNHEX(MD5(CONCAT(UUID(), RAND(), RAND(), @@hostname)))";
+
 /// What handlers do to the tables. EXPLAIN needs the privileges of the statement and runs nothing.
 const NEEDED: [(&str, &str, &str); 7] = [
     ("SELECT", "idem_keys", "SELECT result FROM idem_keys"),
@@ -95,6 +98,12 @@ pub(super) async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {
     // DDL commits by itself; the version does where autocommit is on.
     execute(&mut conn, "COMMIT".into()).await?;
     conn.close().await
+}
+
+pub(super) async fn renew_namespace(pool: &MySqlPool) -> Result<(), sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    let sql = format!("UPDATE idem_schema SET namespace = {NEW_NAMESPACE}; COMMIT");
+    execute(&mut conn, sql).await
 }
 
 pub(super) async fn schema_version(conn: &mut MySqlConnection) -> Result<Option<u32>, sqlx::Error> {

@@ -11,8 +11,11 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
     match (code(error), error) {
         // A primary key.
         (Some(1555), _) => ErrorClass::Duplicate,
-        // NULL where there must be a value: our own verdict on an event.
-        (Some(1299), _) => ErrorClass::EventConflict,
+        // NULL where there must be a value: our own verdict on an event, or on a claim.
+        (Some(1299), error) if error.to_string().contains("idem_outbox") => {
+            ErrorClass::EventConflict
+        }
+        (Some(1299), _) => ErrorClass::OtherNamespace,
         (Some(code), _) => match code & 0xff {
             // Busy, and locked in a shared cache, with all their extended codes.
             5 | 6 => ErrorClass::Conflict,

@@ -1,4 +1,4 @@
-use super::super::told::{BROKEN, told};
+use super::super::stub_error::{BROKEN, stub_error};
 use super::*;
 
 /// Cure: the low byte decides for what has extended codes, but for a primary key, which is our own claim's.
@@ -12,7 +12,7 @@ fn a_result_code_means_one_thing() {
         (&["1", "8", "13", "19", "787", "2067"], ErrorClass::Refused),
     ] {
         for &code in codes {
-            assert_eq!(Sqlite::classify(&told(code)), fault, "{code}");
+            assert_eq!(Sqlite::classify(&stub_error(code)), fault, "{code}");
         }
     }
     assert_eq!(
