@@ -83,7 +83,8 @@
 //! | take handlers as types, in a consumer of yours | [`Handler`], [`Received`], [`Identity`] |
 //! | ask what an earlier delivery stored, without running | [`lookup`] |
 //! | prove that a handler of yours acts once | `idem_testing::explore`, of the crate `idem-testing` |
-//! | create, check and clean the tables | [`migrate`], [`verify`], [`purge`] |
+//! | create, check and clean the tables | [`migrate`], [`verify`], [`spawn_upkeep`], [`purge`] |
+//! | see what waits to be published | [`backlog`] |
 //! | see a change of a contract in the diff | [`contracts!`] |
 //! | understand what happens when | [`guide`] |
 //!
@@ -121,6 +122,7 @@
 #[allow(unused_extern_crates)]
 extern crate self as idem_runtime;
 
+mod backlog;
 mod begin;
 pub mod broker;
 mod call;
@@ -156,8 +158,10 @@ mod relay;
 mod schema;
 mod store;
 mod telemetry;
+mod upkeep;
 mod verify;
 
+pub use backlog::{Backlog, backlog};
 pub use begin::Begin;
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};
@@ -186,9 +190,10 @@ pub use outcome::Outcome;
 pub use publisher::{PublishError, Publisher};
 pub use relay::{Relay, RelayError, RelayStats};
 pub use schema::{Purged, migrate, purge, renew_namespace};
-pub use store::DeadLetterFilter;
+pub use store::{DeadLetterFilter, TopicBacklog};
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
+pub use upkeep::{Upkeep, UpkeepOptions, spawn_upkeep};
 pub use verify::{VerifyError, verify, verify_warnings};
 
 // The README's example must compile, too. Only a test sees the file: it is not in the published package.
