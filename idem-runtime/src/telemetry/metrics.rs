@@ -8,8 +8,8 @@ use metrics::{Unit, counter, histogram};
 const CALLS: &str = "idem_calls_total";
 const DURATION: &str = "idem_call_duration_seconds";
 
-/// Tells the recorder that is installed what the metrics of this crate mean. Call it after installing one; it is also done
-/// once, with the first call of a handler.
+/// Describes the metrics of this crate to the recorder that is installed. Call it after installing
+/// one. The first call of a handler does it, too, once.
 ///
 /// | metric | kind, unit | labels |
 /// |---|---|---|
