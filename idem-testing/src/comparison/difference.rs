@@ -175,10 +175,14 @@ impl fmt::Display for Values<'_> {
 
 /// A value on one line, and not all of a long one.
 pub(crate) fn shortened(value: &Value) -> String {
-    let text = value.to_string();
+    shortened_text(&value.to_string())
+}
+
+/// Not all of a long text.
+pub(crate) fn shortened_text(text: &str) -> String {
     let count = text.chars().count();
     if count <= LENGTH {
-        return text;
+        return text.to_owned();
     }
     let start: String = text.chars().take(LENGTH - 20).collect();
     let end: String = text.chars().skip(count - 10).collect();
