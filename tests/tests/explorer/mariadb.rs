@@ -27,6 +27,9 @@ pub(crate) const AUDIT: &str =
      CREATE TRIGGER note_change AFTER UPDATE ON accounts FOR EACH ROW
          REPLACE INTO audit VALUES (NEW.id, NOW(6))";
 
+/// Creates a view, if it is not there.
+pub(crate) const VIEW: &str = "CREATE OR REPLACE VIEW rich AS SELECT id FROM accounts";
+
 /// Where a connection dies, where an acknowledgement is lost, where a statement fails.
 pub(crate) const CUT: FaultKind = FaultKind::CutRequest;
 pub(crate) const LOST: FaultKind = FaultKind::CutReply;

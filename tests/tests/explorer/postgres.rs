@@ -5,7 +5,7 @@ use idem_tests::server::{self, Database};
 use sqlx::{PgConnection, PgPool, Postgres};
 
 #[path = "suite/mod.rs"]
-mod suite;
+pub(crate) mod suite;
 
 pub(crate) type Db = Postgres;
 pub(crate) type Conn = PgConnection;
@@ -30,6 +30,9 @@ pub(crate) const AUDIT: &str =
          RETURN NEW;
      END $$;
      CREATE TRIGGER note_change AFTER UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION note_change()";
+
+/// Creates a view, if it is not there.
+pub(crate) const VIEW: &str = "CREATE OR REPLACE VIEW rich AS SELECT id FROM accounts";
 
 /// Where a connection dies, where an acknowledgement is lost, where a statement fails.
 pub(crate) const CUT: FaultKind = FaultKind::CutRequest;

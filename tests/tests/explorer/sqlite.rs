@@ -29,6 +29,9 @@ pub(crate) const AUDIT: &str =
          INSERT OR REPLACE INTO audit VALUES (NEW.id, strftime('%Y-%m-%d %H:%M:%f', 'now'));
      END";
 
+/// Creates a view, if it is not there.
+pub(crate) const VIEW: &str = "CREATE VIEW IF NOT EXISTS rich AS SELECT id FROM accounts";
+
 /// Where a process dies, where an acknowledgement is lost, where a statement fails.
 pub(crate) const CUT: FaultKind = FaultKind::DroppedInside;
 pub(crate) const LOST: FaultKind = FaultKind::DroppedInside;

@@ -2,7 +2,7 @@
 
 use super::{
     AUDIT, BEGIN_COMMITS, CUT, Conn, DDL_COMMITS, Db, EXTEND, FAILED, IDENTITY, LOST, Pool,
-    SUBSCRIPTIONS, database,
+    SUBSCRIPTIONS, VIEW, database,
 };
 
 mod claims;
@@ -11,5 +11,5 @@ mod duplicates;
 mod look_alikes;
 mod setup;
 mod sound;
-mod template;
+pub(crate) mod template;
 mod transactions;

@@ -9,12 +9,12 @@ use sqlx::{AssertSqlSafe, raw_sql};
 use super::{Conn, IDENTITY, Pool, database};
 
 /// A migrated database with one account, which holds 100.
-pub(super) async fn template() -> Database {
+pub(crate) async fn template() -> Database {
     template_with("").await
 }
 
 /// The same with more tables.
-pub(super) async fn template_with(more: &str) -> Database {
+pub(crate) async fn template_with(more: &str) -> Database {
     let database = database().await;
     let pool = Pool::connect(database.url()).await.unwrap();
     idem_runtime::migrate(&pool).await.unwrap();
@@ -38,14 +38,14 @@ pub(super) async fn template_with(more: &str) -> Database {
 }
 
 /// Explores a function in all kinds of faults.
-pub(super) async fn explored<T: Debug>(
+pub(crate) async fn explored<T: Debug>(
     handler: impl AsyncFn(Pool) -> Result<T, sqlx::Error>,
 ) -> Report {
     explored_on("", handler).await
 }
 
 /// The same on a template with more tables.
-pub(super) async fn explored_on<T: Debug>(
+pub(crate) async fn explored_on<T: Debug>(
     more: &str,
     handler: impl AsyncFn(Pool) -> Result<T, sqlx::Error>,
 ) -> Report {
@@ -56,7 +56,7 @@ pub(super) async fn explored_on<T: Debug>(
 /// No run of a sound function finds a violation.
 ///
 /// Without the drops: sqlx's own `begin`, dropped half way, leaves a transaction open in the pool (sqlx #4385).
-pub(super) async fn explored_soundly<T: Debug>(
+pub(crate) async fn explored_soundly<T: Debug>(
     more: &str,
     handler: impl AsyncFn(Pool) -> Result<T, sqlx::Error>,
 ) {
@@ -65,7 +65,7 @@ pub(super) async fn explored_soundly<T: Debug>(
     explorer.run_with(handler).await.assert_holds();
 }
 
-pub(super) async fn sql(conn: &mut Conn, text: impl Into<String>) -> Result<(), sqlx::Error> {
+pub(crate) async fn sql(conn: &mut Conn, text: impl Into<String>) -> Result<(), sqlx::Error> {
     raw_sql(AssertSqlSafe(text.into()))
         .execute(conn)
         .await
@@ -73,7 +73,7 @@ pub(super) async fn sql(conn: &mut Conn, text: impl Into<String>) -> Result<(), 
 }
 
 /// Half of the effect.
-pub(super) async fn credit(conn: &mut Conn) -> Result<(), sqlx::Error> {
+pub(crate) async fn credit(conn: &mut Conn) -> Result<(), sqlx::Error> {
     sql(
         conn,
         "UPDATE accounts SET balance = balance + 5 WHERE id = 1",
@@ -82,7 +82,7 @@ pub(super) async fn credit(conn: &mut Conn) -> Result<(), sqlx::Error> {
 }
 
 /// The other half.
-pub(super) async fn book(conn: &mut Conn, id: &str) -> Result<(), sqlx::Error> {
+pub(crate) async fn book(conn: &mut Conn, id: &str) -> Result<(), sqlx::Error> {
     sql(
         conn,
         format!("INSERT INTO payments (id, amount) VALUES ('{id}', 5)"),
@@ -91,7 +91,7 @@ pub(super) async fn book(conn: &mut Conn, id: &str) -> Result<(), sqlx::Error> {
 }
 
 /// Claims an ID as careful people do by hand. `false`: it is taken.
-pub(super) async fn claim(conn: &mut Conn, id: &str) -> Result<bool, sqlx::Error> {
+pub(crate) async fn claim(conn: &mut Conn, id: &str) -> Result<bool, sqlx::Error> {
     match sql(conn, format!("INSERT INTO seen (id) VALUES ('{id}')")).await {
         Ok(()) => Ok(true),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
@@ -101,7 +101,7 @@ pub(super) async fn claim(conn: &mut Conn, id: &str) -> Result<bool, sqlx::Error
 
 /// The mistake is found as this kind of violation under these kinds of faults, and the report can be read.
 #[track_caller]
-pub(super) fn assert_found(
+pub(crate) fn assert_found(
     report: &Report,
     violation: ViolationKind,
     faults: &[Option<FaultKind>],
