@@ -48,7 +48,7 @@ async fn apply_payment(
                     .await?;
                 Ok(Receipt { account: event.account })
             };
-            __ret
+            #[allow(unreachable_code)] return __ret;
         })
         .await;
     __call.end(__result).await

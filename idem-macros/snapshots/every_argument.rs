@@ -61,7 +61,7 @@ pub(crate) async fn apply(
                     return __ret;
                 }
                 let __ret: anyhow::Result<Receipt> = { body(tx, event).await };
-                __ret
+                #[allow(unreachable_code)] return __ret;
             })
             .await;
         if let ::core::option::Option::Some(__done) = __call.end_or_retry(__result).await

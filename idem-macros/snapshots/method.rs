@@ -57,7 +57,7 @@ where
                 let __ret: Result<Balance, sqlx::Error> = {
                     self.insert(tx, event, left + right).await
                 };
-                __ret
+                #[allow(unreachable_code)] return __ret;
             })
             .await;
         if let ::core::option::Option::Some(__done) = __call.end_or_retry(__result).await

@@ -54,7 +54,7 @@ async fn place_order(
                     );
                 Ok(Receipt)
             };
-            __ret
+            #[allow(unreachable_code)] return __ret;
         })
         .await;
     __call.emit(__outbox);

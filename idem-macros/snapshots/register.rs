@@ -32,7 +32,7 @@ async fn register(
                 return __ret;
             }
             let __ret: Result<UserRegistered, AppError> = { insert(tx, user).await };
-            __ret
+            #[allow(unreachable_code)] return __ret;
         })
         .await;
     __call.emit_value("users.registered", "UserRegistered", __ordering_key, &__result);

@@ -54,7 +54,7 @@ pub fn call<C: Supported, B: Begin<C>, K: ?Sized, T, R, E>(
     on_duplicate: OnDuplicate<T, R>,
     on_error: OnError<E>,
 ) -> Call<B::Database, B, T, R, E> {
-    let identity = spec.identity(key.erase(), fingerprint);
+    let identity = spec.identity(key, fingerprint);
     Call {
         execution: Execution::new(
             origin,

@@ -66,7 +66,7 @@ pub enum Error<E = Infallible> {
     /// More than one handler of this program has the same scope: what one of them handled would be a
     /// duplicate for the other. Nothing was done.
     DuplicateScopes(&'static [DuplicateScope]),
-    /// The key of this message is empty. Nothing was done.
+    /// The key of this message is empty, or a part of it is. Nothing was done.
     EmptyKey,
     /// The connection that was passed to the handler is inside a transaction that sqlx did not
     /// open. Nothing was done, and that transaction is untouched.

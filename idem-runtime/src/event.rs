@@ -101,6 +101,14 @@ impl<E: Event> EventSet for E {
 
 impl<E> Emits<E, ()> for E {}
 
+/// With one implementation alone, the compiler takes what is emitted for `E` itself, and reports
+/// another event as a mismatched type instead of as undeclared.
+#[derive(Debug)]
+pub enum NoEvent {}
+
+#[diagnostic::do_not_recommend]
+impl<E> Emits<NoEvent, NoEvent> for E {}
+
 macro_rules! event_sets {
     ($(($($name:ident $place:literal)+))*) => {$(
         impl<$($name: Event),+> EventSet for ($($name,)+) {

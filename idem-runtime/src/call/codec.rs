@@ -24,7 +24,8 @@ impl<T: Serialize + DeserializeOwned> Stored for T {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be recorded",
     label = "does not implement `Serialize`, `Deserialize` and `Classify`",
-    note = "derive the first two for `{Self}` and `impl idem_runtime::Classify` to say which errors are permanent, or leave out `on_error = \"record\"`"
+    note = "derive the first two for `{Self}` and `impl idem_runtime::Classify` to say which errors are permanent, or leave out `on_error = \"record\"`",
+    note = "a variant that holds what can't be stored, such as `sqlx::Error`, gets `#[serde(skip)]`, and `Classify` calls it `Disposition::Retry`: only permanent errors are stored"
 )]
 #[doc(hidden)]
 pub trait Recorded: Serialize + DeserializeOwned + Classify {}

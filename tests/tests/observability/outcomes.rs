@@ -118,6 +118,7 @@ async fn refuse(tx: &mut Conn, delivery: Delivery) -> Result<(), Refused> {
 /// An error that JSON can't hold.
 #[derive(Debug, Serialize, Deserialize)]
 struct Unstorable {
+    #[expect(clippy::option_option, reason = "what JSON takes for one `None`")]
     text: Option<Option<String>>,
 }
 
@@ -160,6 +161,7 @@ fn delivery(number: u32, act: Act) -> Delivery {
 }
 
 /// Every way in which a call ends, once; what each is called.
+#[expect(clippy::too_many_lines, reason = "one outcome after the other")]
 async fn every_outcome(empty: &Pool, pool: &Pool) -> Vec<(&'static str, &'static str)> {
     use Act::{Commit, Fail, Hang, Panic, Succeed};
     let mut seen = Vec::new();

@@ -77,7 +77,13 @@ async fn a_pool_a_pooled_connection_and_a_connection_are_the_same_to_a_delivery(
     tx.rollback().await.unwrap();
     drop(pooled);
     assert_eq!(end(apply(&bed.pool, &order).await), replayed);
-    assert_eq!(bed.effects().await, ["o", "p"]);
+    assert_eq!(end(apply(bed.pool.clone(), &order).await), replayed);
+    let last = Order::new("q");
+    assert_eq!(
+        end(apply(bed.pool.clone(), &last).await),
+        Ok(Outcome::Executed(last.receipt()))
+    );
+    assert_eq!(bed.effects().await, ["o", "p", "q"]);
 }
 
 #[tokio::test]
