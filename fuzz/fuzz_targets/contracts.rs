@@ -28,7 +28,10 @@ struct Fields {
     duplicate: Text,
     error: Text,
     retention: Text,
+    isolation: Text,
     emits: Text,
+    kind: Text,
+    ordering_key: Text,
 }
 
 #[derive(Arbitrary, Debug, Clone)]
@@ -103,7 +106,7 @@ impl Text {
 }
 
 impl Fields {
-    fn get(&self) -> [String; 7] {
+    fn get(&self) -> [String; 10] {
         [
             self.scope.get(SCOPES),
             self.key.get(KEYS),
@@ -111,13 +114,17 @@ impl Fields {
             self.duplicate.get(DUPLICATES),
             self.error.get(&["rollback", "record"]),
             self.retention.get(RETENTIONS),
+            self.isolation
+                .get(&["-", "serializable", "repeatable read"]),
             self.emits.get(TOPICS),
+            self.kind.get(&["OrderPlaced", "LedgerPosted", "_"]),
+            self.ordering_key.get(&["-", "order_id", "tenant", "_"]),
         ]
     }
 }
 
 /// One handler a scope, by the line that it has.
-fn handlers(fields: impl IntoIterator<Item = [String; 7]>) -> BTreeMap<String, [String; 7]> {
+fn handlers(fields: impl IntoIterator<Item = [String; 10]>) -> BTreeMap<String, [String; 10]> {
     let mut handlers = BTreeMap::new();
     for fields in fields {
         let line = written(fields.each_ref().map(String::as_str));
@@ -127,8 +134,8 @@ fn handlers(fields: impl IntoIterator<Item = [String; 7]>) -> BTreeMap<String, [
     handlers
 }
 
-fn lock(handlers: &BTreeMap<String, [String; 7]>) -> Vec<String> {
-    let line = |fields: &[String; 7]| written(fields.each_ref().map(String::as_str));
+fn lock(handlers: &BTreeMap<String, [String; 10]>) -> Vec<String> {
+    let line = |fields: &[String; 10]| written(fields.each_ref().map(String::as_str));
     handlers.values().map(line).collect()
 }
 
@@ -161,7 +168,7 @@ fuzz_target!(|input: Input| {
         fields
     });
     let after = handlers(kept.chain(input.after.iter().map(Fields::get)));
-    let registered: Vec<[&str; 7]> = after
+    let registered: Vec<[&str; 10]> = after
         .values()
         .map(|fields| fields.each_ref().map(String::as_str))
         .collect();

@@ -13,13 +13,15 @@ pub(crate) async fn apply(
         .wait_ms(5000u64)
         .retention_ms(2592000000u64)
         .retry(3u32)
+        .isolation(::idem::__private::Isolation::RepeatableRead)
         .result_version(2u32);
     ::idem::__private::inventory::submit! {
-        ::idem::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
-        .key("(event.tenant,event.id)", || ::idem::__private::key_type:: < (& Received <
-        Payment >,), _, _ > (| (event,) | ::idem::__private::key(& (& (event.tenant), &
-        (event.id),))), "skip").hash_key().fingerprint("event.amount").record()
-        .retention("30d")
+        ::idem::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
+        "apply").key("(event.tenant,event.id)", || ::idem::__private::key_type:: < (&
+        Received < Payment >,), _, _ > (| (event,) | ::idem::__private::key(& (& (event
+        .tenant), & (event.id),))), "skip").hash_key().fingerprint("event.amount")
+        .record().retention("30d").isolation("repeatable read").raises(||
+        ::idem::__private::error_of:: < anyhow::Result < Receipt > > ().find())
     }
     let mut __call = ::idem::__private::call(
             tx,
@@ -31,7 +33,12 @@ pub(crate) async fn apply(
             ::idem::__private::skip::<Receipt>(),
             ::idem::__private::record::<
                 <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
-            >(),
+            >(
+                ::idem::__private::equality::<
+                    <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
+                >()
+                    .find(),
+            ),
         )
         .conflict(|__error| {
             #[allow(unused_imports)]
@@ -73,6 +80,42 @@ impl ::idem::Handler for Apply {
     type Replay = ();
     type Error = <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err;
     const SCOPE: &'static ::core::primitive::str = "payments.apply";
+    const RETENTION: ::core::option::Option<::core::time::Duration> = ::core::option::Option::Some(
+        ::core::time::Duration::from_millis(2592000000u64),
+    );
+    const HASH_KEY: ::core::primitive::bool = true;
+    fn identity(
+        __message: &::idem::Received<Self::Message>,
+        __context: &Self::Context,
+    ) -> ::idem::Identity {
+        #[allow(unused_variables, unused_mut)]
+        let event = __message;
+        ::idem::__private::identity(
+            ::idem::__private::key(&(&(event.tenant), &(event.id))),
+            ::core::option::Option::Some(
+                ::idem::__private::key(&(event.amount)).erase(),
+            ),
+            Self::HASH_KEY,
+        )
+    }
+    fn replayer() -> ::idem::__private::Replayer<
+        Self::Output,
+        Self::Replay,
+        Self::Error,
+    > {
+        ::idem::__private::Replayer::new(
+            ::idem::__private::skip::<Receipt>(),
+            ::idem::__private::record::<
+                <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
+            >(
+                ::idem::__private::equality::<
+                    <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
+                >()
+                    .find(),
+            ),
+            2u32,
+        )
+    }
     async fn call<B: ::idem::Begin<PgConnection>>(
         begin: B,
         message: &::idem::Received<Self::Message>,

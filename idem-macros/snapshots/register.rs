@@ -9,8 +9,11 @@ async fn register(
         __SCOPE,
     );
     ::idem_runtime::__private::inventory::submit! {
-        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE)
-        .emits(|| ::std::vec!["users.registered"])
+        ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
+        "register").raises(|| ::idem_runtime::__private::error_of:: <
+        ::core::result::Result < (), AppError > > ().find()).emits(||
+        ::std::vec![::idem_runtime::__private::EventContract::new("users.registered",
+        "UserRegistered", "user.id")])
     }
     let mut __call = ::idem_runtime::__private::transaction(tx, &__SPEC);
     let __ordering_key = ::core::option::Option::Some(

@@ -21,11 +21,26 @@ impl ::idem_runtime::Handler for Apply {
     type Message = Payment;
     type Context = ();
     type Output = Receipt;
-    type Replay = Self::Output;
+    type Replay = Receipt;
     type Error = AppError;
     const SCOPE: &'static ::core::primitive::str = ::core::concat!(
         ::core::module_path!(), "::apply"
     );
+    const RETENTION: ::core::option::Option<::core::time::Duration> = ::core::option::Option::None;
+    const HASH_KEY: ::core::primitive::bool = false;
+    fn identity(
+        __message: &::idem_runtime::Received<Self::Message>,
+        __context: &Self::Context,
+    ) -> ::idem_runtime::Identity {
+        ::core::unreachable!()
+    }
+    fn replayer() -> ::idem_runtime::__private::Replayer<
+        Self::Output,
+        Self::Replay,
+        Self::Error,
+    > {
+        ::core::unreachable!()
+    }
     async fn call<B: ::idem_runtime::Begin<PgConnection>>(
         begin: B,
         message: &::idem_runtime::Received<Self::Message>,

@@ -41,12 +41,13 @@ impl Macro {
                 "in_flight",
                 "retention",
                 "retry",
+                "isolation",
                 "result_version",
                 "hash_key",
                 "handler",
                 "crate",
             ],
-            Macro::Outbox => &["topic", "key", "scope", "crate"],
+            Macro::Outbox => &["topic", "key", "type", "scope", "crate"],
             Macro::Event => &["topic", "key", "type", "crate"],
             Macro::Key => &["crate"],
         }
@@ -63,6 +64,7 @@ impl Macro {
             "in_flight" => "\"wait 5s\"",
             "retention" => "\"30d\"",
             "retry" => "3",
+            "isolation" => "\"serializable\"",
             "result_version" => "2",
             "handler" => "ApplyPayment",
             "topic" => "\"orders.placed\"",
@@ -189,6 +191,11 @@ fn unknown(attribute: Macro, name: &str) -> String {
     let known = attribute.arguments();
     if let Some(suggestion) = did_you_mean(name, known.iter().copied()) {
         return format!("unknown argument `{name}`{suggestion}");
+    }
+    if (attribute, name) == (Macro::Outbox, "handler") {
+        return "a handler is called by its type only where it has a key: move `handler` to \
+                `#[idempotent(key = \"...\")]` on the same function"
+            .to_owned();
     }
     if let Some(owner) = [Macro::Idempotent, Macro::Outbox, Macro::Event]
         .into_iter()

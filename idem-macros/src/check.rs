@@ -1,25 +1,26 @@
-//! Every rule and every message: what a function and its arguments must be, and what to write instead.
+//! Every rule and every message: what a function and its arguments must be, and what to write
+//! instead.
 
 mod arguments;
-mod expression;
+mod duration;
+pub(crate) mod expression;
 mod handler_type;
 mod minted;
 mod publish;
+mod scope;
 mod signature;
 mod types;
-mod value;
+pub(crate) mod value;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
-use syn::{Attribute, Error, Path};
+use syn::Error;
 
-pub(crate) use self::expression::{Purpose, Scopes, expression};
-pub(crate) use self::value::{crate_path, topic};
 use crate::attr::Macro;
 use crate::errors::Errors;
-use crate::handler::{Attributes, Function};
+use crate::function::{Attributes, Function, ends_in, is_test};
 use crate::model::{Outline, Shape, Terms};
 
-/// Checks a function and the arguments of its attributes; `None` if its signature is no handler's.
+/// Checks a function and the arguments of its attributes; `None` if its signature does not fit.
 pub(crate) fn handler(
     function: &Function,
     attributes: Attributes,
@@ -47,7 +48,8 @@ fn is_handler(function: &Function, attribute: Macro) -> Result<(), Error> {
         return Err(Error::new(
             sig.ident.span(),
             format!(
-                "`main` handles no message: put `{name}` on the function that does, and call that from `main`"
+                "`main` handles no message: put `{name}` on the function that does, \
+                 and call that from `main`"
             ),
         ));
     }
@@ -72,17 +74,8 @@ fn is_handler(function: &Function, attribute: Macro) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn is_test(attr: &Attribute) -> bool {
-    ends_in(attr.path(), "test")
-}
-
-fn ends_in(path: &Path, name: &str) -> bool {
-    path.segments
-        .last()
-        .is_some_and(|segment| segment.ident == name)
-}
-
-/// Says what an item is that did not parse as a function with a body; `None` when it began as a function.
+/// Says what an item is that did not parse as a function with a body; `None` when it began as a
+/// function.
 pub(crate) fn item(attribute: Macro, tokens: &TokenStream) -> Option<Error> {
     let trees: Vec<TokenTree> = tokens.clone().into_iter().collect();
     let mut word = None;
@@ -120,7 +113,8 @@ pub(crate) fn item(attribute: Macro, tokens: &TokenStream) -> Option<Error> {
             return Some(Error::new(
                 word.span(),
                 format!(
-                    "`{}` wraps a body, and this function has none; put it on a free async fn or an inherent method",
+                    "`{}` wraps a body, and this function has none; put it on a free \
+                     async fn or an inherent method",
                     attribute.display()
                 ),
             ));
@@ -143,15 +137,4 @@ pub(crate) fn item(attribute: Macro, tokens: &TokenStream) -> Option<Error> {
 
 fn is_word(tree: &TokenTree, word: &str) -> bool {
     matches!(tree, TokenTree::Ident(ident) if ident == word)
-}
-
-impl Attributes {
-    /// The attribute that messages name.
-    fn name(&self) -> Macro {
-        if self.idempotent.is_some() {
-            Macro::Idempotent
-        } else {
-            Macro::Outbox
-        }
-    }
 }

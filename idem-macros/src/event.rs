@@ -5,10 +5,11 @@ use quote::quote;
 use syn::{Data, DeriveInput, LitStr, Path, parse_quote};
 
 use crate::attr::{Args, Macro};
-use crate::check::{self, Purpose, Scopes, expression};
+use crate::check::expression::{Purpose, Variables, expression};
+use crate::check::value;
 use crate::errors::Errors;
 use crate::model::Expression;
-use crate::tokens::Near;
+use crate::tokens::{Near, text};
 
 struct Event {
     runtime: Path,
@@ -33,7 +34,11 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
 
 fn check(input: &DeriveInput, errors: &mut Errors) -> Option<Event> {
     if let Data::Union(data) = &input.data {
-        errors.on(data.union_token, "`Event` does not fit a union: an event is serialised; derive it on a struct or an enum");
+        errors.on(
+            data.union_token,
+            "`Event` does not fit a union: an event is serialised; derive it on a struct \
+             or an enum",
+        );
         return None;
     }
     let mut attrs = input.attrs.iter().filter(|attr| Macro::Event.is(attr));
@@ -51,15 +56,15 @@ fn check(input: &DeriveInput, errors: &mut Errors) -> Option<Event> {
     let mut args = Args::of_attribute(Macro::Event, attr, errors);
     let runtime = args
         .take("crate")
-        .and_then(|arg| check::crate_path(&arg, errors));
+        .and_then(|arg| value::crate_path(&arg, errors));
     let name = match args.take("type") {
-        Some(arg) => check::topic(&arg, "OrderPlaced", errors)?,
+        Some(arg) => value::topic(&arg, "OrderPlaced", errors)?,
         None => LitStr::new(&input.ident.to_string(), input.ident.span()),
     };
     let key = args.take("key").and_then(|arg| {
-        let names = Scopes {
+        let names = Variables {
             values: fields(&input.data),
-            ..Scopes::default()
+            ..Variables::default()
         };
         expression(&arg, Purpose::EventOrdering, &names, errors)
     });
@@ -72,7 +77,7 @@ fn check(input: &DeriveInput, errors: &mut Errors) -> Option<Event> {
         }
         return None;
     };
-    let topic = check::topic(&topic, "orders.placed", errors)?;
+    let topic = value::topic(&topic, "orders.placed", errors)?;
     Some(Event {
         runtime: runtime.unwrap_or_else(|| parse_quote!(::idem_runtime)),
         topic,
@@ -137,6 +142,9 @@ fn expand(input: &DeriveInput, event: &Event) -> TokenStream {
             .push(parse_quote!(Self: #runtime::__private::Serialize));
     }
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    let key_text = key
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), |key| text(&key.tokens));
     let key = match key {
         None => quote!(::core::option::Option::None),
         Some(key) => {
@@ -149,6 +157,7 @@ fn expand(input: &DeriveInput, event: &Event) -> TokenStream {
         impl #impl_generics #runtime::Event for #ident #type_generics #where_clause {
             const TOPIC: &'static ::core::primitive::str = #topic;
             const TYPE: &'static ::core::primitive::str = #name;
+            const ORDERING_KEY: &'static ::core::primitive::str = #key_text;
             fn ordering_key(&self) -> ::core::option::Option<#runtime::OrderingKey> { #key }
         }
     }

@@ -1,28 +1,11 @@
-//! Reads the function under an attribute and drives its transformation. The body stays raw tokens.
+//! Drives the transformation of a function: read, check, expand.
 
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
-use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, Pat, PatType, Path, Signature, Visibility};
+use proc_macro2::{Span, TokenStream};
 
 use crate::attr::{Args, Macro};
 use crate::errors::Errors;
+use crate::function::{Attributes, Function};
 use crate::{check, expand};
-
-/// An async function as it was written, without the attributes of this crate.
-pub(crate) struct Function {
-    pub(crate) attrs: Vec<Attribute>,
-    pub(crate) vis: Visibility,
-    pub(crate) sig: Signature,
-    pub(crate) body: Group,
-    /// The other attribute of this crate, which stood among `attrs`.
-    pub(crate) absorbed: Option<Path>,
-}
-
-/// The two attributes of a function, of which at least one stands there.
-pub(crate) struct Attributes {
-    pub(crate) idempotent: Option<Args>,
-    pub(crate) outbox: Option<Args>,
-}
 
 // Input:  #[idempotent(..)] #[outbox] async fn f(tx: &mut C, ..) -> Result<T, E> { .. }
 // Output:                             async fn f(tx: impl Begin<C>, ..) -> Result<Outcome<T>, Error<E>> { .. }
@@ -89,58 +72,4 @@ fn collect(
         }
     }
     found
-}
-
-/// The variables that a pattern binds.
-pub(crate) fn bindings(pat: &Pat, names: &mut Vec<Ident>) {
-    match pat {
-        Pat::Ident(pat) => {
-            names.push(pat.ident.clone());
-            if let Some((_, sub)) = &pat.subpat {
-                bindings(sub, names);
-            }
-        }
-        Pat::Tuple(pat) => pat.elems.iter().for_each(|pat| bindings(pat, names)),
-        Pat::TupleStruct(pat) => pat.elems.iter().for_each(|pat| bindings(pat, names)),
-        Pat::Struct(pat) => pat
-            .fields
-            .iter()
-            .for_each(|field| bindings(&field.pat, names)),
-        Pat::Slice(pat) => pat.elems.iter().for_each(|pat| bindings(pat, names)),
-        Pat::Reference(pat) => bindings(&pat.pat, names),
-        Pat::Paren(pat) => bindings(&pat.pat, names),
-        _ => {}
-    }
-}
-
-/// The variables that the patterns of some parameters bind.
-pub(crate) fn bound_by<'a>(params: impl IntoIterator<Item = &'a PatType>) -> Vec<Ident> {
-    let mut names = Vec::new();
-    params
-        .into_iter()
-        .for_each(|param| bindings(&param.pat, &mut names));
-    names
-}
-
-impl Parse for Function {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let attrs = Attribute::parse_outer(input)?;
-        let vis = input.parse()?;
-        let sig = input.parse()?;
-        match input.parse()? {
-            TokenTree::Group(body) if body.delimiter() == Delimiter::Brace && input.is_empty() => {
-                Ok(Function {
-                    attrs,
-                    vis,
-                    sig,
-                    body,
-                    absorbed: None,
-                })
-            }
-            other => Err(syn::Error::new(
-                other.span(),
-                "expected the function's body",
-            )),
-        }
-    }
 }

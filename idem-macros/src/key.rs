@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Field, Index, Member, Path, parse_quote};
 
 use crate::attr::{Args, Macro};
-use crate::check;
+use crate::check::value;
 use crate::errors::Errors;
 
 // Input:  #[derive(Key)] struct OrderId(Uuid);
@@ -22,7 +22,7 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
         let mut args = Args::of_attribute(Macro::Key, attr, &mut errors);
         if let Some(path) = args
             .take("crate")
-            .and_then(|arg| check::crate_path(&arg, &mut errors))
+            .and_then(|arg| value::crate_path(&arg, &mut errors))
         {
             runtime = path;
         }
@@ -42,21 +42,32 @@ fn only_field<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<&'a Fie
                 (Some(only), None) => return Some(only),
                 (None, _) => errors.on(
                     name,
-                    format!("`{name}` has no field, so all of its values are one key; wrap the ID: `struct {name}(Uuid);`"),
+                    format!(
+                        "`{name}` has no field, so all of its values are one key; wrap \
+                         the ID: `struct {name}(Uuid);`"
+                    ),
                 ),
                 (Some(_), Some(second)) => errors.on(
                     second,
-                    "`#[derive(Key)]` fits a struct with one field; for a key of several parts use a tuple: \
+                    "`#[derive(Key)]` fits a struct with one field; for a key of \
+                     several parts use a tuple: \
                      `key = \"(event.tenant, event.id)\"`",
                 ),
             }
         }
         Data::Enum(data) => errors.on(
             data.enum_token,
-            format!("`#[derive(Key)]` fits a struct with one field, not an enum; implement `Key` for `{name}`, or wrap its ID"),
+            format!(
+                "`#[derive(Key)]` fits a struct with one field, not an enum; implement \
+                 `Key` for `{name}`, or wrap its ID"
+            ),
         ),
         Data::Union(data) => {
-            errors.on(data.union_token, "`#[derive(Key)]` fits a struct with one field, not a union; wrap the ID in a struct");
+            errors.on(
+                data.union_token,
+                "`#[derive(Key)]` fits a struct with one field, not a union; wrap the ID \
+                 in a struct",
+            );
         }
     }
     None

@@ -1,16 +1,21 @@
-//! Attribute macros of `idem-runtime`, which re-exports and documents them: depend on that crate, not on this one.
+//! Attribute macros of `idem-runtime`, which re-exports and documents them: depend on that crate,
+//! not on this one.
 //!
-//! Tokens in, tokens out: `attr` reads arguments, `handler` the function, `check` holds every rule and every message, `model`
-//! what passed, `expand` writes it out. Nothing in here knows SQL, a database or a broker.
+//! Tokens in, tokens out: `attr` reads arguments, `function` reads the function, `check` holds every
+//! rule and every message, `model` is what passed, `expand` writes it out, and `handler` drives them.
+//! Nothing in here knows SQL, a database or a broker.
 
 mod attr;
 mod check;
 mod errors;
 mod event;
 mod expand;
+mod function;
 mod handler;
 mod key;
 mod model;
+#[cfg(test)]
+mod snapshots;
 mod tokens;
 
 use proc_macro::TokenStream;

@@ -9,7 +9,8 @@ pub(crate) struct Shape {
     /// The other attribute of this crate, by the path that it was imported under.
     pub(crate) absorbed: Option<Path>,
     pub(crate) vis: Visibility,
-    /// As written, but for the parameters of this crate: the transaction is left out, and so is the outbox.
+    /// As written, but for the parameters of this crate: the transaction is left out, and so is the
+    /// outbox.
     pub(crate) sig: Signature,
     pub(crate) tx: Transaction,
     pub(crate) outbox: Option<OutboxParam>,
@@ -84,6 +85,7 @@ pub(crate) struct Claim {
     pub(crate) in_flight: InFlight,
     pub(crate) retention: Option<Retention>,
     pub(crate) retry: Option<Retry>,
+    pub(crate) isolation: Option<Isolation>,
     pub(crate) result_version: u32,
     pub(crate) hash_key: bool,
 }
@@ -104,6 +106,25 @@ pub(crate) enum InFlight {
     Fail,
 }
 
+/// `isolation = "serializable"`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    Serializable,
+    RepeatableRead,
+}
+
+impl Isolation {
+    pub(crate) const ALL: [Self; 2] = [Self::Serializable, Self::RepeatableRead];
+
+    /// As it is written.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Serializable => "serializable",
+            Self::RepeatableRead => "repeatable read",
+        }
+    }
+}
+
 /// `retry = 3`; zero is none.
 pub(crate) struct Retry {
     pub(crate) times: u32,
@@ -120,8 +141,8 @@ pub(crate) struct Retention {
 pub(crate) struct Publish {
     pub(crate) topic: LitStr,
     pub(crate) key: Option<Expression>,
-    /// The event's type, by its last segment.
-    pub(crate) event: String,
+    /// The wire type: as written, or the last segment of the event's type.
+    pub(crate) kind: LitStr,
 }
 
 /// `handler = ApplyPayment`.

@@ -5,8 +5,8 @@ use quote::ToTokens;
 
 /// The same tokens, all of them located at `span`.
 ///
-/// An error inside of a string literal then underlines the literal and makes no suggestion to replace it: offsets inside of a
-/// literal are not known to a macro.
+/// An error inside of a string literal then underlines the literal and makes no suggestion to
+/// replace it: offsets inside of a literal are not known to a macro.
 pub(crate) fn located_at(tokens: TokenStream, span: Span) -> TokenStream {
     tokens
         .into_iter()

@@ -83,6 +83,19 @@ pub trait Begin<C>: Send + Debug {
     }
 }
 
+/// A pool that is kept, where a reference to one would not live long enough or its database is not
+/// known.
+#[derive(Debug)]
+pub(crate) struct OwnedPool<DB: Store>(pub(crate) Pool<DB>);
+
+impl<DB: Store> Begin<DB::Connection> for OwnedPool<DB> {
+    type Database = DB;
+
+    fn pool(&self) -> Option<&Pool<DB>> {
+        Some(&self.0)
+    }
+}
+
 /// Implements [`Begin`] for one database. A blanket implementation would report the pool of another
 /// database as a bare type mismatch.
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]

@@ -2,13 +2,19 @@
 
 pub(crate) mod codec;
 pub(crate) mod conflict;
+pub(crate) mod fidelity;
+pub(crate) mod inner_error;
 mod key;
 mod keyless;
+mod replay;
 pub(crate) mod returned;
 mod settle;
 pub(crate) mod spec;
 
+use sqlx::error::DatabaseError;
+
 use self::codec::{OnDuplicate, OnError};
+use self::replay::replay;
 use self::spec::Spec;
 use crate::begin::{Begin, Supported};
 use crate::error::Error;
@@ -17,13 +23,14 @@ use crate::execution::{ClaimResult, Execution};
 use crate::key::StoredKey;
 use crate::outbox::{Ids, Outbox, Row};
 use crate::outcome::Outcome;
-use crate::store::{Record, State, Store};
+use crate::store::{Record, Store};
 use crate::telemetry::{CallSpan, CallTelemetry};
 
-pub use self::key::{Encoded, key, key_type, ordering_key};
+pub use self::key::{Encoded, identity, key, key_type, ordering_key};
 pub use self::keyless::{Transaction, transaction};
+pub use self::replay::Replayer;
 
-type FindDatabaseError<E> = for<'a> fn(&'a E) -> Option<&'a sqlx::Error>;
+type FindDatabaseError<E> = for<'a> fn(&'a E) -> Option<&'a dyn DatabaseError>;
 
 /// One call of a handler with a key.
 #[derive(Debug)]
@@ -87,27 +94,19 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
             }
             Err(error) => Err(error.map_handler(|never| match never {})),
         };
-        self.telemetry.end_at_claim(&ended);
+        self.telemetry.end(&ended);
         Some(ended)
     }
 
     fn replay(&self, record: &Record) -> Result<Outcome<T, R>, Error<E>> {
-        if record.state == State::Claimed {
-            return Err(Error::Unfinished);
-        }
-        if let (Some(stored), Some(now)) = (&record.fingerprint, self.execution.fingerprint())
-            && stored != now.as_bytes()
-        {
-            return Err(Error::FingerprintMismatch);
-        }
-        if record.state == State::Error {
-            let error = self.on_error.decode(record.body.as_deref());
-            return Err(error.map_or(Error::ResultUndecodable, Error::Handler));
-        }
-        self.on_duplicate
-            .decode(record, self.execution.policy().result_version)
-            .map(Outcome::Replayed)
-            .ok_or(Error::ResultUndecodable)
+        replay(
+            record,
+            self.execution.fingerprint(),
+            &self.on_duplicate,
+            &self.on_error,
+            self.execution.policy().result_version,
+        )
+        .map(Outcome::Replayed)
     }
 
     /// The span in which the body runs.
@@ -126,9 +125,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     }
 
     fn ids(&self) -> Ids {
-        self.execution.key().map_or(Ids::Minted, |key| {
-            Ids::of(&self.execution.policy().scope, key)
-        })
+        match (self.execution.namespace(), self.execution.key()) {
+            (Some(namespace), Some(key)) => Ids::of(namespace, &self.execution.policy().scope, key),
+            _ => Ids::Minted,
+        }
     }
 
     /// Takes what the body emitted.

@@ -1,7 +1,14 @@
-//! What can go wrong, and what a consumer does with the delivery then.
+//! What can go wrong in a call of a handler.
+
+mod not_faithful;
 
 use std::convert::Infallible;
 use std::fmt;
+
+use crate::contract::{DuplicateScope, SharedScopes};
+use crate::disposition::{Classify, Disposition};
+
+pub(crate) use self::not_faithful::NotFaithful;
 
 /// Why a call of an idempotent handler did not return an [`Outcome`](crate::Outcome).
 ///
@@ -19,15 +26,21 @@ use std::fmt;
 /// assert_eq!(error.disposition(), Disposition::Retry);
 ///
 /// // the handler's own error, for callers that know what to do with that alone
-/// let error = Error::Handler(std::io::Error::other("the bank is closed"));
+/// let error = std::io::Error::other("the bank is closed");
+/// let error = Error::Handler { error, replayed: false };
 /// assert_eq!(error.into_handler().unwrap().to_string(), "the bank is closed");
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E = Infallible> {
-    /// The handler returned this error and its effects are rolled back; or, under
-    /// `on_error = "record"`, an earlier delivery stored it.
-    Handler(E),
+    /// The handler returned an error, and its effects are rolled back.
+    Handler {
+        /// What the handler returned.
+        error: E,
+        /// Whether an earlier delivery returned it and stored it, under `on_error = "record"`. This
+        /// delivery then ran nothing.
+        replayed: bool,
+    },
     /// An earlier delivery of the same key still runs, and `in_flight` says how long to wait for it.
     InFlight,
     /// The key is known with another fingerprint: two different messages under one ID.
@@ -39,82 +52,79 @@ pub enum Error<E = Infallible> {
     CommitUnknown,
     /// A result is stored, but it can't be read as the handler's return type.
     ResultUndecodable,
+    /// A duplicate would not get the result that the handler returned, so the first delivery fails
+    /// before COMMIT. Nothing was stored.
+    ResultNotFaithful {
+        /// The result's type, as [`std::any::type_name`] names it.
+        type_name: &'static str,
+        /// Why the value could not be written as JSON or read back. `None`: it was read back as
+        /// another value.
+        cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// The key was claimed and committed without its end.
     Unfinished,
+    /// More than one handler of this program has the same scope: what one of them handled would be a
+    /// duplicate for the other. Nothing was done.
+    DuplicateScopes(&'static [DuplicateScope]),
+    /// The key of this message is empty. Nothing was done.
+    EmptyKey,
+    /// The connection that was passed to the handler is inside a transaction that sqlx did not
+    /// open. Nothing was done, and that transaction is untouched.
+    ForeignTransaction,
+    /// The handler asks for a stricter isolation level than the transaction that it was called in
+    /// has. Nothing was done.
+    IsolationTooWeak {
+        /// The level that the handler asks for.
+        needed: &'static str,
+    },
+    /// The role that the handler took may not use the schema of this crate's tables. Nothing was
+    /// committed.
+    NotPermitted {
+        /// The statement that gives the role what it lacks.
+        grant: String,
+    },
+    /// What this call stores is too large for one statement of the database. It was not sent, and
+    /// nothing was committed.
+    TooLarge {
+        /// The size of the statement that stores the result or error, and the events, in bytes.
+        size: u64,
+        /// The largest that the database takes: `max_allowed_packet` on MySQL and MariaDB.
+        limit: u64,
+    },
+    /// An event of this call has the ID of one that is still in the outbox, and another content.
+    /// Nothing was committed.
+    EventConflict,
     /// The tables of this crate are missing or older than this release.
     NotMigrated,
     /// The database refused, or could not be reached. Nothing was committed.
     Store(sqlx::Error),
 }
 
-/// What a consumer does with a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Disposition {
-    /// Acknowledge: there is nothing left to do.
-    Ack,
-    /// Deliver again, later.
-    Retry,
-    /// Put aside for a person: another delivery would end the same way.
-    DeadLetter,
-}
-
-/// Tells which errors of a handler are permanent.
-///
-/// ```
-/// use idem_runtime::{Classify, Disposition};
-///
-/// enum PaymentError {
-///     AccountClosed,
-///     Database(sqlx::Error),
-/// }
-///
-/// impl Classify for PaymentError {
-///     fn disposition(&self) -> Disposition {
-///         match self {
-///             Self::AccountClosed => Disposition::DeadLetter,
-///             Self::Database(_) => Disposition::Retry,
-///         }
-///     }
-/// }
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say which of its errors are permanent",
-    label = "not `Classify`",
-    note = "`impl idem_runtime::Classify for {Self} {{}}` calls every error transient: the delivery is retried"
-)]
-pub trait Classify {
-    /// What to do with a delivery whose handler returned this error. Everything but
-    /// [`Disposition::Retry`] is permanent: under `on_error = "record"` it is stored and replayed.
-    fn disposition(&self) -> Disposition {
-        Disposition::Retry
-    }
-}
-
-impl Classify for Infallible {}
-impl Classify for String {}
-impl Classify for std::io::Error {}
-impl Classify for sqlx::Error {}
-impl Classify for Box<dyn std::error::Error> {}
-impl Classify for Box<dyn std::error::Error + Send + Sync> {}
-
 impl<E: Classify> Error<E> {
     /// What a consumer does with the delivery.
     ///
-    /// [`FingerprintMismatch`](Self::FingerprintMismatch),
-    /// [`ResultUndecodable`](Self::ResultUndecodable), [`Unfinished`](Self::Unfinished) and what can't be
-    /// encoded end the same way every time: dead letters. A handler's error says so itself, through
-    /// [`Classify`]. Everything else may succeed on the next delivery.
+    /// A handler's error says so itself, through [`Classify`]. What would end the same way every
+    /// time is a dead letter: a key that is empty or known with another fingerprint, a result that
+    /// can't be stored or read, a call that the handler's code or its rights never let succeed.
+    /// Everything else may succeed on the next delivery.
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Handler(error) => error.disposition(),
+            Self::Handler { error, .. } => error.disposition(),
             Self::FingerprintMismatch
             | Self::ResultUndecodable
+            | Self::ResultNotFaithful { .. }
             | Self::Unfinished
+            | Self::EmptyKey
+            | Self::IsolationTooWeak { .. }
+            | Self::NotPermitted { .. }
+            | Self::TooLarge { .. }
+            | Self::EventConflict
             | Self::Store(sqlx::Error::Encode(_)) => Disposition::DeadLetter,
             Self::InFlight
             | Self::RolledBack
             | Self::CommitUnknown
+            | Self::DuplicateScopes(_)
+            | Self::ForeignTransaction
             | Self::NotMigrated
             | Self::Store(_) => Disposition::Retry,
         }
@@ -128,7 +138,7 @@ impl<E> Error<E> {
     /// Every error that is not the handler's.
     pub fn into_handler(self) -> Result<E, Self> {
         match self {
-            Self::Handler(error) => Ok(error),
+            Self::Handler { error, .. } => Ok(error),
             other => Err(other),
         }
     }
@@ -136,13 +146,26 @@ impl<E> Error<E> {
     /// The same error for another handler.
     pub(crate) fn map_handler<F>(self, map: impl FnOnce(E) -> F) -> Error<F> {
         match self {
-            Self::Handler(error) => Error::Handler(map(error)),
+            Self::Handler { error, replayed } => Error::Handler {
+                error: map(error),
+                replayed,
+            },
             Self::InFlight => Error::InFlight,
             Self::FingerprintMismatch => Error::FingerprintMismatch,
             Self::RolledBack => Error::RolledBack,
             Self::CommitUnknown => Error::CommitUnknown,
             Self::ResultUndecodable => Error::ResultUndecodable,
+            Self::ResultNotFaithful { type_name, cause } => {
+                Error::ResultNotFaithful { type_name, cause }
+            }
             Self::Unfinished => Error::Unfinished,
+            Self::EmptyKey => Error::EmptyKey,
+            Self::ForeignTransaction => Error::ForeignTransaction,
+            Self::IsolationTooWeak { needed } => Error::IsolationTooWeak { needed },
+            Self::NotPermitted { grant } => Error::NotPermitted { grant },
+            Self::TooLarge { size, limit } => Error::TooLarge { size, limit },
+            Self::EventConflict => Error::EventConflict,
+            Self::DuplicateScopes(scopes) => Error::DuplicateScopes(scopes),
             Self::NotMigrated => Error::NotMigrated,
             Self::Store(error) => Error::Store(error),
         }
@@ -150,27 +173,30 @@ impl<E> Error<E> {
 
     /// Whether an operator should know of it at once: a bug, a setup that is not done, or an end that nobody knows.
     pub(crate) const fn is_alarming(&self) -> bool {
-        matches!(
-            self,
-            Self::FingerprintMismatch
-                | Self::RolledBack
-                | Self::CommitUnknown
-                | Self::ResultUndecodable
-                | Self::Unfinished
-                | Self::NotMigrated
-        )
+        !matches!(self, Self::Handler { .. } | Self::InFlight | Self::Store(_))
     }
 
     /// The name of the variant, as it stands in logs and metrics.
     pub(crate) const fn label(&self) -> &'static str {
         match self {
-            Self::Handler(_) => "handler_error",
+            Self::Handler {
+                replayed: false, ..
+            } => "handler_error",
+            Self::Handler { replayed: true, .. } => "replayed_error",
             Self::InFlight => "in_flight",
             Self::FingerprintMismatch => "fingerprint_mismatch",
             Self::RolledBack => "rolled_back",
             Self::CommitUnknown => "commit_unknown",
             Self::ResultUndecodable => "result_undecodable",
+            Self::ResultNotFaithful { .. } => "result_not_faithful",
             Self::Unfinished => "unfinished",
+            Self::EmptyKey => "empty_key",
+            Self::ForeignTransaction => "foreign_transaction",
+            Self::IsolationTooWeak { .. } => "isolation_too_weak",
+            Self::NotPermitted { .. } => "not_permitted",
+            Self::TooLarge { .. } => "too_large",
+            Self::EventConflict => "event_conflict",
+            Self::DuplicateScopes(_) => "duplicate_scopes",
             Self::NotMigrated => "not_migrated",
             Self::Store(_) => "store_error",
         }
@@ -180,7 +206,8 @@ impl<E> Error<E> {
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Handler(error) => return error.fmt(f),
+            Self::Handler { error, .. } => return error.fmt(f),
+            Self::DuplicateScopes(scopes) => return SharedScopes(scopes).fmt(f),
             // What the driver says is the source: some servers quote keys and rows in it.
             Self::Store(_) => "the database refused or could not be reached, and nothing was committed",
             Self::InFlight => {
@@ -201,9 +228,52 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 "a result is stored for this key but can't be read as the handler's return type; \
                  it was not executed again. Deploy the type that wrote it, or delete the row of `idem_keys` to execute again"
             }
+            Self::ResultNotFaithful { type_name, cause } => {
+                let what = not_faithful::what(cause.is_some());
+                return write!(
+                    f,
+                    "the `{type_name}` that the handler returned {what}, so a duplicate would not get it; nothing was stored. \
+                     Look for nested `Option`s, NaN or infinity, `#[serde(skip)]` and `#[serde(untagged)]`, \
+                     or say `on_duplicate = \"skip\"`"
+                );
+            }
             Self::Unfinished => {
                 "this key was claimed and committed without its end, by a COMMIT or DDL in the handler, or by a \
                  handler that called itself with the same key; check what it did, then delete its row of `idem_keys` to execute again"
+            }
+            Self::EmptyKey => {
+                "the key of this message is empty, so every message without an ID would count as a duplicate of it; \
+                 have the producer set an ID, or give the handler another `key = \"...\"`"
+            }
+            Self::ForeignTransaction => {
+                "the connection is inside a transaction that sqlx did not open: raw SQL began it, or a dropped call left it behind. \
+                 Nothing was done. Begin with sqlx's `begin()` and pass that transaction, or end the transaction first"
+            }
+            Self::IsolationTooWeak { needed } => {
+                return write!(
+                    f,
+                    "the handler needs the isolation level `{needed}`, and the transaction that it was called in is weaker; \
+                     begin that transaction at this level, or pass the pool"
+                );
+            }
+            Self::NotPermitted { grant } => {
+                return write!(
+                    f,
+                    "the role that the handler took may not use the schema of `idem_keys`, and nothing was committed; \
+                     run `{grant}`, or take the role back with `RESET ROLE` before the handler returns"
+                );
+            }
+            Self::TooLarge { size, limit } => {
+                return write!(
+                    f,
+                    "what this call stores takes a statement of {size} bytes, and the database takes at most {limit}; nothing was \
+                     committed. Return less, put less into the events, or raise the limit (`max_allowed_packet` on MySQL and MariaDB)"
+                );
+            }
+            Self::EventConflict => {
+                "an earlier execution's event with the same ID and another content is still in the outbox, so this one can't be \
+                 written and nothing was committed. The message came again after its retention, or its row of `idem_keys` was \
+                 deleted: lengthen the retention, or delete that event"
             }
             Self::NotMigrated => {
                 "the tables `idem_keys`, `idem_outbox` and `idem_dead_letters` are missing or outdated; \
@@ -217,77 +287,13 @@ impl<E: fmt::Debug + fmt::Display> std::error::Error for Error<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Store(error) => Some(error),
+            Self::ResultNotFaithful {
+                cause: Some(cause), ..
+            } => Some(cause.as_ref()),
             _ => None,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::error::Error as _;
-
-    use super::*;
-
-    fn all() -> [Error<sqlx::Error>; 9] {
-        [
-            Error::Handler(sqlx::Error::RowNotFound),
-            Error::InFlight,
-            Error::FingerprintMismatch,
-            Error::RolledBack,
-            Error::CommitUnknown,
-            Error::ResultUndecodable,
-            Error::Unfinished,
-            Error::NotMigrated,
-            Error::Store(sqlx::Error::Protocol("secret".into())),
-        ]
-    }
-
-    /// Cure: what the driver says is the source, never the message.
-    #[test]
-    fn each_error_says_something_of_its_own_and_shows_no_data() {
-        let messages: std::collections::HashSet<_> =
-            all().iter().map(ToString::to_string).collect();
-        assert_eq!(messages.len(), 9);
-        for message in messages {
-            assert!(
-                message.len() > 20 && !message.contains("secret"),
-                "{message}"
-            );
-        }
-    }
-
-    #[test]
-    fn only_the_databases_error_is_a_source() {
-        let sources = all().map(|error| error.source().map(ToString::to_string));
-        let [.., store] = &sources;
-        assert!(
-            store
-                .as_ref()
-                .is_some_and(|source| source.contains("secret"))
-        );
-        assert_eq!(sources.iter().flatten().count(), 1);
-    }
-
-    #[test]
-    fn what_would_end_the_same_way_every_time_is_a_dead_letter() {
-        use Disposition::{DeadLetter, Retry};
-        assert_eq!(
-            all().map(|error| error.disposition()),
-            [
-                Retry, Retry, DeadLetter, Retry, Retry, DeadLetter, DeadLetter, Retry, Retry
-            ]
-        );
-        let unencoded = Error::<Infallible>::Store(sqlx::Error::Encode("".into()));
-        assert_eq!(unencoded.disposition(), DeadLetter);
-    }
-
-    #[test]
-    fn an_error_stays_itself_for_another_handler() {
-        let labels = all().map(|error| error.label());
-        let mapped = all().map(|error| error.map_handler(|_| "mapped"));
-        assert_eq!(mapped.each_ref().map(Error::label), labels);
-        let [handler, in_flight, ..] = mapped;
-        assert_eq!(handler.into_handler().ok(), Some("mapped"));
-        assert!(matches!(in_flight.into_handler(), Err(Error::InFlight)));
-    }
-}
+mod tests;

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use crate::key::{Key, StoredKey};
 
-/// A type of event: its topic and its ordering key are declared with it, where a reviewer sees them.
+/// A type of event: its topic and its ordering key are declared with it, where a reviewer sees
+/// them.
 ///
 /// Derive it:
 ///
@@ -33,8 +34,13 @@ pub trait Event: Serialize {
     /// Where it is published.
     const TOPIC: &'static str;
 
-    /// Its `type` attribute in CloudEvents.
+    /// Its `type` attribute in CloudEvents, by which consumers choose what to do with it. Event IDs
+    /// derive from it, too.
     const TYPE: &'static str;
+
+    /// The expression of its ordering key, as `idem.lock` shows it. The derive sets it.
+    #[doc(hidden)]
+    const ORDERING_KEY: &'static str = "_";
 
     /// Events with the same ordering key are published in the order of their commits.
     fn ordering_key(&self) -> Option<OrderingKey>;
@@ -47,11 +53,39 @@ pub trait Event: Serialize {
     note = "derive `Event` for each type that stands in `Outbox<...>`"
 )]
 pub trait EventSet {
-    /// The topics of its events, in order.
-    fn topics() -> Vec<&'static str>;
+    /// Its events, as `idem.lock` shows them.
+    #[doc(hidden)]
+    fn contracts() -> Vec<EventContract>;
 }
 
-/// Says that `E` stands in an [`EventSet`].
+/// What consumers rely on in one type of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[doc(hidden)]
+pub struct EventContract {
+    pub(crate) topic: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) ordering_key: &'static str,
+}
+
+impl EventContract {
+    /// Of events whose type an expansion can't name.
+    pub const UNKNOWN: Self = Self::new("_", "_", "_");
+
+    /// The topic, the wire type, and the expression of the ordering key.
+    pub const fn new(topic: &'static str, kind: &'static str, ordering_key: &'static str) -> Self {
+        Self {
+            topic,
+            kind,
+            ordering_key,
+        }
+    }
+
+    fn of<E: Event>() -> Self {
+        Self::new(E::TOPIC, E::TYPE, E::ORDERING_KEY)
+    }
+}
+
+/// Says that `E` is one of an [`EventSet`].
 #[diagnostic::on_unimplemented(
     message = "this handler does not declare that it emits `{E}`",
     label = "`{E}` is not one of the outbox's events",
@@ -60,8 +94,8 @@ pub trait EventSet {
 pub trait Emits<E, Place> {}
 
 impl<E: Event> EventSet for E {
-    fn topics() -> Vec<&'static str> {
-        vec![E::TOPIC]
+    fn contracts() -> Vec<EventContract> {
+        vec![EventContract::of::<E>()]
     }
 }
 
@@ -70,8 +104,8 @@ impl<E> Emits<E, ()> for E {}
 macro_rules! event_sets {
     ($(($($name:ident $place:literal)+))*) => {$(
         impl<$($name: Event),+> EventSet for ($($name,)+) {
-            fn topics() -> Vec<&'static str> {
-                vec![$($name::TOPIC),+]
+            fn contracts() -> Vec<EventContract> {
+                vec![$(EventContract::of::<$name>()),+]
             }
         }
 
@@ -130,7 +164,8 @@ impl Key for EventId {
     }
 }
 
-/// What orders events, those with the same one being published in order: a text of at most 255 bytes, made of any [`Key`].
+/// What orders events: those with the same ordering key are published in order. A text of at most
+/// 255 bytes, made of any [`Key`].
 ///
 /// ```
 /// use idem_runtime::OrderingKey;
@@ -144,8 +179,8 @@ impl Key for EventId {
 pub struct OrderingKey(String);
 
 impl OrderingKey {
-    /// Text without NUL, integers and UUIDs as their canonical text, everything else in hexadecimal; what is longer
-    /// than 63 bytes as its SHA-256, so that no key is truncated.
+    /// Text without NUL, integers and UUIDs as their canonical text, everything else in
+    /// hexadecimal; what is longer than 63 bytes as its SHA-256, so that no key is truncated.
     pub fn of<K: Key + ?Sized>(key: &K) -> Self {
         Self(StoredKey::of(key).to_text())
     }
@@ -177,6 +212,7 @@ mod tests {
     impl Event for Paid {
         const TOPIC: &'static str = "orders.paid";
         const TYPE: &'static str = "Paid";
+        const ORDERING_KEY: &'static str = "order";
 
         fn ordering_key(&self) -> Option<OrderingKey> {
             None
@@ -184,11 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_events_names_each_topic() {
-        assert_eq!(<Placed as EventSet>::topics(), ["orders.placed"]);
-        assert_eq!(
-            <(Placed, Paid) as EventSet>::topics(),
-            ["orders.placed", "orders.paid"]
-        );
+    fn a_set_of_events_says_what_consumers_rely_on_in_each() {
+        let placed = EventContract::new("orders.placed", "Placed", "_");
+        let paid = EventContract::new("orders.paid", "Paid", "order");
+        assert_eq!(<Placed as EventSet>::contracts(), [placed]);
+        assert_eq!(<(Placed, Paid) as EventSet>::contracts(), [placed, paid]);
     }
 }

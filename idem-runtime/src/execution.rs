@@ -4,20 +4,24 @@ mod backoff;
 mod claim;
 mod finish;
 mod in_flight;
+mod lookup;
 mod policy;
+mod pool_state;
 mod recent;
 mod session;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
 
-use self::backoff::back_off;
 use self::in_flight::KeyGuard;
 use self::session::Session;
 use crate::begin::Begin;
+use crate::contract::shared;
 use crate::error::Error;
+use crate::identity::Identity;
 use crate::key::StoredKey;
-use crate::store::{Claim, ErrorClass, Fence, Store};
+use crate::store::{Claim, Fence, Store};
 
+pub(crate) use self::backoff::back_off;
 pub(crate) use self::claim::ClaimResult;
 pub(crate) use self::finish::FinishError;
 pub(crate) use self::policy::Policy;
@@ -37,13 +41,6 @@ pub(crate) struct Execution<DB: Store, B: Begin<DB::Connection, Database = DB>> 
     attempts: u32,
 }
 
-/// The identity of a delivery.
-#[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) key: StoredKey,
-    pub(crate) fingerprint: Option<StoredKey>,
-}
-
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     /// `undoable`: whether the effects must be undoable while the claim stays.
     pub(crate) fn new(
@@ -52,8 +49,6 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         identity: Option<Identity>,
         undoable: bool,
     ) -> Self {
-        static FENCES: AtomicU64 = AtomicU64::new(0);
-        let number = FENCES.fetch_add(1, Ordering::Relaxed);
         Self {
             session: Session::new(origin),
             policy,
@@ -61,7 +56,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             identity,
             guard: None,
             fence: Fence {
-                savepoint: format!("idem_fence_{number}"),
+                savepoint: String::new(),
                 undoable,
             },
             attempts: 0,
@@ -82,6 +77,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         self.identity.as_ref().map(|identity| &identity.key)
     }
 
+    /// The namespace of the database, once the call has begun.
+    pub(crate) fn namespace(&self) -> Option<Uuid> {
+        self.session.home().map(|home| home.namespace)
+    }
+
     pub(crate) fn fingerprint(&self) -> Option<&StoredKey> {
         self.identity.as_ref()?.fingerprint.as_ref()
     }
@@ -89,7 +89,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     /// Notes whether this delivery was a duplicate.
     pub(crate) fn note(&self, duplicate: bool) {
         if let Some(recent) = self.recent {
-            recent.note(self.session.pool_identity(), duplicate);
+            let pool = self.session.pool().map(|pool| pool.number());
+            recent.note(pool, duplicate);
         }
     }
 
@@ -99,7 +100,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
 
     /// Whether another attempt is allowed; waits before it.
     pub(crate) async fn another_attempt(&mut self) -> bool {
-        if self.attempts >= self.policy.retry || !self.session.renew() || self.session.joins() {
+        if self.attempts >= self.policy.retry || !self.session.renew() {
+            return false;
+        }
+        if self.session.joins().await.unwrap_or(true) {
             return false;
         }
         self.attempts += 1;
@@ -118,11 +122,11 @@ impl Policy {
     }
 }
 
-fn refused(class: ErrorClass, error: sqlx::Error) -> Error {
-    match class {
-        ErrorClass::TimedOut => Error::InFlight,
-        ErrorClass::NotMigrated => Error::NotMigrated,
-        _ => Error::Store(error),
+/// Whether a call may go on to claim.
+fn admit(policy: &Policy, _identity: &Identity) -> Result<(), Error> {
+    match shared(&policy.scope) {
+        Some(scopes) => Err(Error::DuplicateScopes(scopes)),
+        None => Ok(()),
     }
 }
 

@@ -1,13 +1,17 @@
-//! A handler as a type: what a consumer and the test kit take.
+//! A handler as a type, which a consumer and the explorer take.
 
 use std::future::Future;
+use std::time::Duration;
 
 use sqlx::Database;
 
 use crate::begin::Begin;
+use crate::call::Replayer;
 use crate::error::Error;
+use crate::identity::Identity;
 use crate::message::Received;
 use crate::outcome::Outcome;
+use crate::store::Store;
 
 /// Implemented by the unit struct that `#[idempotent(handler = ApplyPayment)]` emits.
 ///
@@ -43,33 +47,80 @@ use crate::outcome::Outcome;
 /// # }
 /// ```
 ///
-/// The call's future has no `Send` bound, so that a body which is not `Send` is reported where it is spawned.
+/// Only the attribute implements it.
+///
+/// A consumer may spawn any handler: messages, contexts and results can cross threads, and so can
+/// the call. A function whose body holds something across an await that is not `Send` can't be a
+/// `Handler`.
+///
+/// ```
+/// # #[cfg(feature = "postgres")]
+/// # mod example {
+/// use idem_runtime::{Handler, Received};
+/// use sqlx::{PgPool, Postgres};
+/// use tokio::task::JoinHandle;
+///
+/// fn spawn<H: Handler<Database = Postgres, Context = ()>>(
+///     pool: PgPool,
+///     received: Received<H::Message>,
+/// ) -> JoinHandle<bool> {
+///     tokio::spawn(async move { H::call(&pool, &received, &()).await.is_ok() })
+/// }
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a handler",
     label = "not a `Handler`",
     note = "`#[idempotent(key = \"...\", handler = {Self})]` on the function emits one"
 )]
-pub trait Handler {
+pub trait Handler: Send + Sync + 'static {
     /// The database of its transaction.
-    type Database: Database;
+    type Database: Store;
     /// What is delivered.
-    type Message;
-    /// What it borrows beside the message; `()` if nothing.
-    type Context;
+    type Message: Send + Sync + 'static;
+    /// What it borrows besides the message; `()` if nothing.
+    type Context: Send + Sync + 'static;
     /// What it returns.
-    type Output;
+    type Output: Send + 'static;
     /// What a duplicate returns: `Output`, or `()` under `on_duplicate = "skip"`.
-    type Replay;
+    type Replay: Send + 'static;
     /// Its own error.
-    type Error;
+    type Error: Send + 'static;
 
     /// The namespace of its keys.
     const SCOPE: &'static str;
 
-    /// Handles one delivery; ends as the function does, see [`Outcome`] and [`Error`].
+    /// How long a key is remembered; `None` is for ever.
+    const RETENTION: Option<Duration>;
+
+    /// Whether keys are stored as hashes alone (`hash_key`).
+    const HASH_KEY: bool;
+
+    /// Whether it takes many messages at once.
+    const BATCH: bool = false;
+
+    /// Whether it stores nothing, since running it again does no harm.
+    const NATURAL: bool = false;
+
+    /// What it takes a delivery for. Computed from the message and the context, without running and
+    /// without the database.
+    fn identity(message: &Received<Self::Message>, context: &Self::Context) -> Identity;
+
+    /// Reads what its calls store, for [`lookup`](crate::lookup).
+    #[doc(hidden)]
+    fn replayer() -> Replayer<Self::Output, Self::Replay, Self::Error>;
+
+    /// Handles one delivery. It ends as the function does: see [`Outcome`] and [`Error`].
     fn call<B: Begin<<Self::Database as Database>::Connection>>(
         begin: B,
         message: &Received<Self::Message>,
         context: &Self::Context,
-    ) -> impl Future<Output = Result<Outcome<Self::Output, Self::Replay>, Error<Self::Error>>>;
+    ) -> impl Future<Output = Result<Outcome<Self::Output, Self::Replay>, Error<Self::Error>>> + Send
+    where
+        // Implied, and said again so that a type which is not `Send` is one error, on that type,
+        // and the future is not another one.
+        Self::Message: Sync,
+        Self::Context: Sync,
+        Self::Output: Send,
+        Self::Error: Send;
 }

@@ -35,8 +35,12 @@ impl fmt::Debug for Row {
 /// Collects the events of one handler. `E` is one event type or a tuple of them; only these can be
 /// emitted.
 ///
-/// The rows are written in one statement after the handler's body, in its transaction: they exist if and only if its
-/// effect does. See [the guide](crate::guide::the_outbox).
+/// The rows are written in one statement after the handler's body, in its transaction: they exist
+/// if and only if its effect does. See [the guide](crate::guide::the_outbox).
+///
+/// Until then they are kept in memory, for the whole call: one that was emitted while a nested
+/// transaction (`tx.begin()`) was open stays when that one is rolled back. Emit after its commit;
+/// the guide has [an example](crate::guide::the_outbox#nested-transactions).
 ///
 /// ```
 /// # #[cfg(all(feature = "macros", feature = "sqlite"))]
@@ -96,13 +100,15 @@ impl<E> Outbox<E> {
         }
     }
 
-    /// Adds an event; it is published after the commit, at least once, under the returned ID.
+    /// Adds an event. It is published after the commit, at least once, under the returned ID.
     ///
-    /// Inside `#[idempotent]` the ID is derived from the handler's scope and key, the event's type and ordering
-    /// key, and its ordinal among those that equal it so far: a re-execution emits the same IDs. In
+    /// Inside `#[idempotent]` the ID is derived from the database's namespace, the handler's scope
+    /// and key, the event's type, and its ordinal among the events of that type: a handler that
+    /// runs again emits the same IDs, if it emits the events of one type in the same order. In
     /// `#[outbox]` alone it is a UUID of version 7.
     ///
-    /// An event that does not serialize fails the handler after its body, before COMMIT.
+    /// An event that does not serialize fails the handler after its body, before COMMIT. Rolling
+    /// back a nested transaction does not take an event back.
     pub fn emit<Ev, Place>(&mut self, event: &Ev) -> EventId
     where
         Ev: Event,
@@ -111,7 +117,8 @@ impl<E> Outbox<E> {
         self.emit_with(event, &[])
     }
 
-    /// Adds an event that carries `headers` beside the `causation` and `traceparent` that each event has.
+    /// Adds an event that carries `headers`, besides the `causation` and `traceparent` that each
+    /// event has.
     pub fn emit_with<Ev, Place>(&mut self, event: &Ev, headers: &[(&str, &str)]) -> EventId
     where
         Ev: Event,
@@ -129,7 +136,7 @@ impl<E> Outbox<E> {
         headers: &[(&str, &str)],
     ) -> EventId {
         let key = key.map(OrderingKey::into_string);
-        let id = self.ids.next(kind, key.as_deref());
+        let id = self.ids.next(kind);
         match serde_json::to_vec(value) {
             Ok(payload) => self.rows.push(Row {
                 id,
@@ -162,15 +169,16 @@ pub(crate) enum Ids {
     Derived {
         seed: [u8; 32],
         causation: String,
-        ordinals: HashMap<(&'static str, Option<String>), u32>,
+        ordinals: HashMap<&'static str, u32>,
     },
     /// Of the clock.
     Minted,
 }
 
 impl Ids {
-    pub(crate) fn of(scope: &str, key: &StoredKey) -> Self {
+    pub(crate) fn of(namespace: Uuid, scope: &str, key: &StoredKey) -> Self {
         let mut hash = Sha256::new();
+        hash.update(namespace.as_bytes());
         hash_part(&mut hash, scope.as_bytes());
         hash_part(&mut hash, key.as_bytes());
         Self::Derived {
@@ -180,18 +188,16 @@ impl Ids {
         }
     }
 
-    fn next(&mut self, kind: &'static str, key: Option<&str>) -> Uuid {
+    /// Nothing that the database generated is part of an ID, so the ordering key is not either: it
+    /// may be the number of a row that the handler inserted.
+    fn next(&mut self, kind: &'static str) -> Uuid {
         let Self::Derived { seed, ordinals, .. } = self else {
             return Uuid::now_v7();
         };
-        let ordinal = ordinals.entry((kind, key.map(str::to_owned))).or_insert(0);
+        let ordinal = ordinals.entry(kind).or_insert(0);
         let mut hash = Sha256::new();
         hash.update(seed);
         hash_part(&mut hash, kind.as_bytes());
-        match key {
-            Some(key) => hash_part(&mut hash, key.as_bytes()),
-            None => hash.update(u64::MAX.to_be_bytes()),
-        }
         hash.update(ordinal.to_be_bytes());
         *ordinal += 1;
         let digest: [u8; 32] = hash.finalize().into();
@@ -240,20 +246,22 @@ mod tests {
         );
     }
 
-    /// The derivation is published: a change gives a re-execution other IDs than the first run gave.
+    /// The derivation is published: a change gives a re-execution other IDs than the first run
+    /// gave.
     #[test]
     fn derived_ids_have_not_changed() {
-        let mut ids = Ids::of("orders::place", &StoredKey::of("cmd-1"));
-        let first = ids.next("OrderPlaced", Some("o-1"));
-        let second = ids.next("OrderPlaced", Some("o-1"));
-        let other = ids.next("OrderPlaced", None);
+        let namespace = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let mut ids = Ids::of(namespace, "orders::place", &StoredKey::of("cmd-1"));
+        let first = ids.next("OrderPlaced");
+        let second = ids.next("OrderPlaced");
+        let other = ids.next("OrderPaid");
         assert_eq!(first.get_version_num(), 8);
         assert_eq!(
             [first, second, other].map(|id| id.to_string()),
             [
-                "3733046e-089b-8de4-a207-96163cc9080d",
-                "87f89cbf-9431-8a00-b58d-de6ee218245c",
-                "0ca0c06b-a491-80ac-9e0d-4e2a1f927667"
+                "174bbfa9-a418-8167-9346-790321da23b1",
+                "a7674bf2-c433-82f2-b32f-6acb63a8f632",
+                "c3748dfb-9595-8498-9790-ed393c8649b2"
             ]
         );
     }

@@ -6,15 +6,21 @@
 )]
 
 use std::fmt;
-use std::future::Future;
+use std::future::{self, Future};
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::{Database, Pool};
 use sqlx_core::transaction::TransactionManager as _;
+use uuid::Uuid;
 
+use self::depth::counted;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
+pub(crate) mod depth;
+mod error_class;
+mod isolation;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 mod outbox_store;
@@ -23,14 +29,19 @@ pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 #[cfg(test)]
-mod told;
+mod stub_error;
+mod verdict;
 
-pub use outbox_store::DeadLetterFilter;
+pub(crate) use error_class::ErrorClass;
+pub use isolation::Isolation;
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;
+pub use outbox_store::{DeadLetterFilter, TopicBacklog};
 pub(crate) use outbox_store::{
-    Backlog, DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Retry, Settlement, Stored,
+    DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Remaining, Retry, Settlement, Stored,
 };
+#[cfg(test)]
+pub(crate) use stub_error::stub_error;
 
 /// A database that keeps the claims and the outbox: PostgreSQL, MySQL/MariaDB, SQLite.
 ///
@@ -47,12 +58,35 @@ pub trait Store: Database + fmt::Debug {
     /// The schema's DDL, one script a version, oldest first.
     const MIGRATIONS: &'static [&'static str];
 
+    /// How many transactions are open on this connection, each nested one counted, once everything that is queued on
+    /// it has run. This is the only way to ask.
+    ///
+    /// What is queued can only lower the count. So a count of `floor`, below which the caller expects none, is right
+    /// without asking the connection.
+    fn depth(
+        conn: &mut Self::Connection,
+        floor: usize,
+    ) -> impl Future<Output = Result<usize, sqlx::Error>> + Send {
+        let _ = floor;
+        // PostgreSQL's and MySQL's drivers count a rollback when they queue it.
+        future::ready(Ok(counted::<Self>(conn)))
+    }
+
+    /// Where the tables are, as this connection finds them, and which database's they are.
+    ///
+    /// Outside of a transaction of sqlx's it also reports a transaction that somebody opened by raw
+    /// SQL, by [`ErrorClass::ForeignTransaction`], or else [`open`](Self::open) does. Touches nothing in it.
+    fn find_home(
+        conn: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Home, sqlx::Error>> + Send;
+
     /// Opens a transaction on an idle connection, claims in it, and sets the fence.
     ///
     /// After an error the connection may be inside a transaction: [`abandon`](Self::abandon) it.
+    /// After [`ErrorClass::ForeignTransaction`] that transaction is not ours: leave it alone.
     fn open(
         conn: &mut Self::Connection,
-        opening: &BeginArgs<'_>,
+        args: &BeginArgs<'_>,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Sets a savepoint of sqlx's in a transaction that the caller opened. Dropped half way, it leaves that
@@ -66,26 +100,37 @@ pub trait Store: Database + fmt::Debug {
         Self::TransactionManager::rollback(conn)
     }
 
+    /// Whether the transaction that the caller opened is at least of this level, as far as that can be
+    /// known.
+    fn is_isolated(
+        conn: &mut Self::Connection,
+        level: Isolation,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
     /// The same as [`open`](Self::open) inside a transaction that the caller opened: the claim, and the fence.
     /// `false`: the key is already there.
     fn join(
         conn: &mut Self::Connection,
-        opening: &BeginArgs<'_>,
+        args: &BeginArgs<'_>,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
     /// Rolls back what [`open`](Self::open) began, whole or half, leaves the connection as a pool hands it out,
-    /// and looks the key up in the same breath.
+    /// and looks the key up in the same round trip.
     fn abandon(
         conn: &mut Self::Connection,
-        claim: Option<&Claim<'_>>,
+        lookup: Option<(&Home, &Claim<'_>)>,
     ) -> impl Future<Output = Result<Option<Record>, sqlx::Error>> + Send;
 
     /// The row of a key. Inside a transaction it sees what the conflict was told by, whatever the isolation.
     fn lookup(
         conn: &mut Self::Connection,
+        home: &Home,
         claim: &Claim<'_>,
         in_transaction: bool,
     ) -> impl Future<Output = Result<Option<Record>, sqlx::Error>> + Send;
+
+    /// Waits until the server is done with what was sent to it and no transaction is open.
+    fn drain(conn: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Undoes the effects since the claim and keeps the claim (`on_error = "record"`).
     fn undo_effects(
@@ -98,12 +143,15 @@ pub trait Store: Database + fmt::Debug {
     /// With `commit`, also commits: `conn` was opened by [`open`](Self::open).
     fn finish(
         conn: &mut Self::Connection,
-        finish: &FinishArgs<'_>,
+        args: &FinishArgs<'_>,
         commit: Commit,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// What an error of one of our own statements means.
     fn classify(error: &sqlx::Error) -> ErrorClass;
+
+    /// Whether an error of a handler's statement is a [`ErrorClass::Conflict`].
+    fn is_conflict(error: &dyn DatabaseError) -> bool;
 
     /// Whether an error of ours means that the tables are missing; may ask the database.
     fn schema_version(
@@ -118,8 +166,16 @@ pub trait Store: Database + fmt::Debug {
         async { Ok(Vec::new()) }
     }
 
-    /// Applies the migrations past the version that is there, one migrator at a time.
+    /// What could undo the promise for handlers that write to it: one sentence each, with its fix.
+    fn warnings(pool: &Pool<Self>)
+    -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
+
+    /// Applies the migrations past the version that is there, one migrator at a time. Where the
+    /// tables were moved to a schema of another name, leads this crate's functions to them again.
     fn migrate(pool: &Pool<Self>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Gives this database a new namespace, as a copy of another one needs.
+    fn renew_namespace(pool: &Pool<Self>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Deletes at most `limit` expired keys and at most `limit` published events that are older than `keep`.
     fn purge(
@@ -129,7 +185,16 @@ pub trait Store: Database + fmt::Debug {
     ) -> impl Future<Output = Result<(u64, u64), sqlx::Error>> + Send;
 }
 
-/// Who is claimed.
+/// Where the tables are, and which database's they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The schema of the tables. Empty where a connection's database has one set of them.
+    pub(crate) schema: String,
+    /// The random ID that `migrate` minted for this database. Each event ID is derived from it.
+    pub(crate) namespace: Uuid,
+}
+
+/// What is claimed.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
     pub(crate) scope: &'a str,
@@ -140,9 +205,18 @@ pub struct Claim<'a> {
 /// How a transaction is opened.
 #[derive(Debug)]
 pub struct BeginArgs<'a> {
+    pub(crate) home: &'a Home,
+    /// The level of a transaction that is opened; `None` is the database's default.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "mysql")),
+        allow(dead_code, reason = "SQLite's transactions are serializable")
+    )]
+    pub(crate) isolation: Option<Isolation>,
     /// None for `#[outbox]` alone.
     pub(crate) claim: Option<Claim<'a>>,
-    pub(crate) fence: Fence,
+    pub(crate) fence: &'a Fence,
+    /// How long the key is remembered from now on. `None` is for ever.
+    pub(crate) retention: Option<Duration>,
     /// How long to wait in the database for another transaction that holds the key.
     #[cfg_attr(
         not(any(feature = "postgres", feature = "mysql")),
@@ -154,7 +228,9 @@ pub struct BeginArgs<'a> {
 /// How a later statement knows that it is in the transaction that claimed.
 #[derive(Clone, Debug)]
 pub struct Fence {
-    /// The savepoint that stands right after the claim, unique in this process.
+    /// The savepoint that stands right after the claim. It is named by the depth of its
+    /// transaction: unique among the calls that are nested in one another, and one of a few names,
+    /// since servers keep statistics for each text of a statement.
     pub(crate) savepoint: String,
     /// Whether the effects must be undoable while the claim stays.
     #[cfg_attr(
@@ -167,11 +243,15 @@ pub struct Fence {
 /// How a transaction ends.
 #[derive(Debug)]
 pub struct FinishArgs<'a> {
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "only PostgreSQL has tables in schemas")
+    )]
+    pub(crate) home: &'a Home,
     pub(crate) claim: Option<Claim<'a>>,
     pub(crate) fence: &'a Fence,
     pub(crate) end: End<'a>,
     pub(crate) result_version: u32,
-    pub(crate) retention: Option<Duration>,
     pub(crate) events: &'a [Row],
 }
 
@@ -246,78 +326,4 @@ pub struct Record {
     pub(crate) fingerprint: Option<Vec<u8>>,
     pub(crate) result_version: u32,
     pub(crate) body: Option<Vec<u8>>,
-}
-
-/// What an error of one of our own statements means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// Our claim found the key taken.
-    Duplicate,
-    /// The database chose this transaction to lose: run it again on a fresh one.
-    Conflict,
-    /// A wait in the database ended without an answer.
-    TimedOut,
-    /// The fence did not hold: this is not the transaction that claimed, or it is aborted.
-    Lost,
-    /// A table, column or function of ours is missing.
-    NotMigrated,
-    /// The server answered and refused.
-    Refused,
-    /// No answer: the statement ran or did not.
-    Unknown,
-}
-
-/// What our own code knows of an error that the database tells by no code of its own.
-#[cfg(feature = "sqlite")]
-#[derive(Debug)]
-struct Verdict(ErrorClass);
-
-#[cfg(feature = "sqlite")]
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            ErrorClass::Lost => "this is not the transaction that claimed",
-            ErrorClass::NotMigrated => "a table is missing or outdated",
-            _ => "the database refused",
-        })
-    }
-}
-
-#[cfg(feature = "sqlite")]
-impl std::error::Error for Verdict {}
-
-#[cfg(feature = "sqlite")]
-fn verdict(fault: ErrorClass) -> sqlx::Error {
-    sqlx::Error::AnyDriverError(Box::new(Verdict(fault)))
-}
-
-#[cfg(feature = "sqlite")]
-fn told(error: &sqlx::Error) -> Option<ErrorClass> {
-    match error {
-        sqlx::Error::AnyDriverError(error) => Some(error.downcast_ref::<Verdict>()?.0),
-        _ => None,
-    }
-}
-
-#[cfg(all(test, feature = "sqlite"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_verdict_of_ours_is_told_again_and_in_words() {
-        for (fault, words) in [
-            (ErrorClass::Lost, "this is not the transaction that claimed"),
-            (ErrorClass::NotMigrated, "a table is missing or outdated"),
-            (ErrorClass::Refused, "the database refused"),
-        ] {
-            let error = verdict(fault);
-            assert_eq!(told(&error), Some(fault));
-            let sqlx::Error::AnyDriverError(ours) = error else {
-                panic!("{error:?}");
-            };
-            assert_eq!(ours.to_string(), words);
-        }
-        assert_eq!(told(&sqlx::Error::RowNotFound), None);
-        assert_eq!(told(&sqlx::Error::AnyDriverError("other".into())), None);
-    }
 }

@@ -50,19 +50,11 @@ impl CallTelemetry {
         self.attempts += 1;
     }
 
-    /// The call ends without its body: an earlier delivery decides.
-    pub(crate) fn end_at_claim<T, R, E>(&mut self, ended: &Result<Outcome<T, R>, Error<E>>) {
-        match ended {
-            Err(Error::Handler(_)) => self.record("replayed_error", Some(type_name::<E>())),
-            ended => self.end(ended),
-        }
-    }
-
     pub(crate) fn end<T, R, E>(&mut self, ended: &Result<Outcome<T, R>, Error<E>>) {
         match ended {
             Ok(Outcome::Executed(_)) => self.record("executed", None),
             Ok(Outcome::Replayed(_)) => self.record("replayed", None),
-            Err(error @ Error::Handler(_)) => {
+            Err(error @ Error::Handler { .. }) => {
                 self.record(error.label(), Some(type_name::<E>()));
             }
             Err(error) => {
@@ -132,8 +124,9 @@ macro_rules! span {
     }};
 }
 
-/// The handler of a delivery is what OpenTelemetry calls a process operation. Which broker it came from is the
-/// consumer's to know: `messaging.system` and `messaging.destination.name` can be recorded on the span from the body.
+/// The handler of a delivery is what OpenTelemetry calls a process operation. Which broker it came
+/// from is the consumer's to know: `messaging.system` and `messaging.destination.name` can be
+/// recorded on the span from the body.
 fn span(keyed: bool, scope: &'static str, system: &'static str) -> Span {
     if keyed {
         span!(

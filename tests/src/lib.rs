@@ -35,6 +35,7 @@
 //! [`poll::drop_at_pending`] cancels a future at each of its await points. [`at_rest`] tells whether every transaction has ended.
 
 pub mod at_rest;
+mod deploys;
 pub mod poll;
 pub mod proxy;
 pub mod server;

@@ -34,7 +34,7 @@ struct LedgerPosted {
 }
 
 #[derive(Serialize, Event)]
-#[event(topic = "mail.due", key = "to")]
+#[event(topic = "mail.due", key = "to", type = "mail.Due")]
 struct MailDue {
     to: String,
 }
@@ -94,11 +94,13 @@ fn locked() -> String {
 fn every_handler_of_this_target_is_one_line() {
     assert_eq!(
         locked(),
-        "contracts::apply key=event.id:Uuid fingerprint=- duplicate=replay:Receipt@1 error=rollback retention=90d emits=-
-contracts::archive key=ContentHash::of(&event.body):ContentHash fingerprint=- duplicate=skip error=rollback retention=forever emits=-
-contracts::write key=- fingerprint=- duplicate=- error=rollback retention=- emits=receipts.written
+        "contracts::apply key=event.id:Uuid fingerprint=- duplicate=replay:Receipt@1 error=rollback retention=90d isolation=- emits=-
+contracts::archive key=ContentHash::of(&event.body):ContentHash fingerprint=- duplicate=skip error=rollback retention=forever isolation=- emits=-
+contracts::write key=- fingerprint=- duplicate=- error=rollback retention=- isolation=- emits=receipts.written type=Receipt ordering_key=-
 payments.notify key=(event.tenant,event.id):(String,Uuid) fingerprint=i64::from(event.cents)as␣i64 \
-         duplicate=replay:Option<Receipt>@2 error=rollback retention=forever emits=ledger.posted,mail.due
+         duplicate=replay:Option<Receipt>@2 error=rollback retention=forever isolation=- \
+         emits=ledger.posted type=LedgerPosted ordering_key=- \
+         emits=mail.due type=mail.Due ordering_key=to
 "
     );
 }

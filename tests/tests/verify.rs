@@ -65,17 +65,25 @@ async fn tables_of_this_release_are_fit_also_through_a_pooler() {
     verify(&pool).await.unwrap();
 }
 
+/// Pretends that the tables are of another version.
+async fn set_version(pool: &PgPool, version: u32) {
+    let source = "SELECT prosrc FROM pg_proc WHERE proname = 'idem_home'";
+    let source: String = sqlx::query_scalar(source).fetch_one(pool).await.unwrap();
+    let (_, rest) = source.split_once(' ').unwrap();
+    let (_, rest) = rest.split_once(' ').unwrap();
+    let function = format!(
+        "CREATE OR REPLACE FUNCTION idem_home() RETURNS text LANGUAGE sql IMMUTABLE AS $$SELECT '{version} {rest}$$"
+    );
+    pool.execute(AssertSqlSafe(function)).await.unwrap();
+}
+
 /// The service that is deployed second must not refuse the tables of the first, nor work on older ones.
 #[tokio::test]
 async fn later_tables_are_fit_and_older_ones_are_not() {
     let (_database, pool) = migrated().await;
-    pool.execute("UPDATE idem_schema SET version = version + 1")
-        .await
-        .unwrap();
+    set_version(&pool, 2).await;
     verify(&pool).await.unwrap();
-    pool.execute("UPDATE idem_schema SET version = 0")
-        .await
-        .unwrap();
+    set_version(&pool, 0).await;
     let error = verify(&pool).await.unwrap_err();
     assert!(
         matches!(error, VerifyError::NotMigrated { found: Some(0), .. }),
@@ -114,29 +122,30 @@ async fn a_role_without_grants_is_told_each_one() {
     let role = format!("service_{}", database.name());
     for statement in [
         format!("CREATE ROLE {role}"),
-        "REVOKE EXECUTE ON ALL PROCEDURES IN SCHEMA public FROM PUBLIC".to_owned(),
+        "REVOKE USAGE ON SCHEMA public FROM PUBLIC".to_owned(),
+        "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC".to_owned(),
     ] {
         admin.execute(AssertSqlSafe(statement)).await.unwrap();
     }
     let pool = pool_after(&database, format!("SET ROLE {role}")).await;
+    let usage = format!("GRANT USAGE ON SCHEMA public TO {role}");
+    assert_eq!(
+        unfit(&pool).await,
+        [format!("`USAGE` is not granted: {usage}")]
+    );
+    admin.execute(AssertSqlSafe(usage)).await.unwrap();
     let lacks = unfit(&pool).await;
-    let grant_execute = |procedure: &str| {
-        format!("`EXECUTE` is not granted: GRANT EXECUTE ON PROCEDURE {procedure} TO {role}")
+    let grant_execute = |function: &str| {
+        format!("`EXECUTE` is not granted: GRANT EXECUTE ON FUNCTION {function} TO {role}")
     };
     let expected = [
-        format!("`SELECT` is not granted: GRANT SELECT ON idem_keys TO {role}"),
-        format!("`INSERT` is not granted: GRANT INSERT ON idem_keys TO {role}"),
-        format!("`UPDATE` is not granted: GRANT UPDATE ON idem_keys TO {role}"),
-        format!("`SELECT` is not granted: GRANT SELECT ON idem_outbox TO {role}"),
-        format!("`INSERT` is not granted: GRANT INSERT ON idem_outbox TO {role}"),
-        format!("`SELECT` is not granted: GRANT SELECT ON idem_schema TO {role}"),
-        grant_execute("idem_claim(text,bytea,bytea,integer)"),
-        grant_execute("idem_try_claim(text,bytea,bytea,integer,boolean)"),
-        grant_execute("idem_find(text,bytea,text)"),
-        grant_execute("idem_emit(uuid,text,text,text,bytea,text,text)"),
-        grant_execute("idem_finish(text,bytea,integer,bytea,integer,bigint)"),
+        grant_execute("idem_claim(boolean,text,uuid,integer,bigint,text,bytea,bytea,bigint)"),
+        grant_execute("idem_begin(boolean,text)"),
+        grant_execute("idem_find(text,bytea)"),
+        grant_execute("idem_emit(uuid[],text[],text[],text[],bytea[],text[],text[])"),
+        grant_execute("idem_finish(text,bytea,integer,bytea,integer)"),
         grant_execute(
-            "idem_emit_and_finish(uuid,text,text,text,bytea,text,text,text,bytea,integer,bytea,integer,bigint)",
+            "idem_emit_and_finish(uuid,text,text,text,bytea,text,text,text,bytea,integer,bytea,integer)",
         ),
     ];
     assert_eq!(lacks, expected);
@@ -159,31 +168,14 @@ async fn a_role_without_grants_is_told_each_one() {
 }
 
 #[tokio::test]
-async fn a_procedure_that_is_gone_is_named() {
+async fn a_function_that_is_gone_is_named() {
     let (_database, pool) = migrated().await;
-    pool.execute("DROP PROCEDURE idem_finish").await.unwrap();
+    pool.execute("DROP FUNCTION idem_finish").await.unwrap();
     assert_eq!(
         unfit(&pool).await,
         [
-            "the procedure `idem_finish(text,bytea,integer,bytea,integer,bigint)` is not on the search path: apply the migrations again, \
-             or set search_path to the schema of `idem_keys`"
-        ]
-    );
-}
-
-#[tokio::test]
-async fn procedures_that_are_found_in_another_schema_than_the_tables_are_named() {
-    let (database, pool) = migrated().await;
-    pool.execute("CREATE SCHEMA other").await.unwrap();
-    pool.execute("ALTER PROCEDURE idem_claim SET SCHEMA other")
-        .await
-        .unwrap();
-    let pool = pool_after(&database, "SET search_path TO other, public").await;
-    assert_eq!(
-        unfit(&pool).await,
-        [
-            "the procedure `idem_claim(text,bytea,bytea,integer)` is found in the schema other and `idem_keys` in public: set \
-             search_path so that both are of one"
+            "the function `idem_finish(text,bytea,integer,bytea,integer)` is missing: call `idem_runtime::migrate` or apply \
+             the SQL in `migrations/`"
         ]
     );
 }

@@ -1,23 +1,24 @@
 //! The arguments of `#[idempotent]` and `#[outbox]`, against the signature.
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::Ident;
 use quote::ToTokens;
 use syn::spanned::Spanned;
-use syn::{FnArg, GenericParam, Path, ReceiverKind, Type, parse_quote};
+use syn::{FnArg, Path, ReceiverKind, Type, parse_quote};
 
-use super::expression::{Purpose, Scopes, example, expression};
-use super::{handler_type, publish, value};
+use super::expression::{Purpose, Variables, example, expression};
+use super::scope::scope;
+use super::{duration, handler_type, publish, value};
 use crate::attr::Args;
 use crate::errors::Errors;
-use crate::handler::{Attributes, Function};
-use crate::model::{Claim, InFlight, Outline, Output, Retry, Scope, Shape, Side, Terms};
+use crate::function::{Attributes, Function};
+use crate::model::{Claim, InFlight, Isolation, Outline, Output, Retry, Shape, Side, Terms};
 use crate::tokens;
 
 /// Checks all arguments. The outline is right even where another argument is wrong.
 pub(super) fn check(
     function: &Function,
     attributes: Attributes,
-    names: &Scopes,
+    names: &Variables,
     shape: Option<&Shape>,
     errors: &mut Errors,
 ) -> (Outline, Terms) {
@@ -73,77 +74,10 @@ fn runtime(idempotent: Option<&mut Args>, outbox: Option<&mut Args>, errors: &mu
         .unwrap_or_else(|| parse_quote!(::idem_runtime))
 }
 
-/// The scope as written, or the function's path where no other function can share it.
-fn scope(
-    function: &Function,
-    args: Option<&mut Args>,
-    shape: Option<&Shape>,
-    errors: &mut Errors,
-) -> Scope {
-    let name = function.sig.ident.to_string();
-    let name = name.trim_start_matches("r#");
-    let Some(args) = args else {
-        return Scope::Default(name.to_owned());
-    };
-    if let Some(arg) = args.take("scope") {
-        return value::scope(&arg, errors)
-            .map_or_else(|| Scope::Default(name.to_owned()), Scope::Literal);
-    }
-    if !args.broken && shape.is_some() {
-        let add = format!("add `scope = \"service.{name}\"`");
-        match shared_path(function) {
-            Some((tokens, what)) => {
-                errors.on(
-                    tokens,
-                    format!(
-                        "{what} needs an explicit scope, since another can share its path; {add}"
-                    ),
-                );
-            }
-            None if !name.is_ascii() => errors.on(
-                &function.sig.ident,
-                format!("a scope is ASCII, and this name is not; {add}"),
-            ),
-            None => {}
-        }
-    }
-    Scope::Default(name.to_owned())
-}
-
-/// Why the function's path may not be its own.
-pub(super) fn shared_path(function: &Function) -> Option<(TokenStream, &'static str)> {
-    let sig = &function.sig;
-    if let Some(FnArg::Receiver(receiver)) = sig.inputs.first() {
-        return Some((receiver.to_token_stream(), "a method"));
-    }
-    if let Some(param) = sig
-        .generics
-        .params
-        .iter()
-        .find(|param| !matches!(param, GenericParam::Lifetime(_)))
-    {
-        return Some((param.to_token_stream(), "a generic handler"));
-    }
-    let typed = sig.inputs.iter().find_map(|input| match input {
-        FnArg::Typed(typed) if tokens::contains_word(&typed.ty, "impl") => {
-            Some((&typed.ty, "a generic handler"))
-        }
-        FnArg::Typed(typed) if tokens::contains_word(&typed.ty, "Self") => {
-            Some((&typed.ty, "an associated function"))
-        }
-        _ => None,
-    });
-    if let Some((ty, what)) = typed {
-        return Some((ty.to_token_stream(), what));
-    }
-    let output = sig.output.to_token_stream();
-    tokens::contains_word(&output, "Self").then_some((output, "an associated function"))
-}
-
 fn claim(
     function: &Function,
     mut args: Args,
-    names: &Scopes,
+    names: &Variables,
     shape: Option<&Shape>,
     outline: &mut Outline,
     errors: &mut Errors,
@@ -172,12 +106,20 @@ fn claim(
         && outline.replay
     {
         let (Side::Written(ok) | Side::Alias(ok)) = &shape.output.ok;
-        errors.on(ok, "a result without a name cannot be stored for a replay; name its type, or add `on_duplicate = \"skip\"`");
+        errors.on(
+            ok,
+            "a result without a name cannot be stored for a replay; name its type, or add \
+             `on_duplicate = \"skip\"`",
+        );
     }
     if let Some(ok) = shape.and_then(|shape| borrowed_ok(&shape.output))
         && outline.replay
     {
-        errors.on(ok, "a result that borrows cannot be stored for a replay; return an owned type, or add `on_duplicate = \"skip\"`");
+        errors.on(
+            ok,
+            "a result that borrows cannot be stored for a replay; return an owned type, \
+             or add `on_duplicate = \"skip\"`",
+        );
     }
     let record = args
         .take("on_error")
@@ -185,11 +127,11 @@ fn claim(
         == Some(false);
     let in_flight = args
         .take("in_flight")
-        .and_then(|arg| value::in_flight(&arg, errors))
+        .and_then(|arg| duration::in_flight(&arg, errors))
         .unwrap_or(InFlight::Default);
     let retention = args
         .take("retention")
-        .and_then(|arg| value::retention(&arg, errors));
+        .and_then(|arg| duration::retention(&arg, errors));
     let result_version = args
         .take("result_version")
         .and_then(|arg| value::integer(&arg, 1, errors))
@@ -201,7 +143,15 @@ fn claim(
             "`hash_key` is a flag; write it alone, or leave it out",
         );
     }
-    let retry = args.take("retry").and_then(|arg| {
+    let retry = args.take("retry");
+    let isolation = args.take("isolation").and_then(|arg| {
+        let level = value::isolation(&arg, errors)?;
+        if retry.is_none() && !args.broken {
+            errors.on(&arg.value, isolation_without_retry(level));
+        }
+        Some(level)
+    });
+    let retry = retry.and_then(|arg| {
         let times = value::integer(&arg, 0, errors).filter(|times| *times > 0)?;
         let span = arg.value.as_ref().map_or(arg.name.span(), Spanned::span);
         Some(Retry { times, span })
@@ -225,12 +175,23 @@ fn claim(
         in_flight,
         retention,
         retry,
+        isolation,
         result_version,
         hash_key: hash_key.is_some(),
     })
 }
 
-/// The `Ok` type, if it holds a reference: what is read back from the database has nothing to point to.
+fn isolation_without_retry(level: Isolation) -> String {
+    format!(
+        "under `isolation = \"{}\"` the database aborts a transaction that conflicts with another; \
+         add `retry = 3`, which runs the body again, or `retry = 0`, which leaves that to the next \
+         delivery",
+        level.text()
+    )
+}
+
+/// The `Ok` type, if it holds a reference: what is read back from the database has nothing to point
+/// to.
 fn borrowed_ok(output: &Output) -> Option<&Type> {
     match &output.ok {
         Side::Written(ty) => {

@@ -13,7 +13,7 @@ use crate::tokens::{self, Near};
 
 /// The variables that an expression may use, and those it may not.
 #[derive(Default)]
-pub(crate) struct Scopes {
+pub(crate) struct Variables {
     /// The bindings of the parameters that stay.
     pub(crate) values: Vec<Ident>,
     pub(crate) transaction: Option<Ident>,
@@ -65,13 +65,13 @@ impl Purpose {
 pub(crate) fn expression(
     arg: &Arg,
     purpose: Purpose,
-    scopes: &Scopes,
+    variables: &Variables,
     errors: &mut Errors,
 ) -> Option<Expression> {
     let checked = Checked {
         name: &arg.name,
         purpose,
-        scopes,
+        variables,
     };
     match checked.read(arg) {
         Ok(expression) => Some(expression),
@@ -85,7 +85,7 @@ pub(crate) fn expression(
 struct Checked<'a> {
     name: &'a Ident,
     purpose: Purpose,
-    scopes: &'a Scopes,
+    variables: &'a Variables,
 }
 
 impl Checked<'_> {
@@ -126,7 +126,8 @@ impl Checked<'_> {
                 self.example()
             ));
         }
-        // Resolved where the attribute stands, located on the literal: rustc would otherwise offer to replace all of it.
+        // Resolved where the attribute stands, located on the literal: rustc would otherwise offer
+        // to replace all of it.
         let span = Span::call_site().located_at(literal.span());
         let tokens = value.parse::<TokenStream>().ok();
         let expr = tokens.and_then(|tokens| syn::parse2(tokens::located_at(tokens, span)).ok());
@@ -151,7 +152,7 @@ impl Checked<'_> {
         if let Some((span, reason)) = found {
             return Err((Some(span), format!("`{}` {reason}", self.name)));
         }
-        let values = &self.scopes.values;
+        let values = &self.variables.values;
         if values.iter().any(|value| tokens::mentions(tokens, value)) {
             Ok(())
         } else {
@@ -159,7 +160,8 @@ impl Checked<'_> {
         }
     }
 
-    /// Why a token has no place in an expression that names a message; reads on after the argument's name.
+    /// Why a token has no place in an expression that names a message; reads on after the
+    /// argument's name.
     fn refused(&self, near: &Near<'_>) -> Option<String> {
         if let TokenTree::Punct(punct) = near.token() {
             return (punct.as_char() == '?').then(|| {
@@ -171,16 +173,20 @@ impl Checked<'_> {
         let word = ident.to_string();
         let is = |name: &Option<Ident>| name.as_ref().is_some_and(|name| near.names_value(name));
         if word == "await" {
-            Some("cannot await: it is computed before the transaction; take what it needs from the message".to_owned())
+            Some(
+                "cannot await: it is computed before the transaction; take what it needs \
+                 from the message"
+                    .to_owned(),
+            )
         } else if matches!(word.as_str(), "return" | "break" | "continue" | "yield") {
             Some(format!(
                 "cannot `{word}`: it must always name the message; validate in the body"
             ))
-        } else if is(&self.scopes.transaction) {
+        } else if is(&self.variables.transaction) {
             Some(format!(
                 "cannot use the transaction `{word}`: it is computed before the transaction begins"
             ))
-        } else if is(&self.scopes.outbox) {
+        } else if is(&self.variables.outbox) {
             Some(format!(
                 "cannot use the outbox `{word}`: it is computed before the body runs"
             ))
@@ -188,7 +194,8 @@ impl Checked<'_> {
             let mint = minted(near, &word)?;
             let consequence = self.purpose.if_minted();
             Some(format!(
-                "is minted here: `{mint}` {consequence}; use an ID that the producer put into the message"
+                "is minted here: `{mint}` {consequence}; use an ID that the producer \
+                 put into the message"
             ))
         }
     }
@@ -217,8 +224,12 @@ impl Checked<'_> {
                 self.example()
             ),
             Some(unknown) => {
-                let values: Vec<String> =
-                    self.scopes.values.iter().map(ToString::to_string).collect();
+                let values: Vec<String> = self
+                    .variables
+                    .values
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
                 match did_you_mean(unknown, values.iter().map(String::as_str)) {
                     Some(hint) => format!("no {source} `{unknown}`{hint}"),
                     None if values.is_empty() => {
@@ -231,7 +242,7 @@ impl Checked<'_> {
     }
 
     fn constant(&self) -> String {
-        if self.scopes.values.is_empty() {
+        if self.variables.values.is_empty() {
             return self.no_message();
         }
         format!(
@@ -245,26 +256,29 @@ impl Checked<'_> {
 
     fn no_message(&self) -> String {
         format!(
-            "`{}` comes from the message; take it as a parameter after the transaction, e.g. `event: &PaymentCaptured`",
+            "`{}` comes from the message; take it as a parameter after the \
+             transaction, e.g. `event: &PaymentCaptured`",
             self.name
         )
     }
 
     fn example(&self) -> String {
         let name = self.name;
-        match (self.purpose, self.scopes.values.first()) {
+        match (self.purpose, self.variables.values.first()) {
             (Purpose::EventOrdering, Some(field)) if field == "self" => {
                 format!("e.g. `{name} = \"self.0\"`")
             }
             (Purpose::EventOrdering, Some(field)) => format!("e.g. `{name} = \"{field}\"`"),
-            _ => example(name, self.scopes),
+            _ => example(name, self.variables),
         }
     }
 }
 
-/// `&(expression)`, underlined where the user wrote it; in parentheses, so that an operator does not reach beyond it.
+/// `&(expression)`, underlined where the user wrote it; in parentheses, so that an operator does
+/// not reach beyond it.
 ///
-/// Each part of a tuple is borrowed by itself: to make the tuple would move what a parameter only lends.
+/// Each part of a tuple is borrowed by itself: to make the tuple would move what a parameter only
+/// lends.
 fn borrowed(expr: &Expr) -> TokenStream {
     let parts = match expr {
         Expr::Paren(paren) => return borrowed(&paren.expr),
@@ -288,8 +302,8 @@ fn borrowed(expr: &Expr) -> TokenStream {
 }
 
 /// What to write, in the names of this handler's own parameters.
-pub(super) fn example(name: &Ident, scopes: &Scopes) -> String {
-    match scopes.values.first() {
+pub(super) fn example(name: &Ident, variables: &Variables) -> String {
+    match variables.values.first() {
         Some(value) => format!("e.g. `{name} = \"{value}.id\"`"),
         None => format!("e.g. `{name} = \"event.id\"`"),
     }

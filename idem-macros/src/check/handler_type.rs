@@ -3,12 +3,12 @@
 use quote::ToTokens;
 use syn::Type;
 
-use super::arguments::shared_path;
+use super::scope::shared_path;
 use super::types::{is_path_to, last_segment, type_arguments, ungrouped};
 use super::value;
 use crate::attr::Arg;
 use crate::errors::Errors;
-use crate::handler::Function;
+use crate::function::Function;
 use crate::model::{HandlerType, Shape};
 use crate::tokens;
 

@@ -11,22 +11,23 @@ use self::lifetimes::without_unused_lifetimes;
 use self::outbox::outbox_param;
 use self::output::{output, returns_future};
 use self::transaction::{is_connection, transaction};
-use super::Scopes;
+use super::expression::Variables;
 use super::types::{is_path_to, pointee};
 use crate::attr::Macro;
 use crate::errors::Errors;
-use crate::handler::{Function, bindings};
+use crate::function::{Function, bindings};
 use crate::model::{OutboxParam, Shape};
 
-/// Checks the signature. The names are those that a key's expression may use, also when the signature does not fit.
+/// Checks the signature. The names are those that a key's expression may use, also when the
+/// signature does not fit.
 pub(super) fn check(
     function: &Function,
     attribute: Macro,
     errors: &mut Errors,
-) -> (Scopes, Option<Shape>) {
+) -> (Variables, Option<Shape>) {
     let mut sig = function.sig.clone();
     qualifiers(&mut sig, attribute, errors);
-    let mut names = Scopes::default();
+    let mut names = Variables::default();
     let mut inputs = std::mem::take(&mut sig.inputs).into_iter().peekable();
     sig.inputs
         .extend(inputs.next_if(|input| matches!(input, FnArg::Receiver(_))));
@@ -41,7 +42,11 @@ pub(super) fn check(
         if is_path_to(pointee(&param.ty), &["Outbox"]) {
             let parsed = outbox_param(&param, errors);
             if outbox.is_some() {
-                errors.on(&param, "two `Outbox` parameters; take one over a tuple: `outbox: &mut Outbox<(First, Second)>`");
+                errors.on(
+                    &param,
+                    "two `Outbox` parameters; take one over a tuple: `outbox: &mut \
+                     Outbox<(First, Second)>`",
+                );
             }
             if let Pat::Ident(pat) = &*param.pat {
                 names.outbox = Some(pat.ident.clone());
@@ -78,11 +83,18 @@ pub(super) fn check(
     (names, shape)
 }
 
-/// `async fn`, and nothing else before the name. What is wrong is taken off, so that the rest can still be emitted.
+/// `async fn`, and nothing else before the name. What is wrong is taken off, so that the rest can
+/// still be emitted.
 fn qualifiers(sig: &mut Signature, attribute: Macro, errors: &mut Errors) {
     let name = attribute.display();
     if let Some(constness) = sig.constness.take() {
-        errors.on(constness, format!("`{name}` does not fit a `const fn`: a handler talks to a database; write `async fn`"));
+        errors.on(
+            constness,
+            format!(
+                "`{name}` does not fit a `const fn`: a handler talks to a database; write \
+             `async fn`"
+            ),
+        );
     } else if sig.asyncness.is_none() && returns_future(&sig.output).is_none() {
         errors.on(
             sig.fn_token,

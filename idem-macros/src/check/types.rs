@@ -1,8 +1,10 @@
-//! Types as they are written: what stands inside of groups and references, their last segment and its arguments.
+//! Types as they are written: what stands inside of groups and references, their last segment and
+//! its arguments.
 
 use syn::{GenericArgument, Path, PathArguments, PathSegment, Type};
 
-/// Looks through the invisible delimiters that `macro_rules!` puts around a type, and through parentheses.
+/// Looks through the invisible delimiters that `macro_rules!` puts around a type, and through
+/// parentheses.
 pub(super) fn ungrouped(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => ungrouped(&group.elem),

@@ -3,11 +3,12 @@
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Pat, PatType, Path, Type};
+use syn::{Pat, PatType, Path};
 
-use super::{at, contract, err, ok, scope};
-use crate::handler::bound_by;
-use crate::model::{Claim, InFlight, Outline, Publish, Retry, Shape, Side, Terms};
+use super::contract;
+use super::parts::{at, fingerprint, is_reference, on_duplicate, on_error, scope};
+use crate::function::bound_by;
+use crate::model::{Claim, InFlight, Isolation, Outline, Publish, Retry, Shape, Side, Terms};
 use crate::tokens::located_at;
 
 /// Names of our own, which no name of the user's can meet.
@@ -51,7 +52,7 @@ pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenStream
         ..
     } = &names;
     let scope = scope(outline);
-    let settings = terms.claim.as_ref().map(settings);
+    let settings = terms.claim.as_ref().map(|claim| settings(claim, runtime));
     let contract = contract::of(shape, outline, terms, scope_name);
     let open = open(shape, outline, terms, &names);
     let ordering_key = ordering_key(outline, terms, &names);
@@ -105,7 +106,7 @@ pub(super) fn imported(absorbed: Option<&Path>) -> Option<TokenStream> {
 }
 
 /// What differs from the defaults of `Spec::new`.
-fn settings(claim: &Claim) -> TokenStream {
+fn settings(claim: &Claim, runtime: &Path) -> TokenStream {
     let mut settings = TokenStream::new();
     if claim.hash_key {
         settings.extend(quote!(.hash_key()));
@@ -123,6 +124,13 @@ fn settings(claim: &Claim) -> TokenStream {
         let times = retry.times;
         settings.extend(quote!(.retry(#times)));
     }
+    if let Some(isolation) = claim.isolation {
+        let level = match isolation {
+            Isolation::Serializable => quote!(Serializable),
+            Isolation::RepeatableRead => quote!(RepeatableRead),
+        };
+        settings.extend(quote!(.isolation(#runtime::__private::Isolation::#level)));
+    }
     if claim.result_version != 1 {
         let version = claim.result_version;
         settings.extend(quote!(.result_version(#version)));
@@ -133,7 +141,6 @@ fn settings(claim: &Claim) -> TokenStream {
 fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> TokenStream {
     let runtime = &outline.runtime;
     let (tx, spec) = (&shape.tx.name, &names.spec);
-    let (ok, err) = (ok(shape, runtime), err(shape, runtime));
     // What the connection must be is demanded here, and said on its type.
     let at = at(&shape.tx.connection);
     let Some(claim) = &terms.claim else {
@@ -143,37 +150,26 @@ fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> Token
     };
     let call = located_at(quote!(#runtime::__private::call), at);
     let key = &claim.key.borrowed;
-    let fingerprint = match &claim.fingerprint {
-        None => quote!(::core::option::Option::None),
-        Some(expression) => {
-            let fingerprint = &expression.borrowed;
-            quote!(::core::option::Option::Some(#runtime::__private::key(#fingerprint).erase()))
-        }
-    };
-    let duplicate = match (outline.replay, shape.output.opaque) {
-        (true, _) => quote!(replay::<#ok>()),
-        (false, false) => quote!(skip::<#ok>()),
-        (false, true) => quote!(skip()),
-    };
-    let error = if claim.record {
-        quote!(record::<#err>())
-    } else {
-        quote!(rollback::<#err>())
-    };
+    let fingerprint = fingerprint(claim, runtime);
+    let (on_duplicate, on_error) = (
+        on_duplicate(shape, outline),
+        on_error(shape, outline, claim),
+    );
     let conflict = claim.retry.as_ref().map(|retry| conflict(retry, runtime));
     let arguments = quote! {
         #tx,
         &#spec,
         #runtime::__private::key(#key),
         #fingerprint,
-        #runtime::__private::#duplicate,
-        #runtime::__private::#error,
+        #on_duplicate,
+        #on_error,
     };
     let call = quote_spanned!(at=> #call(#arguments));
     quote!(#call #conflict)
 }
 
-/// How the database's error is found in the handler's. Method resolution decides, so the error's type is needed here.
+/// How the database's error is found in the handler's. Method resolution decides, so the error's
+/// type is needed here.
 fn conflict(retry: &Retry, runtime: &Path) -> TokenStream {
     let error = Ident::new("__error", Span::mixed_site());
     let find = quote_spanned!(Span::mixed_site().located_at(retry.span)=> database_error);
@@ -200,8 +196,9 @@ fn ordering_key(outline: &Outline, terms: &Terms, names: &Names) -> Option<Token
     })
 }
 
-// The block checks the body against the result's type on the user's own tokens, `?` and the tail alike, without a warning; it
-// moves what the parameters own, as the body of the function as written would.
+// The block checks the body against the result's type on the user's own tokens, `?` and the tail
+// alike, without a warning; it moves what the parameters own, as the body of the function as
+// written would.
 fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
     let Names {
         call,
@@ -227,7 +224,7 @@ fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
                 Some(quote!(#call.emit(#outbox);)),
             )
         }
-        (None, Some(Publish { topic, key, event })) => {
+        (None, Some(Publish { topic, key, kind })) => {
             let key_name = &names.ordering_key;
             let (Side::Written(ty) | Side::Alias(ty)) = &shape.output.ok;
             let emit_value = Ident::new("emit_value", Span::mixed_site().located_at(ty.span()));
@@ -239,12 +236,13 @@ fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
             (
                 None,
                 None,
-                Some(quote!(#call.#emit_value(#topic, #event, #key, &#result);)),
+                Some(quote!(#call.#emit_value(#topic, #kind, #key, &#result);)),
             )
         }
         (None, None) => (None, None, None),
     };
-    // Located on the body, so that an error in what the block captures or holds across an await is shown there.
+    // Located on the body, so that an error in what the block captures or holds across an await is
+    // shown there.
     let at = Span::mixed_site().located_at(body.span());
     let mut block = Group::new(
         Delimiter::Brace,
@@ -282,24 +280,4 @@ fn clones(params: &[PatType]) -> TokenStream {
             })
         })
         .collect()
-}
-
-/// The body's own copy is what it may change.
-pub(super) fn without_mut(param: &PatType) -> PatType {
-    let mut param = param.clone();
-    if let Pat::Ident(pat) = &mut *param.pat
-        && !is_reference(&param.ty)
-    {
-        pat.mutability = None;
-    }
-    param
-}
-
-fn is_reference(ty: &Type) -> bool {
-    match ty {
-        Type::Reference(_) => true,
-        Type::Group(group) => is_reference(&group.elem),
-        Type::Paren(paren) => is_reference(&paren.elem),
-        _ => false,
-    }
 }

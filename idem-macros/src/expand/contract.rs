@@ -4,17 +4,20 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{GenericParam, Pat, Path};
 
-use crate::handler::bound_by;
+use crate::function::bound_by;
 use crate::model::{Claim, Outline, Shape, Side, Terms};
 use crate::tokens::{self, located_at, text};
 
 pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms, scope: &Ident) -> TokenStream {
     let runtime = &outline.runtime;
+    let function = shape.sig.ident.to_string();
     let key = terms.claim.as_ref().map(|claim| key(shape, outline, claim));
-    let emits = emits(shape, outline, terms).map(|topics| quote!(.emits(#topics)));
+    let raises = raises(shape, runtime);
+    let emits = emits(shape, outline, terms).map(|events| quote!(.emits(#events)));
     quote! {
         #runtime::__private::inventory::submit! {
-            #runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), #scope) #key #emits
+            #runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), #scope, #function)
+                #key #raises #emits
         }
     }
 }
@@ -39,8 +42,27 @@ fn key(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
         let retention = &retention.text;
         quote!(.retention(#retention))
     });
+    let isolation = claim.isolation.map(|isolation| {
+        let isolation = isolation.text();
+        quote!(.isolation(#isolation))
+    });
     let hash_key = claim.hash_key.then(|| quote!(.hash_key()));
-    quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention)
+    quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention #isolation)
+}
+
+/// How its error is found in that of a call, for the `retry` of a handler that calls this one.
+/// `None` where an item inside of the function cannot name the error's type.
+fn raises(shape: &Shape, runtime: &Path) -> Option<TokenStream> {
+    // An alias that is no `Result` is reported where the handler ends, and not here once more.
+    let result = match &shape.output.err {
+        Side::Written(error) => quote!(::core::result::Result<(), #error>),
+        Side::Alias(result) => result.to_token_stream(),
+    };
+    if !nameable(shape, &result) {
+        return None;
+    }
+    let result = tokens::erase_lifetimes(result, &lifetimes(shape));
+    Some(quote!(.raises(|| #runtime::__private::error_of::<#result>().find())))
 }
 
 /// The name of what is stored, as it is written.
@@ -50,8 +72,9 @@ fn result_name(shape: &Shape) -> String {
     }
 }
 
-/// A function that names the key's type. No token of the attribute tells it: inference does, over the parameters that the key
-/// mentions. `None` where an item inside of the function cannot name their types.
+/// A function that names the key's type. No token of the attribute tells it: inference does, over
+/// the parameters that the key mentions. `None` where an item inside of the function cannot name
+/// their types.
 fn key_type(shape: &Shape, claim: &Claim, runtime: &Path) -> Option<TokenStream> {
     let expression = &claim.key;
     if !shape.sig.inputs.is_empty() || !nameable(shape, &expression.tokens) {
@@ -103,7 +126,8 @@ fn key_type(shape: &Shape, claim: &Claim, runtime: &Path) -> Option<TokenStream>
     })
 }
 
-/// Whether an item inside of the function can say these tokens: it knows neither the function's generics nor `Self`.
+/// Whether an item inside of the function can say these tokens: it knows neither the function's
+/// generics nor `Self`.
 fn nameable(shape: &Shape, tokens: &TokenStream) -> bool {
     let generic = shape.sig.generics.params.iter().any(|param| match param {
         GenericParam::Type(param) => tokens::contains_word(tokens, &param.ident.to_string()),
@@ -116,19 +140,27 @@ fn nameable(shape: &Shape, tokens: &TokenStream) -> bool {
             .all(|word| !tokens::contains_word(tokens, word))
 }
 
-/// A function that returns the topics; `None` if there are none.
+/// A function that returns the contracts of its events; `None` if it emits none.
 fn emits(shape: &Shape, outline: &Outline, terms: &Terms) -> Option<TokenStream> {
     let runtime = &outline.runtime;
     if let Some(publish) = &terms.publish {
-        let topic = &publish.topic;
-        return Some(quote!(|| ::std::vec![#topic]));
+        let (topic, kind) = (&publish.topic, &publish.kind);
+        let key = publish
+            .key
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |key| text(&key.tokens));
+        return Some(quote! {
+            || ::std::vec![#runtime::__private::EventContract::new(#topic, #kind, #key)]
+        });
     }
     let events = shape.outbox.as_ref()?.events.to_token_stream();
     if !nameable(shape, &events) {
-        return Some(quote!(|| ::std::vec!["_"]));
+        return Some(quote!(
+            || ::std::vec![#runtime::__private::EventContract::UNKNOWN]
+        ));
     }
     let events = tokens::erase_lifetimes(events, &lifetimes(shape));
-    Some(quote!(<#events as #runtime::__private::EventSet>::topics))
+    Some(quote!(<#events as #runtime::__private::EventSet>::contracts))
 }
 
 fn lifetimes(shape: &Shape) -> Vec<Ident> {

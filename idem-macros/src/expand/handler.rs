@@ -1,38 +1,40 @@
 //! `handler = ApplyPayment`: a unit struct that stands for the function where a type is asked for.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote};
 
-use super::{err, ok, scope};
-use crate::model::{Outline, Shape};
+use super::parts::{err, fingerprint, ok, on_duplicate, on_error, scope};
+use crate::function::bound_by;
+use crate::model::{Claim, HandlerType, Outline, Shape};
+use crate::tokens::{located_at, mentions, text};
 
-// Input:  #[idempotent(handler = ApplyPayment, ..)] pub async fn apply_payment(tx: &mut C, event: &M) -> Result<T, E>
-// Output: pub struct ApplyPayment; impl Handler for ApplyPayment { .. apply_payment(begin, &message.data) .. }
-pub(super) fn of(shape: &Shape, outline: &Outline) -> Option<TokenStream> {
+// Input:  #[idempotent(handler = ApplyPayment, ..)]
+//         pub async fn apply_payment(tx: &mut C, event: &M) -> Result<T, E>
+// Output: pub struct ApplyPayment;
+//         impl Handler for ApplyPayment { .. apply_payment(begin, &message.data) .. }
+pub(super) fn of(shape: &Shape, outline: &Outline, claim: Option<&Claim>) -> Option<TokenStream> {
     let handler = outline.handler.as_ref()?;
     let runtime = &outline.runtime;
     let (name, vis, function) = (&handler.name, &shape.vis, &shape.sig.ident);
     let (connection, message) = (&shape.tx.connection, &handler.message);
     let (ok, err, scope) = (ok(shape, runtime), err(shape, runtime), scope(outline));
+    // The same tokens twice: what is wrong with them is then told once.
     let replay = if outline.replay {
-        quote!(Self::Output)
+        ok.clone()
     } else {
         quote!(())
     };
-    let argument = if handler.envelope {
-        quote!(message)
-    } else {
-        quote!(&message.data)
-    };
-    let (context, rest) = match &handler.context {
-        Some(context) => (quote!(#context), quote!(, context)),
-        None => (quote!(()), quote!()),
-    };
-    let ignored = handler.context.is_none().then(|| quote!(_));
-    let context_name = ignored.unwrap_or_else(|| quote!(context));
+    let context = handler
+        .context
+        .as_ref()
+        .map_or_else(|| quote!(()), ToTokens::to_token_stream);
+    let constants = constants(claim);
+    let identity = identity(shape, handler, claim, outline);
+    let replayer = replayer(shape, claim, outline);
+    let call = call(shape, handler, outline);
     let doc = format!(
         "[`{function}`] as a [`Handler`]({}::Handler).",
-        crate::tokens::text(runtime)
+        text(runtime)
     );
     Some(quote! {
         #[doc = #doc]
@@ -45,13 +47,136 @@ pub(super) fn of(shape: &Shape, outline: &Outline) -> Option<TokenStream> {
             type Replay = #replay;
             type Error = #err;
             const SCOPE: &'static ::core::primitive::str = #scope;
-            async fn call<B: #runtime::Begin<#connection>>(
-                begin: B,
-                message: &#runtime::Received<Self::Message>,
-                #context_name: &Self::Context,
-            ) -> ::core::result::Result<#runtime::Outcome<Self::Output, Self::Replay>, #runtime::Error<Self::Error>> {
-                #function(begin, #argument #rest).await
-            }
+            #constants
+            #identity
+            #replayer
+            #call
         }
     })
+}
+
+fn constants(claim: Option<&Claim>) -> TokenStream {
+    let hash_key = claim.is_some_and(|claim| claim.hash_key);
+    let retention = match claim.and_then(|claim| claim.retention.as_ref()) {
+        None => quote!(::core::option::Option::None),
+        Some(retention) => {
+            let millis = retention.millis;
+            quote!(::core::option::Option::Some(::core::time::Duration::from_millis(#millis)))
+        }
+    };
+    quote! {
+        const RETENTION: ::core::option::Option<::core::time::Duration> = #retention;
+        const HASH_KEY: ::core::primitive::bool = #hash_key;
+    }
+}
+
+/// The key and the fingerprint, computed as the function computes them.
+fn identity(
+    shape: &Shape,
+    handler: &HandlerType,
+    claim: Option<&Claim>,
+    outline: &Outline,
+) -> TokenStream {
+    let runtime = &outline.runtime;
+    let ident = |name| Ident::new(name, Span::mixed_site());
+    let (message, context) = (ident("__message"), ident("__context"));
+    let body = match claim {
+        // Beside an error of ours.
+        None => quote!(::core::unreachable!()),
+        Some(claim) => {
+            let arguments = [handler.argument(&message), quote!(#context)];
+            let bindings = shape
+                .params
+                .iter()
+                .zip(arguments)
+                .filter_map(|(param, argument)| {
+                    let used = bound_by([param]).iter().any(|name| claim.mentions(name));
+                    let pat = &param.pat;
+                    used.then(
+                        || quote!(#[allow(unused_variables, unused_mut)] let #pat = #argument;),
+                    )
+                });
+            let (key, fingerprint) = (&claim.key.borrowed, fingerprint(claim, runtime));
+            quote! {
+                #(#bindings)*
+                #runtime::__private::identity(
+                    #runtime::__private::key(#key),
+                    #fingerprint,
+                    Self::HASH_KEY,
+                )
+            }
+        }
+    };
+    quote! {
+        fn identity(
+            #message: &#runtime::Received<Self::Message>,
+            #context: &Self::Context,
+        ) -> #runtime::Identity {
+            #body
+        }
+    }
+}
+
+fn replayer(shape: &Shape, claim: Option<&Claim>, outline: &Outline) -> TokenStream {
+    let runtime = &outline.runtime;
+    let body = match claim {
+        None => quote!(::core::unreachable!()),
+        Some(claim) => {
+            let (on_duplicate, on_error) = (
+                on_duplicate(shape, outline),
+                on_error(shape, outline, claim),
+            );
+            let version = claim.result_version;
+            quote!(#runtime::__private::Replayer::new(#on_duplicate, #on_error, #version))
+        }
+    };
+    quote! {
+        fn replayer() -> #runtime::__private::Replayer<Self::Output, Self::Replay, Self::Error> {
+            #body
+        }
+    }
+}
+
+fn call(shape: &Shape, handler: &HandlerType, outline: &Outline) -> TokenStream {
+    let runtime = &outline.runtime;
+    let (connection, function) = (&shape.tx.connection, &shape.sig.ident);
+    let argument = handler.argument(&Ident::new("message", Span::call_site()));
+    let (context, rest) = match &handler.context {
+        Some(_) => (quote!(context), quote!(, context)),
+        None => (quote!(_), quote!()),
+    };
+    let call = quote! {
+        async fn call<B: #runtime::Begin<#connection>>(
+            begin: B,
+            message: &#runtime::Received<Self::Message>,
+            #context: &Self::Context,
+        ) -> ::core::result::Result<
+            #runtime::Outcome<Self::Output, Self::Replay>,
+            #runtime::Error<Self::Error>,
+        > {
+            #function(begin, #argument #rest).await
+        }
+    };
+    // A body that is not `Send` is refused here, on the argument that asked for it.
+    located_at(call, Span::call_site().located_at(handler.name.span()))
+}
+
+impl HandlerType {
+    /// What the function takes as its message, made of a `&Received<M>`.
+    fn argument(&self, message: &Ident) -> TokenStream {
+        if self.envelope {
+            quote!(#message)
+        } else {
+            quote!(&#message.data)
+        }
+    }
+}
+
+impl Claim {
+    /// Whether the key or the fingerprint uses the variable.
+    fn mentions(&self, name: &Ident) -> bool {
+        std::iter::once(&self.key)
+            .chain(&self.fingerprint)
+            .any(|expression| mentions(&expression.tokens, name))
+    }
 }

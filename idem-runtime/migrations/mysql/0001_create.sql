@@ -1,7 +1,7 @@
 -- For MariaDB and MySQL. DDL commits by itself here, so every statement may run again after a crash in the middle.
 -- Times are UTC, whatever the session's time zone. What is compared is binary: no collation, no padding.
 
--- One row a delivery that was handled: written in the transaction of its effect.
+-- One row for each delivery that was handled, written in the transaction of its effect.
 CREATE TABLE IF NOT EXISTS idem_keys (
     scope          VARBINARY(255) NOT NULL,
     `key`          VARBINARY(64)  NOT NULL,
@@ -11,12 +11,13 @@ CREATE TABLE IF NOT EXISTS idem_keys (
     result_version INT UNSIGNED   NOT NULL DEFAULT 1,
     result         LONGBLOB,
     created_at     DATETIME(6)    NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+    -- Set with the claim.
     expires_at     DATETIME(6),
     PRIMARY KEY (scope, `key`),
     INDEX idem_keys_expiry (expires_at)
 ) ENGINE = InnoDB;
 
--- One row an event that a committed transaction emitted.
+-- One row for each event that a committed transaction emitted.
 CREATE TABLE IF NOT EXISTS idem_outbox (
     seq          BIGINT      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     id           BINARY(16)  NOT NULL,
@@ -62,10 +63,12 @@ CREATE TABLE IF NOT EXISTS idem_relay (
     expires_at DATETIME(6)    NOT NULL
 ) ENGINE = InnoDB;
 
--- The version of this schema. One row.
+-- The version of this schema, and the random ID of this database that every event ID is derived from. One row.
 CREATE TABLE IF NOT EXISTS idem_schema (
-    one     TINYINT NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
-    version INT     NOT NULL
+    one       TINYINT    NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+    version   INT        NOT NULL,
+    namespace BINARY(16) NOT NULL
 ) ENGINE = InnoDB;
 
-INSERT INTO idem_schema (version) VALUES (1) ON DUPLICATE KEY UPDATE version = GREATEST(version, 1);
+INSERT INTO idem_schema (version, namespace) VALUES (1, UNHEX(MD5(CONCAT(UUID(), RAND(), RAND(), @@hostname))))
+ON DUPLICATE KEY UPDATE version = GREATEST(version, 1);

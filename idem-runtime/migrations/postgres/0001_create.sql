@@ -1,23 +1,28 @@
--- One row a delivery that was handled: written in the transaction of its effect.
-CREATE TABLE idem_keys (
+-- Everything here may be run again: what is there stays, and the functions are made anew for the
+-- schema that they are made in. Do that after the schema was renamed.
+
+-- One row for each delivery that was handled, written in the transaction of its effect.
+CREATE TABLE IF NOT EXISTS idem_keys (
     scope          text COLLATE "C" NOT NULL,
     key            bytea            NOT NULL,
     fingerprint    bytea,
-    -- The transaction that claimed: who ends the claim must be in it.
+    -- The transaction that claimed: whoever ends the claim must be in it.
     xid            xid8             NOT NULL DEFAULT pg_current_xact_id(),
     -- 0 claimed, 1 result, 2 permanent error, 3 done without a stored result
     state          smallint         NOT NULL DEFAULT 0,
     result_version integer          NOT NULL DEFAULT 1,
     result         bytea,
     created_at     timestamptz      NOT NULL DEFAULT clock_timestamp(),
+    -- Set with the claim, since an update of an indexed column writes to every index.
     expires_at     timestamptz,
     PRIMARY KEY (scope, key)
-);
+    -- Room on each page for the update that ends a claim.
+) WITH (fillfactor = 90);
 
-CREATE INDEX idem_keys_expiry ON idem_keys (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS idem_keys_expiry ON idem_keys (expires_at) WHERE expires_at IS NOT NULL;
 
--- One row an event that a committed transaction emitted.
-CREATE TABLE idem_outbox (
+-- One row for each event that a committed transaction emitted.
+CREATE TABLE IF NOT EXISTS idem_outbox (
     seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id           uuid        NOT NULL UNIQUE,
     topic        text        NOT NULL,
@@ -34,12 +39,12 @@ CREATE TABLE idem_outbox (
     published_at timestamptz
 );
 
-CREATE INDEX idem_outbox_pending ON idem_outbox (seq) WHERE published_at IS NULL;
-CREATE INDEX idem_outbox_retry ON idem_outbox (key, retry_at) WHERE retry_at IS NOT NULL;
-CREATE INDEX idem_outbox_published ON idem_outbox (published_at) WHERE published_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS idem_outbox_pending ON idem_outbox (seq) WHERE published_at IS NULL;
+CREATE INDEX IF NOT EXISTS idem_outbox_retry ON idem_outbox (key, retry_at) WHERE retry_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS idem_outbox_published ON idem_outbox (published_at) WHERE published_at IS NOT NULL;
 
 -- Events that failed to be published too often; they can be replayed from here.
-CREATE TABLE idem_dead_letters (
+CREATE TABLE IF NOT EXISTS idem_dead_letters (
     seq          bigint      NOT NULL PRIMARY KEY,
     id           uuid        NOT NULL UNIQUE,
     topic        text        NOT NULL,
@@ -55,127 +60,189 @@ CREATE TABLE idem_dead_letters (
 );
 
 -- Which relay publishes; the others stand by. One row.
-CREATE TABLE idem_relay (
+CREATE TABLE IF NOT EXISTS idem_relay (
     name       text        NOT NULL PRIMARY KEY,
     owner      uuid        NOT NULL,
     expires_at timestamptz NOT NULL
 );
 
--- What a call does to these tables. Procedures, because a session plans their statements once and CALL itself is
--- not planned. They name the schema that they are made in: a search_path that differs at run time leads them to no
--- other tables. A SET clause would do the same, and cost a call about as much as its statement.
+-- The version of this schema, and the ID of this database that every event ID is derived from. One row.
+CREATE TABLE IF NOT EXISTS idem_schema (
+    one       boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    version   integer NOT NULL,
+    namespace uuid    NOT NULL DEFAULT gen_random_uuid()
+);
+
+INSERT INTO idem_schema (version) VALUES (1) ON CONFLICT DO NOTHING;
+
+-- What a call does to these tables. A handler may change its role and its search_path, and its call
+-- must still reach the same tables. So the functions run with the rights of their owner, and name
+-- everything with its schema. USAGE on the schema is all that a role needs to call them.
 DO $make$
 DECLARE
-    here text := current_schema();
+    here      text := current_schema();
+    version   integer;
+    namespace uuid;
 BEGIN
-    -- Claims a key. A transaction that holds it is waited for, wait_ms at most; lock_timeout is then what it was.
-    -- A taken key is an error: the one answer that a caller can see who sends BEGIN in the same round trip.
-    EXECUTE format($procedure$
-        CREATE PROCEDURE %1$I.idem_claim(the_scope text, the_key bytea, the_fingerprint bytea, wait_ms integer)
-        LANGUAGE plpgsql AS $$
-        DECLARE
-            before text := current_setting('lock_timeout');
-            unused text;
-        BEGIN
-            unused := set_config('lock_timeout', wait_ms::text, true);
-            INSERT INTO %1$I.idem_keys (scope, key, fingerprint) VALUES (the_scope, the_key, the_fingerprint)
-            ON CONFLICT DO NOTHING;
-            IF NOT FOUND THEN
-                RAISE EXCEPTION USING ERRCODE = 'IDM01', MESSAGE = 'idem: this delivery was handled before';
-            END IF;
-            unused := set_config('lock_timeout', before, true);
-        END
-        $$
-    $procedure$, here);
+    SELECT s.version, s.namespace INTO version, namespace FROM idem_schema AS s;
 
-    -- The same inside a transaction that others have begun: a taken key is no error, which would abort it.
-    EXECUTE format($procedure$
-        CREATE PROCEDURE %1$I.idem_try_claim(
-            the_scope text, the_key bytea, the_fingerprint bytea, wait_ms integer, INOUT claimed boolean)
-        LANGUAGE plpgsql AS $$
+    -- Where and whose the tables are: version, namespace, schema. Clients read it from the text of
+    -- this function, since that can't fail in a transaction of somebody else.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_home() RETURNS text LANGUAGE sql IMMUTABLE AS
+        $$SELECT %2$L$$
+    $function$, here, format('%s %s %s', version, namespace, here));
+
+    -- Claims a key for the_retention milliseconds. `own` says that the call has begun this very
+    -- transaction: then it has nobody to spare, and a taken key is an error, which is the one answer
+    -- that a caller sees who sends BEGIN in the same round trip. Inside the transaction of somebody
+    -- else an error would abort it, so there a taken key is `false`.
+    --
+    -- Those who want one key queue for an advisory lock, so that wait_ms bounds their whole wait. To
+    -- wait for one holder after the other would take wait_ms each.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_claim(
+            own boolean, the_schema text, the_namespace uuid, wait_ms integer, queue bigint,
+            the_scope text, the_key bytea, the_fingerprint bytea, the_retention bigint)
+        RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
         DECLARE
-            before text := current_setting('lock_timeout');
-            unused text;
+            before  text := pg_catalog.current_setting('lock_timeout');
+            claimed boolean;
+            -- An assignment is evaluated at once. PERFORM would run a statement.
+            unused  text;
         BEGIN
-            unused := set_config('lock_timeout', wait_ms::text, true);
-            INSERT INTO %1$I.idem_keys (scope, key, fingerprint) VALUES (the_scope, the_key, the_fingerprint)
+            IF own AND pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM03',
+                    MESSAGE = 'idem: the connection was in a transaction that somebody else began';
+            END IF;
+            IF the_namespace OPERATOR(pg_catalog.<>) %2$L::pg_catalog.uuid OR the_schema OPERATOR(pg_catalog.<>) %3$L THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM04',
+                    MESSAGE = 'idem: these are the tables of another database or schema';
+            END IF;
+            unused := pg_catalog.set_config('idem.home', %3$L, true);
+            unused := pg_catalog.set_config('lock_timeout', wait_ms::pg_catalog.text, true);
+            unused := pg_catalog.pg_advisory_xact_lock(queue);
+            INSERT INTO %1$I.idem_keys (scope, key, fingerprint, expires_at)
+            VALUES (the_scope, the_key, the_fingerprint, pg_catalog.clock_timestamp()
+                OPERATOR(pg_catalog.+) (the_retention OPERATOR(pg_catalog.*) '1 millisecond'::pg_catalog.interval))
             ON CONFLICT DO NOTHING;
             claimed := FOUND;
-            unused := set_config('lock_timeout', before, true);
+            IF own AND NOT claimed THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM01', MESSAGE = 'idem: this delivery was handled before';
+            END IF;
+            unused := pg_catalog.set_config('lock_timeout', before, true);
+            RETURN claimed;
         END
         $$
-    $procedure$, here);
+    $function$, here, namespace, here);
 
-    -- What an earlier delivery stored: state, version of the result, fingerprint and result, the last two in
-    -- hexadecimal or `-`. NULL if there is no such key.
-    EXECUTE format($procedure$
-        CREATE PROCEDURE %1$I.idem_find(the_scope text, the_key bytea, INOUT record text)
-        LANGUAGE plpgsql AS $$
+    -- Begins a transaction without a key: the checks of idem_claim, and nothing else.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_begin(own boolean, the_schema text)
+        RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+        DECLARE
+            unused text;
         BEGIN
-            SELECT state || ' ' || result_version || ' ' || coalesce(encode(fingerprint, 'hex'), '-')
-                || ' ' || coalesce(encode(result, 'hex'), '-')
-            INTO record FROM %1$I.idem_keys WHERE scope = the_scope AND key = the_key;
+            IF own AND pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM03',
+                    MESSAGE = 'idem: the connection was in a transaction that somebody else began';
+            END IF;
+            IF the_schema OPERATOR(pg_catalog.<>) %2$L THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM04',
+                    MESSAGE = 'idem: these are the tables of another database or schema';
+            END IF;
+            unused := pg_catalog.set_config('idem.home', %2$L, true);
         END
         $$
-    $procedure$, here);
+    $function$, here, here);
 
-    -- Adds an event. One of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
-    EXECUTE format($procedure$
-        CREATE PROCEDURE %1$I.idem_emit(
-            the_id uuid, the_topic text, the_key text, the_type text, the_payload bytea, the_content_type text, the_headers text)
-        LANGUAGE plpgsql AS $$
+    -- What an earlier delivery stored: state, version of the result, fingerprint and result, the last
+    -- two in hexadecimal or `-`. NULL if there is no such key.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_find(the_scope text, the_key bytea)
+        RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            RETURN (
+                SELECT pg_catalog.concat_ws(' ', state, result_version,
+                    coalesce(pg_catalog.encode(fingerprint, 'hex'), '-'), coalesce(pg_catalog.encode(result, 'hex'), '-'))
+                FROM %1$I.idem_keys
+                WHERE scope OPERATOR(pg_catalog.=) the_scope AND key OPERATOR(pg_catalog.=) the_key);
+        END
+        $$
+    $function$, here);
+
+    -- Adds events. One of an earlier execution, whose key was purged since, has the same ID: with the
+    -- same content it stays as it is, with another one it is an error.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_emit(
+            ids uuid[], topics text[], keys text[], types text[], payloads bytea[], content_types text[], headers text[])
+        RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+        DECLARE
+            added bigint;
         BEGIN
             INSERT INTO %1$I.idem_outbox (id, topic, key, type, payload, content_type, headers)
-            VALUES (the_id, the_topic, the_key, the_type, the_payload, the_content_type, the_headers)
+            SELECT event.id, event.topic, event.key, event.type, event.payload, event.content_type, event.headers
+            FROM unnest(ids, topics, keys, types, payloads, content_types, headers) WITH ORDINALITY
+                AS event (id, topic, key, type, payload, content_type, headers, place)
+            ORDER BY event.place
             ON CONFLICT (id) DO NOTHING;
+            GET DIAGNOSTICS added = ROW_COUNT;
+            IF added OPERATOR(pg_catalog.<>) pg_catalog.cardinality(ids) AND EXISTS (
+                SELECT FROM unnest(ids, topics, keys, types, payloads)
+                    AS event (id, topic, key, type, payload)
+                JOIN %1$I.idem_outbox AS earlier ON earlier.id OPERATOR(pg_catalog.=) event.id
+                WHERE NOT (earlier.topic OPERATOR(pg_catalog.=) event.topic
+                    AND coalesce(earlier.key, '') OPERATOR(pg_catalog.=) coalesce(event.key, '')
+                    AND earlier.type OPERATOR(pg_catalog.=) event.type
+                    AND earlier.payload OPERATOR(pg_catalog.=) event.payload))
+            THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM05',
+                    MESSAGE = 'idem: an event with this ID and other content is in the outbox';
+            END IF;
         END
         $$
-    $procedure$, here);
+    $function$, here);
 
     -- Ends a claim, in the transaction that made it or not at all.
-    EXECUTE format($procedure$
-        CREATE PROCEDURE %1$I.idem_finish(
-            the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer, keep_ms bigint)
-        LANGUAGE plpgsql AS $$
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_finish(
+            the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer)
+        RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
         BEGIN
             UPDATE %1$I.idem_keys
-            SET state = the_state, result = the_result, result_version = the_version,
-                expires_at = clock_timestamp() + keep_ms * interval '1 millisecond'
-            WHERE scope = the_scope AND key = the_key AND state = 0 AND xid = pg_current_xact_id();
+            SET state = the_state, result = the_result, result_version = the_version
+            WHERE scope OPERATOR(pg_catalog.=) the_scope AND key OPERATOR(pg_catalog.=) the_key
+                AND state OPERATOR(pg_catalog.=) 0 AND xid OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id();
             IF NOT FOUND THEN
                 RAISE EXCEPTION USING ERRCODE = 'IDM02', MESSAGE = 'idem: this is not the transaction that claimed';
             END IF;
         END
         $$
-    $procedure$, here);
+    $function$, here);
 
-    -- Both: a handler with a key mostly emits one event.
-    EXECUTE format($procedure$
-        CREATE PROCEDURE %1$I.idem_emit_and_finish(
-            the_id uuid, the_topic text, the_event_key text, the_type text, the_payload bytea, the_content_type text, the_headers text,
-            the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer, keep_ms bigint)
-        LANGUAGE plpgsql AS $$
+    -- Both for one event, as most handlers that emit any do.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_emit_and_finish(
+            the_id uuid, the_topic text, the_event_key text, the_type text, the_payload bytea, the_content_type text,
+            the_headers text, the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer)
+        RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
         BEGIN
             INSERT INTO %1$I.idem_outbox (id, topic, key, type, payload, content_type, headers)
             VALUES (the_id, the_topic, the_event_key, the_type, the_payload, the_content_type, the_headers)
             ON CONFLICT (id) DO NOTHING;
+            IF NOT FOUND THEN
+                PERFORM %1$I.idem_emit(ARRAY[the_id], ARRAY[the_topic], ARRAY[the_event_key], ARRAY[the_type],
+                    ARRAY[the_payload], ARRAY[the_content_type], ARRAY[the_headers]);
+            END IF;
             UPDATE %1$I.idem_keys
-            SET state = the_state, result = the_result, result_version = the_version,
-                expires_at = clock_timestamp() + keep_ms * interval '1 millisecond'
-            WHERE scope = the_scope AND key = the_key AND state = 0 AND xid = pg_current_xact_id();
+            SET state = the_state, result = the_result, result_version = the_version
+            WHERE scope OPERATOR(pg_catalog.=) the_scope AND key OPERATOR(pg_catalog.=) the_key
+                AND state OPERATOR(pg_catalog.=) 0 AND xid OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id();
             IF NOT FOUND THEN
                 RAISE EXCEPTION USING ERRCODE = 'IDM02', MESSAGE = 'idem: this is not the transaction that claimed';
             END IF;
         END
         $$
-    $procedure$, here);
+    $function$, here);
 END
 $make$;
-
--- The version of this schema. One row.
-CREATE TABLE idem_schema (
-    one     boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
-    version integer NOT NULL
-);
-
-INSERT INTO idem_schema (version) VALUES (1);

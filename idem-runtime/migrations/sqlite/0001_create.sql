@@ -1,7 +1,7 @@
 -- Times are microseconds since 1970 in UTC; the clock of SQLite ticks in milliseconds.
 -- `strftime('%f')` is the seconds with three decimals, whose last three characters are the milliseconds.
 
--- One row a delivery that was handled: written in the transaction of its effect.
+-- One row for each delivery that was handled, written in the transaction of its effect.
 CREATE TABLE idem_keys (
     scope          TEXT    NOT NULL,
     key            BLOB    NOT NULL,
@@ -11,13 +11,16 @@ CREATE TABLE idem_keys (
     result_version INTEGER NOT NULL DEFAULT 1,
     result         BLOB,
     created_at     INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000),
+    -- Set with the claim.
     expires_at     INTEGER,
-    PRIMARY KEY (scope, key)
+    PRIMARY KEY (scope, key),
+    -- In another encoding SQLite reads our texts, and sqlx reads all texts, as something else.
+    CONSTRAINT encoding_must_be_utf_8 CHECK (CAST('a' AS BLOB) = X'61')
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX idem_keys_expiry ON idem_keys (expires_at) WHERE expires_at IS NOT NULL;
 
--- One row an event that a committed transaction emitted.
+-- One row for each event that a committed transaction emitted.
 CREATE TABLE idem_outbox (
     seq          INTEGER PRIMARY KEY AUTOINCREMENT,
     id           BLOB    NOT NULL UNIQUE,
@@ -32,7 +35,8 @@ CREATE TABLE idem_outbox (
     -- Not before this time again; NULL unless the last attempt failed. It holds back its ordering key until then.
     retry_at     INTEGER,
     last_error   TEXT,
-    published_at INTEGER
+    published_at INTEGER,
+    CONSTRAINT encoding_must_be_utf_8 CHECK (CAST('a' AS BLOB) = X'61')
 ) STRICT;
 
 CREATE INDEX idem_outbox_pending ON idem_outbox (seq) WHERE published_at IS NULL;
@@ -62,10 +66,12 @@ CREATE TABLE idem_relay (
     expires_at INTEGER NOT NULL
 ) STRICT;
 
--- The version of this schema. One row.
+-- The version of this schema, and the random ID of this database that every event ID is derived from. One row.
 CREATE TABLE idem_schema (
-    one     INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
-    version INTEGER NOT NULL
+    one       INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
+    version   INTEGER NOT NULL,
+    namespace BLOB    NOT NULL DEFAULT (randomblob(16)),
+    CONSTRAINT encoding_must_be_utf_8 CHECK (CAST('a' AS BLOB) = X'61')
 ) STRICT;
 
 INSERT INTO idem_schema (version) VALUES (1);

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::event::OrderingKey;
+use crate::identity::Identity;
 use crate::key::{Key, StoredKey};
 
 /// A key in its stored form, and the type it came from.
@@ -25,6 +26,15 @@ pub fn key<K: Key + ?Sized>(key: &K) -> Encoded<K> {
         key: StoredKey::of(key),
         of: PhantomData,
     }
+}
+
+/// What a handler takes a delivery for.
+pub fn identity<K: ?Sized>(
+    key: Encoded<K>,
+    fingerprint: Option<StoredKey>,
+    hash: bool,
+) -> Identity {
+    Identity::new(key.key, fingerprint, hash)
 }
 
 /// The type of a key expression, found by inference: `probe` is never called.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::execution::{Identity, Policy, Recent};
+use crate::execution::{Policy, Recent};
+use crate::identity::Identity;
 use crate::key::StoredKey;
+use crate::store::Isolation;
 
 /// What `#[idempotent]` says of one handler. A `static` of each expansion.
 #[derive(Debug)]
@@ -29,11 +31,7 @@ impl Spec {
 
     /// The key and the fingerprint as they are stored.
     pub(super) fn identity(&self, key: StoredKey, fingerprint: Option<StoredKey>) -> Identity {
-        let hash = |key: StoredKey| if self.hash_key { key.hashed() } else { key };
-        Identity {
-            key: hash(key),
-            fingerprint: fingerprint.map(hash),
-        }
+        Identity::new(key, fingerprint, self.hash_key)
     }
 
     /// `hash_key`.
@@ -70,6 +68,13 @@ impl Spec {
         self
     }
 
+    /// `isolation = "serializable"`.
+    #[must_use]
+    pub const fn isolation(mut self, isolation: Isolation) -> Self {
+        self.policy.isolation = Some(isolation);
+        self
+    }
+
     /// `result_version = 2`.
     #[must_use]
     pub const fn result_version(mut self, version: u32) -> Self {
@@ -89,12 +94,15 @@ mod tests {
             .wait_ms(5)
             .retention_ms(7)
             .retry(3)
+            .isolation(Isolation::Serializable)
             .result_version(2);
         assert!(set.hash_key);
         assert_eq!(set.policy.wait, Duration::from_millis(5));
         assert_eq!(set.policy.retention, Some(Duration::from_millis(7)));
         assert_eq!((set.policy.retry, set.policy.result_version), (3, 2));
+        assert_eq!(set.policy.isolation, Some(Isolation::Serializable));
         let plain = Spec::new("a");
+        assert_eq!(plain.policy.isolation, None);
         assert!(!plain.hash_key);
         assert_eq!(plain.policy.wait, Duration::from_secs(30));
         assert_eq!(plain.policy.retention, None);

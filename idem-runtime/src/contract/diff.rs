@@ -2,24 +2,11 @@
 
 use std::cmp::Ordering;
 
+use super::change::{Change, change};
+use super::emits::{emits, topics};
 use super::key_type::Kept;
-use super::line::{Line, NONE};
-
-/// One difference.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
-    /// What is different.
-    pub(super) what: String,
-    /// What it does, and what to do about it.
-    pub(super) so: String,
-}
-
-fn change(what: impl Into<String>, so: impl Into<String>) -> Change {
-    Change {
-        what: what.into(),
-        so: so.into(),
-    }
-}
+use super::line::Line;
+use super::word::NONE;
 
 /// The differences between two contracts of one handler.
 pub(super) fn changes(old: &Line, new: &Line) -> Vec<Change> {
@@ -30,11 +17,12 @@ pub(super) fn changes(old: &Line, new: &Line) -> Vec<Change> {
         duplicate(old, new),
         error(old, new),
         retention(old, new),
+        isolation(old, new),
     ]
     .into_iter()
     .flatten()
     .collect();
-    changes.extend(emits(old, new));
+    changes.extend(emits(&old.emits, &new.emits));
     changes
 }
 
@@ -58,8 +46,8 @@ pub(super) fn removed(old: &Line) -> Change {
         "If it is still there, it is not linked into this test's binary: the docs of `contracts!` say where the test belongs."
             .to_owned()
     };
-    if old.emits != NONE {
-        so = format!("{} is published by it no more. {so}", quoted(&old.topics()));
+    if !old.emits.is_empty() {
+        so = format!("{} is published by it no more. {so}", topics(&old.emits));
     }
     change("no handler has this scope any more", so)
 }
@@ -243,7 +231,29 @@ fn retention(old: &Line, new: &Line) -> Option<Change> {
     Some(change(format!("retention: was {old}, is {new}"), so))
 }
 
-/// Milliseconds; `forever` is longer than any. `None` for what is no duration: a handler without a key keeps nothing.
+fn isolation(old: &Line, new: &Line) -> Option<Change> {
+    let (old, new) = (&*old.isolation, &*new.isolation);
+    if old == new {
+        return None;
+    }
+    let so = match (old, new) {
+        (_, NONE) => {
+            "The handler runs at the database's default level: what it read may have changed by its COMMIT, if it counts on a \
+             condition that spans several rows."
+        }
+        ("serializable", _) => {
+            "Weaker: two transactions that read what the other one writes may both commit."
+        }
+        _ => {
+            "Stronger: more transactions are aborted and run again, and a call in a transaction of its caller's at a weaker level \
+             is refused."
+        }
+    };
+    Some(change(format!("isolation: was `{old}`, is `{new}`"), so))
+}
+
+/// Milliseconds; `forever` is longer than any. `None` for what is no duration: a handler without a
+/// key keeps nothing.
 fn millis(text: &str) -> Option<u64> {
     if text == "forever" {
         return Some(u64::MAX);
@@ -258,41 +268,6 @@ fn millis(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(unit)
-}
-
-fn emits(old: &Line, new: &Line) -> Vec<Change> {
-    let (old, new) = (old.topics(), new.topics());
-    let gone: Vec<&str> = without(&old, &new);
-    let fresh: Vec<&str> = without(&new, &old);
-    let there = "must exist at the broker before the first event, and a relay must be allowed to publish there.";
-    let rows = "Events already in the outbox keep the topic they were emitted to.";
-    if let ([gone], [fresh]) = (&*gone, &*fresh) {
-        return vec![change(
-            format!("topic: was `{gone}`, is `{fresh}`"),
-            format!("Consumers of `{gone}` get nothing more from it. `{fresh}` {there} {rows}"),
-        )];
-    }
-    let gone = gone.iter().map(|topic| {
-        change(
-            format!("topic removed: `{topic}`"),
-            format!("Its consumers get nothing more from this handler. {rows}"),
-        )
-    });
-    let fresh = fresh
-        .iter()
-        .map(|topic| change(format!("topic added: `{topic}`"), format!("It {there}")));
-    gone.chain(fresh).collect()
-}
-
-fn without<'a>(topics: &[&'a str], known: &[&str]) -> Vec<&'a str> {
-    let mut left = topics.to_vec();
-    left.retain(|topic| !known.contains(topic));
-    left
-}
-
-fn quoted(topics: &[&str]) -> String {
-    let quoted: Vec<String> = topics.iter().map(|topic| format!("`{topic}`")).collect();
-    quoted.join(", ")
 }
 
 #[cfg(test)]

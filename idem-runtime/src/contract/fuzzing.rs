@@ -2,23 +2,51 @@
 
 use std::path::Path;
 
-use super::line::{Line, unspaced};
+use super::emits::Emitted;
+use super::line::Line;
 use super::lock::{Handler, compare, parse, report};
+use super::word::unspaced;
 
-fn line([scope, key, fingerprint, duplicate, error, retention, emits]: [&str; 7]) -> Line {
+/// The fields of a line; the events have the topics of `emits`, parted by commas, and one type.
+type Fields<'a> = [&'a str; 10];
+
+fn line(fields: Fields<'_>) -> Line {
+    let [
+        scope,
+        key,
+        fingerprint,
+        duplicate,
+        error,
+        retention,
+        isolation,
+        emits,
+        kind,
+        ordering_key,
+    ] = fields.map(unspaced);
+    let topics = emits.split(',').filter(|topic| !topic.is_empty());
+    let mut events: Vec<Emitted> = topics
+        .map(|topic| Emitted {
+            topic: topic.to_owned(),
+            kind: kind.clone(),
+            ordering_key: ordering_key.clone(),
+        })
+        .collect();
+    events.sort_unstable();
+    events.dedup();
     Line {
-        scope: unspaced(scope),
-        key: unspaced(key),
-        fingerprint: unspaced(fingerprint),
-        duplicate: unspaced(duplicate),
-        error: unspaced(error),
-        retention: unspaced(retention),
-        emits: unspaced(emits),
+        scope,
+        key,
+        fingerprint,
+        duplicate,
+        error,
+        retention,
+        isolation,
+        emits: events,
     }
 }
 
 /// A lock file's line of what an expansion registers.
-pub fn written(fields: [&str; 7]) -> String {
+pub fn written(fields: Fields<'_>) -> String {
     line(fields).to_string()
 }
 
@@ -35,7 +63,7 @@ pub fn lines(text: &str) -> Result<Vec<String>, String> {
 ///
 /// # Errors
 /// What is wrong with the lock file.
-pub fn differences(locked: &str, registered: &[[&str; 7]]) -> Result<(usize, String), String> {
+pub fn differences(locked: &str, registered: &[Fields<'_>]) -> Result<(usize, String), String> {
     let handlers = registered.iter().map(|&fields| Handler {
         line: line(fields),
         place: "src/lib.rs:1".into(),

@@ -1,4 +1,5 @@
-//! Which changes of a key's type leave the stored keys what they are. It follows from the encoding in `key.rs`.
+//! Which changes of a key's type leave the stored keys what they are. It follows from the encoding
+//! in `key.rs`.
 
 /// What a change of type does to the keys that are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::Contract;
+use super::emits::{self, Emitted};
+use super::registered::Contract;
+use super::word::{NONE, field, unspaced};
 
 /// The names of a line's fields, in order, after the scope.
 const FIELDS: [&str; 6] = [
@@ -11,11 +13,8 @@ const FIELDS: [&str; 6] = [
     "duplicate",
     "error",
     "retention",
-    "emits",
+    "isolation",
 ];
-
-/// What stands for "none".
-pub(super) const NONE: &str = "-";
 
 /// One handler's contract. No field holds a blank.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +25,8 @@ pub(super) struct Line {
     pub(super) duplicate: String,
     pub(super) error: String,
     pub(super) retention: String,
-    pub(super) emits: String,
+    pub(super) isolation: String,
+    pub(super) emits: Vec<Emitted>,
 }
 
 impl Line {
@@ -39,9 +39,6 @@ impl Line {
                 format!("{key}:{key_type}")
             }
         });
-        let mut topics = (contract.emits)();
-        topics.sort_unstable();
-        topics.dedup();
         Self {
             scope: unspaced(contract.scope),
             key: unspaced(key.as_deref().unwrap_or(NONE)),
@@ -49,11 +46,8 @@ impl Line {
             duplicate: unspaced(contract.duplicate),
             error: unspaced(contract.error),
             retention: unspaced(contract.retention),
-            emits: if topics.is_empty() {
-                NONE.to_owned()
-            } else {
-                unspaced(&topics.join(","))
-            },
+            isolation: unspaced(contract.isolation),
+            emits: Emitted::all(&(contract.emits)()),
         }
     }
 
@@ -61,16 +55,7 @@ impl Line {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut words = text.split_whitespace();
         let scope = words.next().ok_or("it is empty")?.to_owned();
-        let mut field = |name: &str| {
-            let word = words
-                .next()
-                .ok_or_else(|| format!("`{name}=` is missing at its end"))?;
-            match word.split_once('=') {
-                Some((found, "")) if found == name => Err(format!("`{name}=` has no value")),
-                Some((found, value)) if found == name => Ok(value.to_owned()),
-                _ => Err(format!("`{name}=` should stand where `{word}` stands")),
-            }
-        };
+        let mut field = |name: &str| field(name, words.next());
         let line = Self {
             scope,
             key: field(FIELDS[0])?,
@@ -78,12 +63,11 @@ impl Line {
             duplicate: field(FIELDS[2])?,
             error: field(FIELDS[3])?,
             retention: field(FIELDS[4])?,
-            emits: field(FIELDS[5])?,
+            isolation: field(FIELDS[5])?,
+            emits: Vec::new(),
         };
-        match words.next() {
-            Some(word) => Err(format!("`{word}` is one word too many")),
-            None => Ok(line),
-        }
+        let emits = events(&mut words)?;
+        Ok(Self { emits, ..line })
     }
 
     /// The key's expression and its type; `None` for `#[outbox]` alone.
@@ -106,14 +90,6 @@ impl Line {
         Some((name, version.parse().ok()?))
     }
 
-    pub(super) fn topics(&self) -> Vec<&str> {
-        if self.emits == NONE {
-            Vec::new()
-        } else {
-            self.emits.split(',').collect()
-        }
-    }
-
     /// Whether all but the scope is the same.
     pub(super) fn same_but_scope(&self, other: &Self) -> bool {
         let scope = self.scope.clone();
@@ -133,16 +109,39 @@ impl fmt::Display for Line {
             &self.duplicate,
             &self.error,
             &self.retention,
-            &self.emits,
+            &self.isolation,
         ];
         for (name, value) in FIELDS.iter().zip(values) {
             write!(f, " {name}={value}")?;
         }
-        Ok(())
+        if self.emits.is_empty() {
+            write!(f, " {}={NONE}", emits::FIELDS[0])?;
+        }
+        self.emits
+            .iter()
+            .try_for_each(|event| write!(f, " {event}"))
     }
 }
 
-/// An expansion leaves blanks only where they mean something: between words and in literals.
-pub(super) fn unspaced(text: &str) -> String {
-    text.replace(char::is_whitespace, "␣")
+/// The rest of a line: `emits=-`, or three words for each event.
+fn events<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Vec<Emitted>, String> {
+    let [topic, kind, ordering_key] = emits::FIELDS;
+    let words: Vec<&str> = words.collect();
+    if words == ["emits=-"] {
+        return Ok(Vec::new());
+    }
+    if words.is_empty() {
+        return field(topic, None).map(|_| Vec::new());
+    }
+    words
+        .chunks(emits::FIELDS.len())
+        .map(|event| {
+            let word = |at: usize| event.get(at).copied();
+            Ok(Emitted {
+                topic: field(topic, word(0))?,
+                kind: field(kind, word(1))?,
+                ordering_key: field(ordering_key, word(2))?,
+            })
+        })
+        .collect()
 }

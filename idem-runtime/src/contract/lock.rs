@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use super::Contract;
-use super::diff::{self, Change};
+use super::change::Change;
+use super::diff;
 use super::line::Line;
+use super::registered::Contract;
 
 const ACCEPT: &str = "IDEM_LOCK=accept cargo test";
 

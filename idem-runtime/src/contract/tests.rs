@@ -1,11 +1,13 @@
 use super::line::Line;
 use super::*;
+use crate::event::EventContract;
 
 fn contract() -> Contract {
     Contract {
         package: "payments",
         file: "src/lib.rs",
         line: 12,
+        function: "apply",
         scope: "payments.apply",
         key: Some("event.id"),
         key_type: || "Uuid".into(),
@@ -14,7 +16,9 @@ fn contract() -> Contract {
         duplicate: "replay:Receipt@1",
         error: "rollback",
         retention: "90d",
-        emits: || vec!["ledger.posted"],
+        isolation: "-",
+        emits: || vec![EventContract::new("ledger.posted", "Posted", "account")],
+        find_error: || None,
     }
 }
 
@@ -23,18 +27,22 @@ fn contract() -> Contract {
 fn a_contract_is_one_line() {
     assert_eq!(
         Line::of(&contract()).to_string(),
-        "payments.apply key=event.id:Uuid fingerprint=- duplicate=replay:Receipt@1 error=rollback retention=90d emits=ledger.posted"
+        "payments.apply key=event.id:Uuid fingerprint=- duplicate=replay:Receipt@1 error=rollback retention=90d isolation=- emits=ledger.posted type=Posted ordering_key=account"
     );
     let keyless = Contract {
         key: None,
         duplicate: "-",
         retention: "-",
-        emits: || vec!["b", "a", "b"],
+        emits: || {
+            let [a, b] = ["a", "b"].map(|topic| EventContract::new(topic, "T", "(x, y)"));
+            vec![b, a, b]
+        },
         ..contract()
     };
     assert_eq!(
         Line::of(&keyless).to_string(),
-        "payments.apply key=- fingerprint=- duplicate=- error=rollback retention=- emits=a,b"
+        "payments.apply key=- fingerprint=- duplicate=- error=rollback retention=- isolation=- emits=a type=T ordering_key=(x,␣y) \
+         emits=b type=T ordering_key=(x,␣y)"
     );
 }
 
@@ -53,7 +61,7 @@ fn a_line_splits_at_its_blanks_whatever_the_code_says() {
     assert_eq!(
         line.to_string(),
         "payments.apply key=(event.tenant,event.id␣as␣u64,format!(\"{}␣{}\",a,b)):(String,␣u64,␣String) \
-         fingerprint=event.total␣as␣i64 duplicate=replay:Box<dyn␣Any>@2 error=rollback retention=90d emits=-"
+         fingerprint=event.total␣as␣i64 duplicate=replay:Box<dyn␣Any>@2 error=rollback retention=90d isolation=- emits=-"
     );
     assert_eq!(Line::parse(&line.to_string()), Ok(line));
 }
@@ -62,7 +70,7 @@ fn a_line_splits_at_its_blanks_whatever_the_code_says() {
 fn the_key_and_its_type_part_at_the_last_single_colon() {
     let key = |key: &str| {
         let line = format!(
-            "s key={key} fingerprint=- duplicate=skip error=rollback retention=forever emits=-"
+            "s key={key} fingerprint=- duplicate=skip error=rollback retention=forever isolation=- emits=-"
         );
         Line::parse(&line)
             .unwrap()
@@ -76,6 +84,28 @@ fn the_key_and_its_type_part_at_the_last_single_colon() {
         parts("ids::of(event)", "my::Id")
     );
     assert_eq!(key("-"), None);
+}
+
+/// A suite that is compiled for each database has its handlers once for each.
+#[test]
+fn a_file_that_is_compiled_twice_shares_no_scope_with_itself() {
+    let twice = [contract(), contract()];
+    assert_eq!(duplicates(twice.iter()), []);
+    let other = Contract {
+        function: "refund",
+        ..contract()
+    };
+    assert_eq!(duplicates([contract(), other].iter()).len(), 1);
+}
+
+#[test]
+fn a_handler_without_a_key_shares_no_scope() {
+    let keyless = Contract {
+        key: None,
+        line: 30,
+        ..contract()
+    };
+    assert_eq!(duplicates([contract(), keyless].iter()), []);
 }
 
 #[test]
@@ -93,15 +123,15 @@ fn one_scope_for_two_handlers_names_both_places() {
             ..contract()
         },
     ];
-    let doubled = doubled(contracts.iter());
+    let shared = duplicates(contracts.iter());
     assert_eq!(
-        doubled,
+        shared,
         [DuplicateScope {
             scope: "payments.apply",
             places: vec!["src/lib.rs:12".into(), "src/other.rs:7".into()],
         }]
     );
-    let message = SharedScopes(&doubled).to_string();
+    let message = SharedScopes(&shared).to_string();
     assert!(
         message.ends_with("\n  payments.apply: src/lib.rs:12 and src/other.rs:7"),
         "{message}"

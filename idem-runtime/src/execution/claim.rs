@@ -1,13 +1,15 @@
 //! How a call begins: its turn, then its claim, or what an earlier delivery has stored.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::backoff::back_off;
-use super::in_flight::{KeyGuard, KeyInFlight};
-use super::{Execution, refused};
+use super::in_flight::{self, KeyInFlight, Turn};
+use super::{Execution, admit};
 use crate::begin::Begin;
 use crate::error::Error;
-use crate::store::{BeginArgs, ErrorClass, Record, Store};
+use crate::store::{BeginArgs, ErrorClass, Home, Record, Store};
 use crate::telemetry::unlogged::unlogged;
 
 /// How often a claim that meets a conflict is tried, whatever the deadline.
@@ -16,15 +18,25 @@ const CLAIM_ATTEMPTS: u32 = 3;
 /// What the caller does next.
 #[derive(Debug)]
 pub(crate) enum ClaimResult {
-    /// Execution the handler: its key is claimed.
+    /// The key is claimed: run the handler.
     Claimed,
     /// An earlier delivery stored this: do not run the handler.
     Duplicate(Record),
 }
 
+/// What to do about an error of a statement outside of our transaction.
+pub(super) enum Recovery {
+    /// The connection was replaced, or what was known of it forgotten.
+    TryAgain,
+    Fail(Error),
+}
+
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     pub(crate) async fn begin(&mut self) -> Result<ClaimResult, Error> {
-        if self.session.joins() {
+        if let Some(identity) = &self.identity {
+            admit(&self.policy, identity)?;
+        }
+        if self.session.joins().await.map_err(Error::Store)? {
             self.begin_joined().await
         } else {
             self.begin_own().await
@@ -33,34 +45,46 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
 
     async fn begin_own(&mut self) -> Result<ClaimResult, Error> {
         let deadline = Instant::now() + self.policy.wait;
-        let pool = self.session.pool_identity();
-        let mut ask_first = self
-            .recent
-            .is_some_and(|recent| recent.mostly_duplicates(pool));
+        let mut ask_first = self.expects_duplicates();
+        let mut replaced = 0;
         let mut attempt = 0;
         loop {
-            if !self.take_guard(deadline, &mut ask_first).await {
-                return Err(Error::InFlight);
-            }
+            let stored = self.take_turn(deadline).await?;
             self.session.acquire().await.map_err(Error::Store)?;
-            if ask_first && let Some(record) = self.ask().await? {
-                self.session.rest();
-                return Ok(ClaimResult::Duplicate(record));
-            }
-            if self.guard.is_none() && self.slot().is_some() {
-                // The call that was waited for left no row: one of those who waited is next.
-                self.session.rest();
-                ask_first = false;
-                continue;
-            }
+            let found = match self.session.find_home().await {
+                Ok(home) if stored || ask_first => match self.ask(&home).await {
+                    Ok(record) => Ok((home, record)),
+                    // A writer is in the way of the question. The claim, which waits, has the answer.
+                    Err(error) if DB::classify(&error) == ErrorClass::Conflict => Ok((home, None)),
+                    Err(error) => Err(error),
+                },
+                found => found.map(|home| (home, None)),
+            };
+            let home = match found {
+                Ok((_, Some(record))) => {
+                    self.session.disarm();
+                    return Ok(self.duplicate(record));
+                }
+                Ok((_, None)) if stored => {
+                    // The row is gone again, or could not be read: claim after all.
+                    self.session.disarm();
+                    ask_first = false;
+                    continue;
+                }
+                Ok((home, None)) => home,
+                Err(error) => match self.recover(error, &mut replaced) {
+                    Recovery::TryAgain => continue,
+                    Recovery::Fail(error) => return Err(error),
+                },
+            };
             attempt += 1;
-            let Some(error) = self.open(deadline).await.err() else {
+            let Some(error) = self.open(&home, deadline).await.err() else {
                 return Ok(ClaimResult::Claimed);
             };
             match DB::classify(&error) {
                 ErrorClass::Duplicate | ErrorClass::Conflict => {
-                    if let Some(record) = self.abandon_and_ask().await? {
-                        return Ok(ClaimResult::Duplicate(record));
+                    if let Some(record) = self.abandon_and_ask(&home).await? {
+                        return Ok(self.duplicate(record));
                     }
                     // The holder rolled back, or a purge took its row: the key is free again.
                     if attempt >= CLAIM_ATTEMPTS && Instant::now() >= deadline {
@@ -68,62 +92,64 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
                     }
                     back_off(attempt).await;
                 }
+                ErrorClass::ForeignTransaction => {
+                    if let Recovery::Fail(error) = self.recover(error, &mut replaced) {
+                        return Err(error);
+                    }
+                }
+                ErrorClass::OtherNamespace if attempt < CLAIM_ATTEMPTS => {
+                    self.session.roll_back().await.map_err(Error::Store)?;
+                    self.session.forget_home();
+                }
                 class => {
                     if class != ErrorClass::Unknown {
                         self.session.roll_back().await.map_err(Error::Store)?;
                     }
-                    return Err(refused(class, error));
+                    return Err(class.into_error(error, Some(&home)));
                 }
             }
         }
-    }
-
-    /// Waits for this process's other calls of the key, holding no connection. With a turn or without,
-    /// `true` says to go on: a call that waited asks before it competes for the turn.
-    async fn take_guard(&mut self, deadline: Instant, ask_first: &mut bool) -> bool {
-        let (Some(slot), None) = (self.slot(), &self.guard) else {
-            return true;
-        };
-        match KeyGuard::take(&slot) {
-            Ok(turn) => self.guard = Some(turn),
-            Err(holder) => {
-                if self.policy.wait.is_zero() || !holder.ended(deadline).await {
-                    return false;
-                }
-                *ask_first = true;
-            }
-        }
-        true
-    }
-
-    /// What this process's calls of the key take turns for. A call on a connection takes none: it would wait
-    /// holding it, so it waits in the database, bounded.
-    fn slot(&self) -> Option<KeyInFlight> {
-        Some(KeyInFlight {
-            pool: self.session.pool_identity()?,
-            scope: self.policy.scope.clone(),
-            key: self.key()?.clone(),
-        })
     }
 
     async fn begin_joined(&mut self) -> Result<ClaimResult, Error> {
+        if let Some(level) = self.policy.isolation
+            && !DB::is_isolated(self.session.connection(), level)
+                .await
+                .map_err(Error::Store)?
+        {
+            return Err(Error::IsolationTooWeak {
+                needed: level.name(),
+            });
+        }
         for _ in 0..CLAIM_ATTEMPTS {
+            let home = match unlogged(self.session.find_home()).await {
+                Ok(home) => home,
+                Err(error) => return Err(DB::classify(&error).into_error(error, None)),
+            };
             self.session.join().await.map_err(Error::Store)?;
+            self.name_fence();
             let Self {
-                session, identity, ..
+                session,
+                policy,
+                identity,
+                fence,
+                ..
             } = self;
-            let claim = identity
-                .as_ref()
-                .map(|identity| self.policy.claim(identity));
+            let claim = identity.as_ref().map(|identity| policy.claim(identity));
             let args = BeginArgs {
+                home: &home,
+                isolation: None,
                 claim,
-                fence: self.fence.clone(),
-                wait: self.policy.wait,
+                fence,
+                wait: policy.wait,
+                retention: policy.retention,
             };
             let found = match unlogged(DB::join(session.connection(), &args)).await {
                 Ok(true) => return Ok(ClaimResult::Claimed),
                 Ok(false) => match &claim {
-                    Some(claim) => unlogged(DB::lookup(session.connection(), claim, true)).await,
+                    Some(claim) => {
+                        unlogged(DB::lookup(session.connection(), &home, claim, true)).await
+                    }
                     None => Ok(None),
                 },
                 Err(error) => Err(error),
@@ -136,49 +162,119 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
                 }
                 // A purge took the row between the two statements: the key is free again.
                 Ok(None) => undone.map_err(Error::Store)?,
-                Err(error) => return Err(refused(DB::classify(&error), error)),
+                Err(error) => match DB::classify(&error) {
+                    ErrorClass::OtherNamespace => {
+                        undone.map_err(Error::Store)?;
+                        session.forget_home();
+                    }
+                    class => return Err(class.into_error(error, Some(&home))),
+                },
             }
         }
         Err(Error::InFlight)
     }
 
-    async fn open(&mut self, deadline: Instant) -> Result<(), sqlx::Error> {
+    fn expects_duplicates(&self) -> bool {
+        let pool = self.session.pool().map(|pool| pool.number());
+        self.recent
+            .is_some_and(|recent| recent.mostly_duplicates(pool))
+    }
+
+    /// Waits for this process's earlier calls of the key, holding no connection. `true`: one of them
+    /// stored its end.
+    ///
+    /// A call on a connection takes no turn. It would wait while it holds the connection, so it waits
+    /// in the database, bounded.
+    async fn take_turn(&mut self, deadline: Instant) -> Result<bool, Error> {
+        let (Some(pool), Some(identity), None) = (self.session.pool(), &self.identity, &self.guard)
+        else {
+            return Ok(false);
+        };
+        let key = KeyInFlight {
+            scope: self.policy.scope.clone(),
+            key: identity.key.clone(),
+        };
+        match in_flight::take(pool, key, deadline).await {
+            Turn::Taken(guard) => {
+                self.guard = Some(guard);
+                Ok(false)
+            }
+            Turn::Stored => Ok(true),
+            Turn::TimedOut => Err(Error::InFlight),
+        }
+    }
+
+    fn duplicate(&mut self, record: Record) -> ClaimResult {
+        self.tell_stored();
+        ClaimResult::Duplicate(record)
+    }
+
+    /// After an error of a statement that began nothing of ours.
+    pub(super) fn recover(&mut self, error: sqlx::Error, replaced: &mut u32) -> Recovery {
+        match DB::classify(&error) {
+            ErrorClass::ForeignTransaction => {
+                *replaced += 1;
+                if *replaced <= self.session.connections() && self.session.renew() {
+                    tracing::warn!(
+                        idem.scope = &*self.policy.scope,
+                        "a connection of the pool was in a transaction that sqlx did not begin; it is closed and \
+                         another one is taken. Look for raw SQL that begins a transaction and never ends it"
+                    );
+                    return Recovery::TryAgain;
+                }
+                // The caller's: nothing of it may be touched.
+                self.session.disarm();
+                Recovery::Fail(Error::ForeignTransaction)
+            }
+            class => {
+                if class != ErrorClass::Unknown {
+                    self.session.disarm();
+                }
+                Recovery::Fail(class.into_error(error, None))
+            }
+        }
+    }
+
+    /// The name of the savepoint follows from the depth of its transaction.
+    fn name_fence(&mut self) {
+        self.fence.savepoint = format!("idem_fence_{}", self.session.own_depth());
+    }
+
+    async fn open(&mut self, home: &Home, deadline: Instant) -> Result<(), sqlx::Error> {
+        self.name_fence();
         let args = BeginArgs {
+            home,
+            isolation: self.policy.isolation,
             claim: self
                 .identity
                 .as_ref()
                 .map(|identity| self.policy.claim(identity)),
-            fence: self.fence.clone(),
+            fence: &self.fence,
             wait: deadline.saturating_duration_since(Instant::now()),
+            retention: self.policy.retention,
         };
         unlogged(DB::open(self.session.connection(), &args)).await
     }
 
     /// Asks for the row outside of a transaction.
-    async fn ask(&mut self) -> Result<Option<Record>, Error> {
+    pub(super) async fn ask(&mut self, home: &Arc<Home>) -> Result<Option<Record>, sqlx::Error> {
         let Some(identity) = &self.identity else {
             return Ok(None);
         };
         let claim = self.policy.claim(identity);
-        let found = unlogged(DB::lookup(self.session.connection(), &claim, false)).await;
-        found.map_err(|error| {
-            let class = DB::classify(&error);
-            if class != ErrorClass::Unknown {
-                self.session.rest();
-            }
-            refused(class, error)
-        })
+        unlogged(DB::lookup(self.session.connection(), home, &claim, false)).await
     }
 
-    async fn abandon_and_ask(&mut self) -> Result<Option<Record>, Error> {
+    async fn abandon_and_ask(&mut self, home: &Home) -> Result<Option<Record>, Error> {
         let claim = self
             .identity
             .as_ref()
             .map(|identity| self.policy.claim(identity));
-        let found = unlogged(DB::abandon(self.session.connection(), claim.as_ref()))
+        let lookup = claim.as_ref().map(|claim| (home, claim));
+        let found = unlogged(DB::abandon(self.session.connection(), lookup))
             .await
-            .map_err(|error| refused(DB::classify(&error), error))?;
-        self.session.rest();
+            .map_err(|error| DB::classify(&error).into_error(error, Some(home)))?;
+        self.session.disarm();
         Ok(found)
     }
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::{Execution, refused};
+use super::Execution;
 use crate::begin::Begin;
 use crate::error::Error;
 use crate::outbox::Row;
-use crate::store::{Commit, End, ErrorClass, FinishArgs, Store};
+use crate::store::{Commit, End, ErrorClass, FinishArgs, Home, Store};
 use crate::telemetry::Redacted;
 use crate::telemetry::unlogged::unlogged;
 
@@ -21,14 +21,19 @@ pub(crate) enum FinishError {
 
 impl FinishError {
     /// By an error that the database told before COMMIT.
-    fn of(scope: &str, class: ErrorClass, error: sqlx::Error) -> Self {
+    fn of(scope: &str, home: Option<&Home>, class: ErrorClass, error: sqlx::Error) -> Self {
         match class {
             ErrorClass::Lost => {
                 tracing::debug!(idem.scope = scope, error = %Redacted(&error), "the transaction was no longer whole");
                 Self::Failed(Error::RolledBack)
             }
             ErrorClass::Conflict => Self::Conflict(error),
-            class => Self::Failed(refused(class, error)),
+            // A trigger that is deferred to COMMIT may fail by any code. What a claim means by these is
+            // the handler's own error here.
+            ErrorClass::Duplicate | ErrorClass::TimedOut | ErrorClass::ForeignTransaction => {
+                Self::Failed(Error::Store(error))
+            }
+            class => Self::Failed(class.into_error(error, home)),
         }
     }
 }
@@ -43,12 +48,24 @@ impl fmt::Display for FinishError {
 }
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
+    /// Tells those who wait for this key that it has its row.
+    pub(super) fn tell_stored(&mut self) {
+        if let Some(guard) = self.guard.take() {
+            guard.stored();
+        }
+    }
+
+    fn unfinished(&self, class: ErrorClass, error: sqlx::Error) -> FinishError {
+        let home = self.session.home().map(|home| &**home);
+        FinishError::of(&self.policy.scope, home, class, error)
+    }
+
     /// Ends the transaction without its effects. Never fails: what can't be rolled back is closed.
     pub(crate) async fn roll_back(&mut self) {
         if self.session.is_idle() {
             return;
         }
-        if !self.session.is_whole() && self.session.commit() != Commit::Release {
+        if !self.session.is_whole().await && self.session.commit() != Commit::Release {
             // A transaction that the handler leaked stands above ours: the connection is closed.
             return;
         }
@@ -59,7 +76,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
 
     /// Undoes the effects and keeps the claim. After an error all is rolled back.
     pub(crate) async fn undo_effects(&mut self) -> Result<(), FinishError> {
-        let undone = if self.session.is_whole() {
+        let undone = if self.session.is_whole().await {
             DB::undo_effects(self.session.connection(), &self.fence).await
         } else {
             // The savepoint lies below what the handler leaked.
@@ -73,18 +90,20 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         if class != ErrorClass::Unknown {
             self.roll_back().await;
         }
-        Err(FinishError::of(&self.policy.scope, class, error))
+        Err(self.unfinished(class, error))
     }
 
     /// Stores the end and the events, and commits if the transaction is ours.
     pub(crate) async fn finish(&mut self, end: End<'_>, events: &[Row]) -> Result<(), FinishError> {
-        if !self.session.is_whole() {
+        if !self.session.is_whole().await {
             // sqlx's COMMIT would only release what was leaked, and ours would commit it.
             self.roll_back().await;
             return Err(FinishError::Failed(Error::RolledBack));
         }
         let commit = self.session.commit();
-        let finish = FinishArgs {
+        let home = self.session.home().cloned();
+        let args = FinishArgs {
+            home: home.as_deref().expect("a call that began knows its home"),
             claim: self
                 .identity
                 .as_ref()
@@ -92,15 +111,15 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             fence: &self.fence,
             end,
             result_version: self.policy.result_version,
-            retention: self.policy.retention,
             events,
         };
-        let mut finished = unlogged(DB::finish(self.session.connection(), &finish, commit)).await;
+        let mut finished = unlogged(DB::finish(self.session.connection(), &args, commit)).await;
         if finished.is_ok() && commit == Commit::Release {
             finished = self.session.release().await;
         }
         let Err(error) = finished else {
-            self.session.rest();
+            self.session.disarm();
+            self.tell_stored();
             return Ok(());
         };
         let class = DB::classify(&error);
@@ -113,6 +132,6 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             return Err(FinishError::Failed(Error::CommitUnknown));
         }
         self.roll_back().await;
-        Err(FinishError::of(&self.policy.scope, class, error))
+        Err(self.unfinished(class, error))
     }
 }

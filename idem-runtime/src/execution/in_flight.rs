@@ -1,70 +1,127 @@
-//! Duplicates in one process wait here, where waiting costs no connection.
+//! Deliveries of one key in one process take turns here, where waiting costs no connection.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use super::pool_state::PoolState;
 use crate::key::StoredKey;
 
-/// A key of a scope of a pool: the same key in two databases is two keys.
+/// The keys that calls on one pool are handling. The same key in two databases is two keys.
+#[derive(Debug, Default)]
+pub(super) struct KeysInFlight(Mutex<HashMap<KeyInFlight, Queue>>);
+
+/// A key of a scope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct KeyInFlight {
-    pub(crate) pool: usize,
-    pub(crate) scope: Cow<'static, str>,
-    pub(crate) key: StoredKey,
+pub(super) struct KeyInFlight {
+    pub(super) scope: Cow<'static, str>,
+    pub(super) key: StoredKey,
 }
 
-static RUNNING: LazyLock<Mutex<HashMap<KeyInFlight, watch::Receiver<()>>>> =
-    LazyLock::new(Mutex::default);
-
-fn running() -> MutexGuard<'static, HashMap<KeyInFlight, watch::Receiver<()>>> {
-    // The map is whole after every line that holds the lock, so a panic elsewhere spoils nothing.
-    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The one call in this process that may take the key to the database.
+/// Those who want one key. It is fair: they take turns as they came.
 #[derive(Debug)]
-pub(crate) struct KeyGuard {
-    slot: KeyInFlight,
-    /// Dropped with the turn, which wakes everyone who waits.
-    _wake: watch::Sender<()>,
+struct Queue {
+    turn: Arc<Semaphore>,
+    places: usize,
 }
 
-/// Another call has the turn.
-#[derive(Debug)]
-pub(crate) struct Waiter(watch::Receiver<()>);
-
-impl Waiter {
-    /// Waits until the holder's call has ended, however it did; `false` at the deadline.
-    pub(crate) async fn ended(mut self, deadline: Instant) -> bool {
-        // The sender sends nothing: the error says that it is gone, which is the event.
-        timeout_at(deadline, self.0.changed()).await.is_ok()
+impl KeysInFlight {
+    fn lock(&self) -> MutexGuard<'_, HashMap<KeyInFlight, Queue>> {
+        // The map is whole after every line that holds the lock, so a panic elsewhere spoils nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// How waiting for a key's turn ended.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// This call may take the key to the database.
+    Taken(KeyGuard),
+    /// The call that had the turn left a row: ask for it.
+    Stored,
+    /// The deadline has passed.
+    TimedOut,
+}
+
+/// Takes the turn of a key, after those who asked before. If one of them stores an end, all who
+/// wait are told at once. If it fails, the next one has the turn, and nobody else is woken.
+pub(super) async fn take(state: &Arc<PoolState>, key: KeyInFlight, deadline: Instant) -> Turn {
+    let place = Place::new(state, key);
+    let acquired = match place.turn.clone().try_acquire_owned() {
+        Ok(permit) => Ok(Ok(permit)),
+        Err(_) => timeout_at(deadline, place.turn.clone().acquire_owned()).await,
+    };
+    match acquired {
+        Ok(Ok(permit)) => Turn::Taken(KeyGuard { permit, place }),
+        Ok(Err(_closed)) => Turn::Stored,
+        Err(_elapsed) => Turn::TimedOut,
+    }
+}
+
+/// The one call on this pool that may take the key to the database. Dropped, it passes the turn on.
+#[derive(Debug)]
+pub(super) struct KeyGuard {
+    #[expect(dead_code, reason = "held for its drop")]
+    permit: OwnedSemaphorePermit,
+    place: Place,
+}
+
 impl KeyGuard {
-    /// Takes the turn if nobody has it.
-    pub(crate) fn take(slot: &KeyInFlight) -> Result<Self, Waiter> {
-        match running().entry(slot.clone()) {
-            Entry::Vacant(vacant) => {
-                let (wake, holder) = watch::channel(());
-                vacant.insert(holder);
-                Ok(Self {
-                    slot: slot.clone(),
-                    _wake: wake,
-                })
-            }
-            Entry::Occupied(occupied) => Err(Waiter(occupied.get().clone())),
+    /// Tells all who wait that the key has its row.
+    pub(super) fn stored(self) {
+        let mut keys = self.place.state.in_flight.lock();
+        self.place.turn.close();
+        // A delivery that comes from now on must not find a closed one.
+        if self.place.queue(&mut keys).is_some() {
+            keys.remove(&self.place.key);
         }
     }
 }
 
-impl Drop for KeyGuard {
-    fn drop(&mut self) {
-        running().remove(&self.slot);
+/// A place in a queue. The last one to leave takes the key off the list.
+#[derive(Debug)]
+struct Place {
+    state: Arc<PoolState>,
+    key: KeyInFlight,
+    turn: Arc<Semaphore>,
+}
+
+impl Place {
+    fn new(state: &Arc<PoolState>, key: KeyInFlight) -> Self {
+        let mut keys = state.in_flight.lock();
+        let queue = keys.entry(key.clone()).or_insert_with(|| Queue {
+            turn: Arc::new(Semaphore::new(1)),
+            places: 0,
+        });
+        queue.places += 1;
+        Self {
+            turn: queue.turn.clone(),
+            state: state.clone(),
+            key,
+        }
+    }
+
+    /// The queue, unless a later one has its place on the list.
+    fn queue<'a>(&self, keys: &'a mut HashMap<KeyInFlight, Queue>) -> Option<&'a mut Queue> {
+        let queue = keys.get_mut(&self.key)?;
+        Arc::ptr_eq(&queue.turn, &self.turn).then_some(queue)
     }
 }
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut keys = self.state.in_flight.lock();
+        if let Some(queue) = self.queue(&mut keys) {
+            queue.places -= 1;
+            if queue.places == 0 {
+                keys.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests;

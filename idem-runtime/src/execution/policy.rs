@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::store::Isolation;
+
 /// How the calls of one scope claim, wait, try again and are remembered.
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
@@ -13,6 +15,8 @@ pub(crate) struct Policy {
     pub(crate) retention: Option<Duration>,
     /// How often a body that met a conflict runs again.
     pub(crate) retry: u32,
+    /// The level of a transaction that a call opens; `None` is the database's default.
+    pub(crate) isolation: Option<Isolation>,
     pub(crate) result_version: u32,
 }
 
@@ -23,6 +27,7 @@ impl Policy {
             wait: Duration::from_secs(30),
             retention: None,
             retry: 0,
+            isolation: None,
             result_version: 1,
         }
     }

@@ -16,27 +16,27 @@ impl Recent {
         Self(AtomicU64::new(0))
     }
 
-    pub(crate) fn note(&self, pool: Option<usize>, duplicate: bool) {
+    pub(crate) fn note(&self, pool: Option<u64>, duplicate: bool) {
         // A lost update under a race changes a guess, never an answer.
         let seen = (self.on(pool) << 1) | u8::from(duplicate);
         let seen = marked(pool) + u64::from(seen);
         self.0.store(seen, Ordering::Relaxed);
     }
 
-    pub(crate) fn mostly_duplicates(&self, pool: Option<usize>) -> bool {
+    pub(crate) fn mostly_duplicates(&self, pool: Option<u64>) -> bool {
         self.on(pool).count_ones() >= 3
     }
 
-    fn on(&self, pool: Option<usize>) -> u8 {
+    fn on(&self, pool: Option<u64>) -> u8 {
         let seen = self.0.load(Ordering::Relaxed);
         let bits = seen.checked_sub(marked(pool));
         bits.and_then(|bits| bits.try_into().ok()).unwrap_or(0)
     }
 }
 
-const fn marked(pool: Option<usize>) -> u64 {
+const fn marked(pool: Option<u64>) -> u64 {
     match pool {
-        Some(pool) => (pool as u64) << u8::BITS,
+        Some(pool) => pool << u8::BITS,
         None => 0,
     }
 }
@@ -69,14 +69,14 @@ mod tests {
     fn what_one_pool_saw_says_nothing_of_another() {
         let recent = Recent::new();
         for _ in 0..20 {
-            recent.note(Some(usize::MAX), true);
+            recent.note(Some(u64::MAX >> 8), true);
         }
-        assert!(recent.mostly_duplicates(Some(usize::MAX)));
-        for other in [None, Some(0), Some(1), Some(usize::MAX - 1)] {
+        assert!(recent.mostly_duplicates(Some(u64::MAX >> 8)));
+        for other in [None, Some(0), Some(1), Some((u64::MAX >> 8) - 1)] {
             assert!(!recent.mostly_duplicates(other), "{other:?}");
         }
         recent.note(None, true);
-        assert!(!recent.mostly_duplicates(Some(usize::MAX)));
+        assert!(!recent.mostly_duplicates(Some(u64::MAX >> 8)));
         recent.note(None, true);
         assert!(!recent.mostly_duplicates(None));
         recent.note(None, true);

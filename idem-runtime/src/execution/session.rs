@@ -1,88 +1,128 @@
 //! A call's connection and transaction, and what dropping the call does to them.
 
-use sqlx::Database;
+use std::sync::Arc;
+
 use sqlx::pool::PoolConnection;
 use sqlx_core::transaction::TransactionManager;
 
+use super::pool_state::PoolState;
 use crate::begin::Begin;
-use crate::store::{Commit, Store};
+use crate::store::{Commit, Home, Store, depth};
 
-/// Where the connection stands.
+/// What is open on the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TransactionState {
-    /// No transaction of ours, nothing in flight.
-    Idle,
-    /// Something of ours is in flight, or a transaction of ours is open.
-    Own,
-    /// Inside the caller's transaction of this depth; our savepoint is one deeper.
-    Joined(usize),
+    /// No transaction of ours, and nothing in flight.
+    None,
+    /// A transaction of ours, or something of ours is in flight.
+    Owned,
+    /// A savepoint of ours in the caller's transaction of this depth.
+    Savepoint(usize),
 }
 
 /// Holds the origin of a call's transaction and the connection it runs on.
 ///
-/// Dropped anywhere but at rest, it gives nothing back that could hold an open transaction: a
-/// connection of a pool is closed, a savepoint's rollback is queued.
+/// Dropped anywhere but [idle](Self::is_idle), it gives nothing back that could hold an open
+/// transaction. A connection of a pool is closed once the server is done with it, and the rollback
+/// of a savepoint is queued.
 #[derive(Debug)]
-pub(crate) struct Session<DB: Store, B: Begin<DB::Connection, Database = DB>> {
+pub(super) struct Session<DB: Store, B: Begin<DB::Connection, Database = DB>> {
     origin: B,
+    pool: Option<Arc<PoolState>>,
     held: Option<PoolConnection<DB>>,
+    home: Option<Arc<Home>>,
     state: TransactionState,
 }
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
-    pub(crate) const fn new(origin: B) -> Self {
+    pub(super) fn new(origin: B) -> Self {
         Self {
+            pool: origin.pool().map(PoolState::of),
             origin,
             held: None,
-            state: TransactionState::Idle,
+            home: None,
+            state: TransactionState::None,
         }
     }
 
-    /// What tells this pool's database from another's in this process.
-    pub(crate) fn pool_identity(&self) -> Option<usize> {
-        let pool = self.origin.pool()?;
-        Some(std::sync::Arc::as_ptr(&pool.connect_options()).addr())
+    /// The state of the pool, if the call takes its connection from one.
+    pub(super) const fn pool(&self) -> Option<&Arc<PoolState>> {
+        self.pool.as_ref()
+    }
+
+    /// How many connections the pool may have. One more than that can't be in a bad state.
+    pub(super) fn connections(&self) -> u32 {
+        let pool = self.origin.pool();
+        pool.map_or(0, |pool| pool.options().get_max_connections())
     }
 
     /// Whether the caller has a transaction open that this call joins.
-    pub(crate) fn joins(&mut self) -> bool {
-        self.origin
-            .connection()
-            .is_some_and(|conn| depth::<DB>(conn) > 0)
+    pub(super) async fn joins(&mut self) -> Result<bool, sqlx::Error> {
+        match self.origin.connection() {
+            Some(conn) => Ok(DB::depth(conn, 0).await? > 0),
+            None => Ok(false),
+        }
     }
 
     /// Whether this call commits, and on what.
-    pub(crate) const fn commit(&self) -> Commit {
+    pub(super) const fn commit(&self) -> Commit {
         match (self.state, self.held.is_some()) {
-            (TransactionState::Joined(_), _) => Commit::Release,
+            (TransactionState::Savepoint(_), _) => Commit::Release,
             (_, true) => Commit::Pooled,
             (_, false) => Commit::Kept,
         }
     }
 
     /// Takes a connection if the origin is a pool, and arms the guard: from here to
-    /// [`rest`](Self::rest) a drop closes it.
-    pub(crate) async fn acquire(&mut self) -> Result<(), sqlx::Error> {
+    /// [`disarm`](Self::disarm) a drop closes it.
+    pub(super) async fn acquire(&mut self) -> Result<(), sqlx::Error> {
         if self.held.is_none()
             && let Some(pool) = self.origin.pool()
         {
             let pool = pool.clone();
             self.held = Some(pool.acquire().await?);
         }
-        self.state = TransactionState::Own;
+        self.state = TransactionState::Owned;
         Ok(())
+    }
+
+    /// Where the tables are: what the pool knows, or else what the connection finds.
+    pub(super) async fn find_home(&mut self) -> Result<Arc<Home>, sqlx::Error> {
+        let known = self.home.clone().or_else(|| self.pool.as_ref()?.home());
+        let home = match known {
+            Some(home) => home,
+            None => Arc::new(DB::find_home(self.connection()).await?),
+        };
+        if let Some(pool) = &self.pool {
+            pool.set_home(Some(home.clone()));
+        }
+        self.home = Some(home.clone());
+        Ok(home)
+    }
+
+    /// What [`find_home`](Self::find_home) found.
+    pub(super) fn home(&self) -> Option<&Arc<Home>> {
+        self.home.as_ref()
+    }
+
+    /// The tables were not there.
+    pub(super) fn forget_home(&mut self) {
+        self.home = None;
+        if let Some(pool) = &self.pool {
+            pool.set_home(None);
+        }
     }
 
     /// Sets a savepoint in the caller's transaction.
-    pub(crate) async fn join(&mut self) -> Result<(), sqlx::Error> {
+    pub(super) async fn join(&mut self) -> Result<(), sqlx::Error> {
         let conn = self.connection();
-        let base = depth::<DB>(conn);
+        let base = DB::depth(conn, 1).await?;
         DB::nest(conn).await?;
-        self.state = TransactionState::Joined(base);
+        self.state = TransactionState::Savepoint(base);
         Ok(())
     }
 
-    pub(crate) fn connection(&mut self) -> &mut DB::Connection {
+    pub(super) fn connection(&mut self) -> &mut DB::Connection {
         match &mut self.held {
             Some(held) => held,
             None => self
@@ -93,59 +133,65 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     }
 
     /// Whether nothing of ours is open or in flight.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.state == TransactionState::Idle
+    pub(super) fn is_idle(&self) -> bool {
+        self.state == TransactionState::None
+    }
+
+    /// The depth of the transaction that the handler gets.
+    pub(super) const fn own_depth(&self) -> usize {
+        match self.state {
+            TransactionState::Savepoint(base) => base + 1,
+            TransactionState::None | TransactionState::Owned => 1,
+        }
     }
 
     /// Whether every transaction that the handler nested in ours has ended.
-    pub(crate) fn is_whole(&mut self) -> bool {
-        let expected = match self.state {
-            TransactionState::Joined(base) => base + 1,
-            TransactionState::Idle | TransactionState::Own => 1,
-        };
-        depth::<DB>(self.connection()) == expected
+    pub(super) async fn is_whole(&mut self) -> bool {
+        let expected = self.own_depth();
+        let depth = DB::depth(self.connection(), expected).await;
+        depth.is_ok_and(|depth| depth == expected)
     }
 
     /// Ends our transaction without its effects. After an error the guard stays armed.
-    pub(crate) async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
+    pub(super) async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
         match self.state {
-            TransactionState::Idle => return Ok(()),
-            TransactionState::Own => {
+            TransactionState::None => return Ok(()),
+            TransactionState::Owned => {
                 DB::abandon(self.connection(), None).await?;
             }
-            TransactionState::Joined(base) => {
+            TransactionState::Savepoint(base) => {
                 let conn = self.connection();
-                while depth::<DB>(conn) > base {
+                while DB::depth(conn, base).await? > base {
                     DB::unnest(conn).await?;
                 }
             }
         }
-        self.rest();
+        self.disarm();
         Ok(())
     }
 
-    /// Makes ready for another attempt: a connection of a pool whose transaction could not be ended is left to be closed.
-    /// `false`: it is the caller's.
-    pub(crate) fn renew(&mut self) -> bool {
+    /// Makes ready for another attempt: a connection of a pool whose transaction could not be ended
+    /// is left to be closed. `false`: it is the caller's.
+    pub(super) fn renew(&mut self) -> bool {
         if self.is_idle() {
             return true;
         }
-        let Some(mut held) = self.held.take() else {
+        let Some(held) = self.held.take() else {
             return false;
         };
-        held.close_on_drop();
-        self.state = TransactionState::Idle;
+        close_when_done::<DB>(held);
+        self.state = TransactionState::None;
         true
     }
 
     /// Keeps the effects of a joined call for the caller's COMMIT.
-    pub(crate) async fn release(&mut self) -> Result<(), sqlx::Error> {
+    pub(super) async fn release(&mut self) -> Result<(), sqlx::Error> {
         DB::TransactionManager::commit(self.connection()).await
     }
 
     /// Disarms the guard: no transaction of ours is open, and the connection may serve others.
-    pub(crate) fn rest(&mut self) {
-        self.state = TransactionState::Idle;
+    pub(super) fn disarm(&mut self) {
+        self.state = TransactionState::None;
         self.held = None;
     }
 }
@@ -153,30 +199,44 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B> {
     fn drop(&mut self) {
         let base = match self.state {
-            TransactionState::Idle => return,
-            TransactionState::Own => 0,
-            TransactionState::Joined(base) => base,
+            TransactionState::None => return,
+            TransactionState::Owned => 0,
+            TransactionState::Savepoint(base) => base,
         };
+        if let Some(held) = self.held.take() {
+            close_when_done::<DB>(held);
+            return;
+        }
         if base == 0
-            && let Some(pooled) = self.held.as_mut().or_else(|| self.origin.pooled())
+            && let Some(pooled) = self.origin.pooled()
         {
-            // What is in flight may still begin or commit: only a closed connection is surely clean.
             pooled.close_on_drop();
         }
-        if self.held.is_none()
-            && let Some(conn) = self.origin.connection()
-        {
-            // Counted once, since SQLite's worker counts down later than it is told to; and told at least once, since
-            // it may have ended what this call did not learn of, and expects to be told.
-            for _ in 0..depth::<DB>(conn).saturating_sub(base).max(1) {
+        if let Some(conn) = self.origin.connection() {
+            // At least once: SQLite's worker may have ended what this call did not learn of, and expects to be told.
+            let depth = depth::of_dropped::<DB>(conn, base + 1);
+            for _ in 0..depth.saturating_sub(base).max(1) {
                 DB::TransactionManager::start_rollback(conn);
             }
         }
     }
 }
 
-fn depth<DB: Database>(conn: &DB::Connection) -> usize {
-    DB::TransactionManager::get_transaction_depth(conn)
+/// Closes a connection on which something may be in flight. Only a closed one is surely clean, since
+/// what is in flight may still begin or commit.
+///
+/// Its place in the pool stays taken until the server is done. A server does not notice that a
+/// client is gone while it waits for a lock, so calls that are given up one after the other would
+/// leave it with more and more sessions.
+fn close_when_done<DB: Store>(mut held: PoolConnection<DB>) {
+    held.close_on_drop();
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(async move {
+            // After an error the connection is broken, and closing it is all that is left to do.
+            let _ = DB::drain(&mut held).await;
+            drop(held);
+        });
+    }
 }
 
 #[cfg(all(test, feature = "sqlite"))]
@@ -188,20 +248,10 @@ mod tests {
     #[tokio::test]
     async fn a_call_joins_a_transaction_that_is_open_and_nothing_else() {
         let pool = SqlitePool::connect_lazy("sqlite::memory:").unwrap();
-        assert!(!Session::new(&pool).joins());
+        assert!(!Session::new(&pool).joins().await.unwrap());
         let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        assert!(!Session::new(&mut conn).joins());
+        assert!(!Session::new(&mut conn).joins().await.unwrap());
         let mut tx = conn.begin().await.unwrap();
-        assert!(Session::new(&mut tx).joins());
-    }
-
-    #[tokio::test]
-    async fn pools_of_one_process_are_told_apart() {
-        let [one, other] = [(); 2].map(|()| SqlitePool::connect_lazy("sqlite::memory:").unwrap());
-        let identity = |pool: &SqlitePool| Session::new(pool).pool_identity();
-        assert_eq!(identity(&one), identity(&one.clone()));
-        assert_ne!(identity(&one), identity(&other));
-        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        assert_eq!(Session::new(&mut conn).pool_identity(), None);
+        assert!(Session::new(&mut tx).joins().await.unwrap());
     }
 }

@@ -1,5 +1,6 @@
 use super::backoff::longest_pause;
 use super::*;
+use crate::error::Error;
 
 #[test]
 fn the_longest_pause_doubles_up_to_a_second() {
@@ -36,17 +37,6 @@ async fn a_call_that_has_no_connection_has_nothing_to_roll_back() {
     let mut execution = Execution::new(&pool, policy(), None, false);
     execution.roll_back().await;
     assert!(execution.session.is_idle());
-}
-
-#[test]
-fn a_fault_is_the_error_that_a_caller_can_act_on() {
-    let refused = |class| refused(class, sqlx::Error::RowNotFound);
-    assert!(matches!(refused(ErrorClass::TimedOut), Error::InFlight));
-    assert!(matches!(
-        refused(ErrorClass::NotMigrated),
-        Error::NotMigrated
-    ));
-    assert!(matches!(refused(ErrorClass::Refused), Error::Store(_)));
 }
 
 #[test]

@@ -22,17 +22,22 @@ mod schema;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row as _, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
+use uuid::Uuid;
 
 use self::call::{
-    RESTORE_AUTOCOMMIT, RESTORE_WAIT, end_claim_sql, insert_events_sql, lookup_sql, opening_sql,
+    RESTORE_AUTOCOMMIT, RESTORE_WAIT, end_claim_sql, insert_events_sql, join_sql, lookup_sql,
+    open_sql,
 };
-use self::round_trip::{READ_COMMITTED, execute, fetch_last};
-use self::schema::schema_version;
-use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store};
+use self::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last, fits_packet};
+use super::verdict::verdict;
+use super::{
+    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
+};
 use crate::begin::begin_on;
 
 type Transactions = <MySql as sqlx::Database>::TransactionManager;
@@ -45,21 +50,34 @@ impl Store for MySql {
     const MIGRATIONS: &'static [&'static str] =
         &[include_str!("../../migrations/mysql/0001_create.sql")];
 
-    async fn open(conn: &mut MySqlConnection, opening: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
-        let sql = opening_sql(
-            "@idem_autocommit = @@autocommit, autocommit = 0, ",
-            "START TRANSACTION; ",
-            opening,
-        );
-        Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await
+    async fn find_home(conn: &mut MySqlConnection) -> Result<Home, sqlx::Error> {
+        let ask = "SELECT namespace FROM idem_schema";
+        let sql = if Self::depth(conn, 0).await? > 0 {
+            ask.into()
+        } else {
+            format!("{READ_COMMITTED}; {ask}{END_READ}")
+        };
+        let row = fetch_last(conn, sql).await?;
+        let namespace = row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?;
+        let namespace = namespace.and_then(|namespace| Uuid::from_slice(&namespace).ok());
+        Ok(Home {
+            schema: String::new(),
+            namespace: namespace.ok_or_else(|| verdict(ErrorClass::NotMigrated))?,
+        })
     }
 
-    async fn join(
-        conn: &mut MySqlConnection,
-        opening: &BeginArgs<'_>,
-    ) -> Result<bool, sqlx::Error> {
-        let sql = opening_sql("", "", opening);
-        let Err(error) = execute(conn, sql).await else {
+    async fn open(conn: &mut MySqlConnection, args: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(open_sql(args)).into_sql_str();
+        Transactions::begin(conn, Some(sql)).await
+    }
+
+    async fn is_isolated(_: &mut MySqlConnection, _: Isolation) -> Result<bool, sqlx::Error> {
+        // The server tells the level of the session, and not that of the transaction that is open.
+        Ok(false)
+    }
+
+    async fn join(conn: &mut MySqlConnection, args: &BeginArgs<'_>) -> Result<bool, sqlx::Error> {
+        let Err(error) = execute(conn, join_sql(args)).await else {
             return Ok(true);
         };
         if error.as_database_error().is_some() {
@@ -73,15 +91,15 @@ impl Store for MySql {
 
     async fn abandon(
         conn: &mut MySqlConnection,
-        claim: Option<&Claim<'_>>,
+        lookup: Option<(&Home, &Claim<'_>)>,
     ) -> Result<Option<Record>, sqlx::Error> {
         let mut sql = format!("ROLLBACK; {RESTORE_AUTOCOMMIT}");
-        let begun = Transactions::get_transaction_depth(conn) > 0;
+        let begun = Self::depth(conn, 0).await? > 0;
         if !begun {
             // The batch that opened did not reach its own end; a handler may have set the timeout later on.
             let _ = write!(sql, "; {RESTORE_WAIT}");
         }
-        if let Some(claim) = claim {
+        if let Some((_, claim)) = lookup {
             sql.push_str("; ");
             lookup_sql(&mut sql, claim, false);
         }
@@ -92,6 +110,7 @@ impl Store for MySql {
 
     async fn lookup(
         conn: &mut MySqlConnection,
+        _home: &Home,
         claim: &Claim<'_>,
         in_transaction: bool,
     ) -> Result<Option<Record>, sqlx::Error> {
@@ -101,26 +120,33 @@ impl Store for MySql {
         row.as_ref().map(record).transpose()
     }
 
+    async fn drain(conn: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        execute(conn, "ROLLBACK".into()).await
+    }
+
     async fn undo_effects(conn: &mut MySqlConnection, fence: &Fence) -> Result<(), sqlx::Error> {
         execute(conn, format!("ROLLBACK TO SAVEPOINT {}", fence.savepoint)).await
     }
 
     async fn finish(
         conn: &mut MySqlConnection,
-        finish: &FinishArgs<'_>,
+        args: &FinishArgs<'_>,
         commit: Commit,
     ) -> Result<(), sqlx::Error> {
-        let mut sql = format!("RELEASE SAVEPOINT {}", finish.fence.savepoint);
-        if !finish.events.is_empty() {
-            insert_events_sql(&mut sql, finish.events);
+        let mut sql = format!("RELEASE SAVEPOINT {}", args.fence.savepoint);
+        if !args.events.is_empty() {
+            insert_events_sql(&mut sql, args.events);
         }
-        if let Some(claim) = &finish.claim {
-            end_claim_sql(&mut sql, claim, finish);
+        if let Some(claim) = &args.claim {
+            end_claim_sql(&mut sql, claim, args);
         }
+        if commit != Commit::Release {
+            let _ = write!(sql, "; COMMIT; {RESTORE_AUTOCOMMIT}");
+        }
+        fits_packet(conn, &sql).await?;
         if commit == Commit::Release {
             return execute(conn, sql).await;
         }
-        let _ = write!(sql, "; COMMIT; {RESTORE_AUTOCOMMIT}");
         execute(conn, sql).await?;
         // Tells sqlx of the COMMIT that it did not send. The ROLLBACK that this queues goes out with the
         // connection's next statement, or when the pool takes it back, and ends nothing.
@@ -132,17 +158,29 @@ impl Store for MySql {
         error_class::of(error)
     }
 
+    fn is_conflict(error: &dyn DatabaseError) -> bool {
+        error_class::is_conflict(error)
+    }
+
     async fn schema_version(pool: &MySqlPool) -> Result<Option<u32>, sqlx::Error> {
         let mut conn = pool.acquire().await?;
-        schema_version(&mut conn).await
+        schema::schema_version(&mut conn).await
     }
 
     async fn missing_requirements(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
         schema::missing_requirements(pool).await
     }
 
+    async fn warnings(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
+        schema::warnings(pool).await
+    }
+
     async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {
         schema::migrate(pool).await
+    }
+
+    async fn renew_namespace(pool: &MySqlPool) -> Result<(), sqlx::Error> {
+        schema::renew_namespace(pool).await
     }
 
     async fn purge(

@@ -1,11 +1,13 @@
 //! PostgreSQL, also behind PgBouncer in transaction pooling: no statement here is prepared, and no
 //! setting outlives its transaction.
 //!
-//! A call of its own makes two round trips beside the handler's: BEGIN with the claim, and the end with COMMIT.
-//! The arguments travel as literals, since only the simple protocol takes several statements at once.
+//! A call of its own makes two round trips besides the handler's: BEGIN with the claim, and the end
+//! with COMMIT. The first call on a pool makes one more, to learn where the tables are. The arguments
+//! travel as literals, since only the simple protocol takes several statements at once.
 
 mod call;
 mod error_class;
+mod home;
 mod leak_on_drop;
 pub(crate) mod literal;
 mod outbox_store;
@@ -15,17 +17,23 @@ mod schema;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 
-use self::call::{Taken, emit_sql, end_sql, event_sql, lookup_sql, opening_sql};
+use self::call::{Transaction, claim_sql, finish_sql, lookup_sql};
 use self::leak_on_drop::LeakOnDrop;
-use self::round_trip::fetch_last;
-use self::schema::schema_version;
-use super::{BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store};
+use self::round_trip::{fetch_all, fetch_last};
+use super::verdict::fits;
+use super::{
+    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
+};
 use crate::begin::begin_on;
+
+/// The server reads a literal into a buffer that doubles, and that may have 1 GiB less a byte.
+const LONGEST_STATEMENT: u64 = (1 << 29) - 1;
 
 type Transactions = <Postgres as sqlx::Database>::TransactionManager;
 
@@ -37,8 +45,16 @@ impl Store for Postgres {
     const MIGRATIONS: &'static [&'static str] =
         &[include_str!("../../migrations/postgres/0001_create.sql")];
 
-    async fn open(conn: &mut PgConnection, opening: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
-        let sql = format!("BEGIN; {}", opening_sql(opening, Taken::Raised));
+    async fn find_home(conn: &mut PgConnection) -> Result<Home, sqlx::Error> {
+        home::find(conn).await
+    }
+
+    async fn open(conn: &mut PgConnection, args: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
+        let mut sql = String::from("BEGIN");
+        if let Some(level) = args.isolation {
+            let _ = write!(sql, " ISOLATION LEVEL {}", level.name());
+        }
+        let _ = write!(sql, "; {}", claim_sql(args, Transaction::Own));
         Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await
     }
 
@@ -46,23 +62,38 @@ impl Store for Postgres {
         LeakOnDrop::new(Transactions::begin(conn, None)).await
     }
 
-    async fn join(conn: &mut PgConnection, opening: &BeginArgs<'_>) -> Result<bool, sqlx::Error> {
-        let row = fetch_last(conn, opening_sql(opening, Taken::Told)).await?;
-        row.map_or(Ok(true), |row| row.try_get(0))
+    async fn is_isolated(conn: &mut PgConnection, level: Isolation) -> Result<bool, sqlx::Error> {
+        let row = fetch_last(conn, "SHOW transaction_isolation".into()).await?;
+        let is: String = row.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+        let is = match &*is {
+            "serializable" => Some(Isolation::Serializable),
+            "repeatable read" => Some(Isolation::RepeatableRead),
+            _ => None,
+        };
+        Ok(is >= Some(level))
+    }
+
+    async fn join(conn: &mut PgConnection, args: &BeginArgs<'_>) -> Result<bool, sqlx::Error> {
+        let sql = claim_sql(args, Transaction::Joined);
+        let rows = fetch_all(conn, sql).await?;
+        match (&args.claim, rows.first()) {
+            (Some(_), Some(row)) => row.try_get(0),
+            _ => Ok(true),
+        }
     }
 
     async fn abandon(
         conn: &mut PgConnection,
-        claim: Option<&Claim<'_>>,
+        lookup: Option<(&Home, &Claim<'_>)>,
     ) -> Result<Option<Record>, sqlx::Error> {
-        if Transactions::get_transaction_depth(conn) > 0 {
+        if Self::depth(conn, 0).await? > 0 {
             Transactions::rollback(conn).await?;
             return Ok(None);
         }
         let mut sql = String::from("ROLLBACK");
-        if let Some(claim) = claim {
+        if let Some((home, claim)) = lookup {
             sql.push_str("; ");
-            sql.push_str(&lookup_sql(claim));
+            sql.push_str(&lookup_sql(home, claim));
         }
         let row = fetch_last(conn, sql).await?;
         row.as_ref().map_or(Ok(None), record)
@@ -70,48 +101,41 @@ impl Store for Postgres {
 
     async fn lookup(
         conn: &mut PgConnection,
+        home: &Home,
         claim: &Claim<'_>,
         _in_transaction: bool,
     ) -> Result<Option<Record>, sqlx::Error> {
-        let row = fetch_last(conn, lookup_sql(claim)).await?;
+        let row = fetch_last(conn, lookup_sql(home, claim)).await?;
         row.as_ref().map_or(Ok(None), record)
+    }
+
+    async fn drain(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        fetch_last(conn, "ROLLBACK".into()).await.map(drop)
     }
 
     async fn undo_effects(conn: &mut PgConnection, fence: &Fence) -> Result<(), sqlx::Error> {
         let sql = format!("ROLLBACK TO SAVEPOINT {}", fence.savepoint);
-        raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)
+        fetch_last(conn, sql).await.map(drop)
     }
 
     async fn finish(
         conn: &mut PgConnection,
-        finish: &FinishArgs<'_>,
+        args: &FinishArgs<'_>,
         commit: Commit,
     ) -> Result<(), sqlx::Error> {
         let mut sql = String::new();
-        if finish.claim.is_none() {
+        if args.claim.is_none() {
             // The fence of a call without a key: it fails outside of the transaction that set it.
-            let _ = write!(sql, "RELEASE SAVEPOINT {}; ", finish.fence.savepoint);
+            let _ = write!(sql, "RELEASE SAVEPOINT {}; ", args.fence.savepoint);
         }
-        match (finish.events, &finish.claim) {
-            ([event], Some(claim)) => {
-                sql.push_str("CALL idem_emit_and_finish(");
-                event_sql(&mut sql, event);
-                sql.push_str(", ");
-                end_sql(&mut sql, claim, finish);
-            }
-            (events, claim) => {
-                emit_sql(&mut sql, events);
-                if let Some(claim) = claim {
-                    sql.push_str("CALL idem_finish(");
-                    end_sql(&mut sql, claim, finish);
-                }
-            }
-        }
+        sql.push_str(&finish_sql(args));
         if commit == Commit::Pooled {
-            // The chained transaction is empty. Its ROLLBACK is queued below and goes out when the pool takes the
-            // connection back, which saves the round trip that would tell sqlx of a COMMIT it did not send.
+            // The chained transaction is empty. Its ROLLBACK is queued below and goes out when the
+            // pool takes the connection back. That saves the round trip that would tell sqlx of a
+            // COMMIT it did not send.
             sql.push_str("COMMIT AND CHAIN");
         }
+        fits(sql.len(), LONGEST_STATEMENT)?;
         if !sql.is_empty() {
             raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
         }
@@ -127,27 +151,39 @@ impl Store for Postgres {
         error_class::of(error)
     }
 
+    fn is_conflict(error: &dyn DatabaseError) -> bool {
+        error_class::is_conflict(error)
+    }
+
     async fn schema_version(pool: &PgPool) -> Result<Option<u32>, sqlx::Error> {
         let mut conn = pool.acquire().await?;
-        schema_version(&mut conn).await
+        schema::schema_version(&mut conn).await
     }
 
     async fn missing_requirements(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
         schema::missing_requirements(pool).await
     }
 
+    async fn warnings(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+        schema::warnings(pool).await
+    }
+
     async fn migrate(pool: &PgPool) -> Result<(), sqlx::Error> {
         schema::migrate(pool).await
+    }
+
+    async fn renew_namespace(pool: &PgPool) -> Result<(), sqlx::Error> {
+        schema::renew_namespace(pool).await
     }
 
     async fn purge(pool: &PgPool, limit: u32, keep: Duration) -> Result<(u64, u64), sqlx::Error> {
         let keys = format!(
             "DELETE FROM idem_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM idem_keys \
-             WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT {limit} FOR UPDATE SKIP LOCKED))"
+             WHERE expires_at <= statement_timestamp() ORDER BY expires_at LIMIT {limit} FOR UPDATE SKIP LOCKED))"
         );
         let events = format!(
             "DELETE FROM idem_outbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM idem_outbox \
-             WHERE published_at <= clock_timestamp() - {} * interval '1 millisecond' \
+             WHERE published_at <= statement_timestamp() - {} * interval '1 millisecond' \
              ORDER BY published_at LIMIT {limit} FOR UPDATE SKIP LOCKED))",
             keep.as_millis(),
         );

@@ -25,20 +25,26 @@ mod schema;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Row as _, Sqlite, SqlitePool, raw_sql};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _, Sqlite, SqlitePool, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
+use uuid::Uuid;
 
-use self::call::{end_claim_sql, insert_events_sql, is_claim, opening_sql};
+use self::call::{claim_sql, end_claim_sql, insert_events_sql, is_claim};
 use self::error_class::is_generic;
 use self::literal::NOW;
 use self::round_trip::{execute, fetch_all, fetch_last};
-use self::schema::schema_version;
+use super::depth::counted;
+use super::verdict::{fits, verdict};
 use super::{
-    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Record, State, Store, verdict,
+    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
 };
 use crate::begin::begin_on;
+
+/// `SQLITE_MAX_SQL_LENGTH` and `SQLITE_MAX_LENGTH`, unless the library was built with others.
+const LONGEST_STATEMENT: u64 = 1_000_000_000;
 
 type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
 
@@ -50,10 +56,31 @@ impl Store for Sqlite {
     const MIGRATIONS: &'static [&'static str] =
         &[include_str!("../../migrations/sqlite/0001_create.sql")];
 
-    async fn open(conn: &mut SqliteConnection, opening: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
+    async fn depth(conn: &mut SqliteConnection, floor: usize) -> Result<usize, sqlx::Error> {
+        if counted::<Sqlite>(conn) > floor {
+            // A dropped transaction's rollback is a message to sqlx's worker, who counts when it gets there. It answers
+            // this one, which is no statement, after those.
+            conn.ping().await?;
+        }
+        Ok(counted::<Sqlite>(conn))
+    }
+
+    async fn find_home(conn: &mut SqliteConnection) -> Result<Home, sqlx::Error> {
+        let row = fetch_last(conn, "SELECT namespace FROM idem_schema".into()).await?;
+        let namespace = row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?;
+        let namespace = namespace.and_then(|namespace| Uuid::from_slice(&namespace).ok());
+        Ok(Home {
+            schema: String::new(),
+            namespace: namespace.ok_or_else(|| verdict(ErrorClass::NotMigrated))?,
+        })
+    }
+
+    async fn open(conn: &mut SqliteConnection, args: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
         // Not one batch: where connections share a cache, sqlx runs a batch again that met a lock, from its start.
-        Transactions::begin(conn, Some("BEGIN IMMEDIATE".into_sql_str())).await?;
-        execute(conn, opening_sql(opening)).await
+        Transactions::begin(conn, Some("BEGIN IMMEDIATE".into_sql_str()))
+            .await
+            .map_err(foreign)?;
+        execute(conn, claim_sql(args)).await
     }
 
     async fn unnest(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -67,11 +94,13 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    async fn join(
-        conn: &mut SqliteConnection,
-        opening: &BeginArgs<'_>,
-    ) -> Result<bool, sqlx::Error> {
-        match execute(conn, opening_sql(opening)).await {
+    async fn is_isolated(_: &mut SqliteConnection, _: Isolation) -> Result<bool, sqlx::Error> {
+        // Every transaction is serializable.
+        Ok(true)
+    }
+
+    async fn join(conn: &mut SqliteConnection, args: &BeginArgs<'_>) -> Result<bool, sqlx::Error> {
+        match execute(conn, claim_sql(args)).await {
             Ok(()) => Ok(true),
             Err(error) if Self::classify(&error) == ErrorClass::Duplicate => Ok(false),
             Err(error) => Err(error),
@@ -80,24 +109,29 @@ impl Store for Sqlite {
 
     async fn abandon(
         conn: &mut SqliteConnection,
-        claim: Option<&Claim<'_>>,
+        lookup: Option<(&Home, &Claim<'_>)>,
     ) -> Result<Option<Record>, sqlx::Error> {
         // ROLLBACK fails outside of a transaction, where a handler's COMMIT or a failed BEGIN leaves the connection;
         // a savepoint opens one there.
         execute(conn, "SAVEPOINT idem_abandon".into()).await?;
-        if Transactions::get_transaction_depth(conn) > 0 {
+        if Self::depth(conn, 0).await? > 0 {
             Transactions::rollback(conn).await?;
         } else {
             execute(conn, "ROLLBACK".into()).await?;
         }
-        match claim {
-            Some(claim) => Self::lookup(conn, claim, false).await,
+        match lookup {
+            Some((home, claim)) => match Self::lookup(conn, home, claim, false).await {
+                // A writer is in the way of the question. The next claim, which waits, has the answer.
+                Err(error) if Self::classify(&error) == ErrorClass::Conflict => Ok(None),
+                found => found,
+            },
             None => Ok(None),
         }
     }
 
     async fn lookup(
         conn: &mut SqliteConnection,
+        _home: &Home,
         claim: &Claim<'_>,
         _in_transaction: bool,
     ) -> Result<Option<Record>, sqlx::Error> {
@@ -105,12 +139,12 @@ impl Store for Sqlite {
             "SELECT state, fingerprint, result_version, result FROM idem_keys WHERE {}",
             is_claim(claim),
         );
-        match fetch_last(conn, sql).await {
-            Ok(row) => row.as_ref().map(record).transpose(),
-            // A writer is in the way of the question: the claim, which waits, has the answer.
-            Err(error) if Self::classify(&error) == ErrorClass::Conflict => Ok(None),
-            Err(error) => Err(error),
-        }
+        let row = fetch_last(conn, sql).await?;
+        row.as_ref().map(record).transpose()
+    }
+
+    async fn drain(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        execute(conn, "SAVEPOINT idem_abandon; ROLLBACK".into()).await
     }
 
     async fn undo_effects(conn: &mut SqliteConnection, fence: &Fence) -> Result<(), sqlx::Error> {
@@ -119,18 +153,19 @@ impl Store for Sqlite {
 
     async fn finish(
         conn: &mut SqliteConnection,
-        finish: &FinishArgs<'_>,
+        args: &FinishArgs<'_>,
         commit: Commit,
     ) -> Result<(), sqlx::Error> {
-        let mut sql = format!("RELEASE SAVEPOINT {}", finish.fence.savepoint);
-        if !finish.events.is_empty() {
-            insert_events_sql(&mut sql, finish.events);
+        let mut sql = format!("RELEASE SAVEPOINT {}", args.fence.savepoint);
+        if !args.events.is_empty() {
+            insert_events_sql(&mut sql, args.events);
         }
-        if let Some(claim) = &finish.claim {
-            end_claim_sql(&mut sql, claim, finish);
+        if let Some(claim) = &args.claim {
+            end_claim_sql(&mut sql, claim, args);
         }
+        fits(sql.len(), LONGEST_STATEMENT)?;
         let ended = match fetch_last(conn, sql).await {
-            Ok(row) => finish.claim.is_none() || row.is_some(),
+            Ok(row) => args.claim.is_none() || row.is_some(),
             // The tables are there, so what is missing is the savepoint.
             Err(error) if is_generic(&error) => false,
             Err(error) => return Err(error),
@@ -148,17 +183,31 @@ impl Store for Sqlite {
         error_class::of(error)
     }
 
+    fn is_conflict(error: &dyn DatabaseError) -> bool {
+        error_class::is_conflict(error)
+    }
+
     async fn schema_version(pool: &SqlitePool) -> Result<Option<u32>, sqlx::Error> {
         let mut conn = pool.acquire().await?;
-        schema_version(&mut conn).await
+        schema::schema_version(&mut conn).await
     }
 
     async fn missing_requirements(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
         schema::missing_requirements(pool).await
     }
 
+    async fn warnings(pool: &SqlitePool) -> Result<Vec<String>, sqlx::Error> {
+        schema::warnings(pool).await
+    }
+
     async fn migrate(pool: &SqlitePool) -> Result<(), sqlx::Error> {
         schema::migrate(pool).await
+    }
+
+    async fn renew_namespace(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+        let mut conn = pool.acquire().await?;
+        let sql = "UPDATE idem_schema SET namespace = randomblob(16)";
+        execute(&mut conn, sql.into()).await
     }
 
     async fn purge(
@@ -182,6 +231,15 @@ impl Store for Sqlite {
     }
 }
 
+/// What a failed BEGIN means: the only one that SQLite refuses without a code of its own is one inside of a transaction.
+fn foreign(error: sqlx::Error) -> sqlx::Error {
+    if is_generic(&error) {
+        verdict(ErrorClass::ForeignTransaction)
+    } else {
+        error
+    }
+}
+
 /// Puts back the savepoints of a transaction of the caller that the handler ended, in a transaction that can be rolled
 /// back but, by a constraint that is deferred and violated, not committed.
 ///
@@ -194,7 +252,7 @@ async fn restore_ended(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
          the_handler_ended_this_transaction INTEGER REFERENCES idem_ended DEFERRABLE INITIALLY DEFERRED); \
          INSERT INTO idem_ended VALUES (1, 2)",
     );
-    for depth in 1..Transactions::get_transaction_depth(conn) {
+    for depth in 1..Sqlite::depth(conn, 1).await? {
         // The names that sqlx gives them.
         let _ = write!(sql, "; SAVEPOINT _sqlx_savepoint_{depth}");
     }

@@ -30,6 +30,9 @@ impl Explorable for MySql {
     fn label(sql: &str) -> Option<&'static str> {
         let (begins, commits) = (sql.contains("START TRANSACTION"), sql.contains("COMMIT"));
         Some(match sql {
+            sql if sql.contains("SELECT namespace FROM idem_schema") && !sql.contains("INSERT") => {
+                "idem: finds the tables"
+            }
             sql if sql.contains("INSERT INTO idem_keys") && begins => "idem: BEGIN and the claim",
             sql if sql.contains("INSERT INTO idem_keys") => "idem: the claim",
             sql if sql.contains("UPDATE idem_keys") && commits => "idem: events, result and COMMIT",

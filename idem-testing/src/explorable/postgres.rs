@@ -31,8 +31,10 @@ impl Explorable for Postgres {
         let ends = sql.contains("idem_finish(") || sql.contains("idem_emit_and_finish(");
         let commits = sql.contains("COMMIT");
         Some(match sql {
-            sql if sql.contains("idem_claim(") => "idem: BEGIN and the claim",
-            sql if sql.contains("idem_try_claim(") => "idem: the claim",
+            sql if sql.contains(".idem_claim(true") => "idem: BEGIN and the claim",
+            sql if sql.contains(".idem_claim(") => "idem: the claim",
+            sql if sql.contains(".idem_begin(true") => "idem: BEGIN",
+            sql if sql.contains("'idem_home()'") => "idem: finds the tables",
             _ if ends && commits => "idem: events, result and COMMIT",
             _ if ends => "idem: events and result",
             sql if sql.contains("idem_find(") => "idem: looks the key up",

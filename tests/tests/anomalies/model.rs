@@ -120,7 +120,7 @@ pub(crate) fn end<T: Debug, R: Debug, E: StdError + 'static>(
 
 pub(crate) fn failure<E: StdError + 'static>(error: &Error<E>) -> String {
     match error {
-        Error::Handler(error) => format!("Handler({})", cause(error)),
+        Error::Handler { error, .. } => format!("Handler({})", cause(error)),
         Error::Store(error) => format!("Store({})", cause(error)),
         other => format!("{other:?}"),
     }
@@ -131,7 +131,9 @@ fn cause(error: &(dyn StdError + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next {
         // Its error is the inner handler's own, and no source of it.
-        if let Some(Error::Handler(inner)) = error.downcast_ref::<Error<sqlx::Error>>() {
+        if let Some(Error::Handler { error: inner, .. }) =
+            error.downcast_ref::<Error<sqlx::Error>>()
+        {
             return cause(inner);
         }
         match error.downcast_ref() {

@@ -14,6 +14,10 @@ macro_rules! suite {
     () => {
         #[path = "suite/fences.rs"]
         mod fences;
+        #[path = "suite/fidelity.rs"]
+        mod fidelity;
+        #[path = "suite/handler_type.rs"]
+        mod handler_type;
         #[path = "suite/handlers.rs"]
         mod handlers;
         #[path = "suite/in_flight.rs"]

@@ -54,6 +54,8 @@ pub(crate) const EMITTED: &str = "SELECT LOWER(HEX(id)), topic, CONVERT(`key` US
 pub(crate) const KEYS_LIKE_OURS: &str =
     "CREATE TABLE many_keys AS SELECT `key` AS bytes FROM idem_keys WHERE false";
 
+pub(crate) const NAMESPACE: &str = "SELECT LOWER(HEX(namespace)) FROM idem_schema";
+
 pub(crate) const VERSIONS: &str = "SELECT CAST(version AS SIGNED) FROM idem_schema";
 
 pub(crate) const TWO_DAYS_AGO: &str = "created_at - INTERVAL 2 DAY";

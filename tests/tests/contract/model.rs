@@ -136,8 +136,18 @@ pub(crate) fn end<T, R, E: Debug>(
     result.map_err(|error| format!("{error:?}"))
 }
 
+/// The end of a delivery whose handler refused it.
 pub(crate) fn refused<T>(refusal: Refusal) -> Result<T, String> {
-    Err(format!("Handler({refusal:?})"))
+    Err(format!("{:?}", handler_error(refusal, false)))
+}
+
+/// The end of a duplicate of one that was refused for good.
+pub(crate) fn refused_before<T>(refusal: Refusal) -> Result<T, String> {
+    Err(format!("{:?}", handler_error(refusal, true)))
+}
+
+const fn handler_error(error: Refusal, replayed: bool) -> Error<Refusal> {
+    Error::Handler { error, replayed }
 }
 
 /// A row of `idem_keys`: bytes in hexadecimal, times as hours.

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgConnection, PgPool};
 
 pub(crate) use super::postgres::sql::{
-    CLAIMS, EMITTED, KEY, KEYS_LIKE_OURS, TWO_DAYS_AGO, VERSIONS, bytes, id,
+    CLAIMS, EMITTED, KEY, KEYS_LIKE_OURS, NAMESPACE, TWO_DAYS_AGO, VERSIONS, bytes, id,
 };
 
 suite!();

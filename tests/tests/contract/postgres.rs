@@ -47,7 +47,9 @@ async fn connect(options: &PgConnectOptions, connections: u32) -> Pool {
         .unwrap()
 }
 
-pub(crate) use sql::{CLAIMS, EMITTED, KEY, KEYS_LIKE_OURS, TWO_DAYS_AGO, VERSIONS, bytes, id};
+pub(crate) use sql::{
+    CLAIMS, EMITTED, KEY, KEYS_LIKE_OURS, NAMESPACE, TWO_DAYS_AGO, VERSIONS, bytes, id,
+};
 
 /// Shared with PgBouncer.
 pub(crate) mod sql {
@@ -62,6 +64,8 @@ pub(crate) mod sql {
     /// A table with a column like `idem_keys.key`.
     pub(crate) const KEYS_LIKE_OURS: &str =
         "CREATE TABLE many_keys AS SELECT key AS bytes FROM idem_keys WHERE false";
+
+    pub(crate) const NAMESPACE: &str = "SELECT replace(namespace::text, '-', '') FROM idem_schema";
 
     pub(crate) const VERSIONS: &str = "SELECT version::bigint FROM idem_schema";
 

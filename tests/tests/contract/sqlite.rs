@@ -67,6 +67,8 @@ pub(crate) const EMITTED: &str = "SELECT lower(hex(id)), topic, key, type, CAST(
 pub(crate) const KEYS_LIKE_OURS: &str =
     "CREATE TABLE many_keys AS SELECT key AS bytes FROM idem_keys WHERE false";
 
+pub(crate) const NAMESPACE: &str = "SELECT lower(hex(namespace)) FROM idem_schema";
+
 pub(crate) const VERSIONS: &str = "SELECT version FROM idem_schema";
 
 pub(crate) const TWO_DAYS_AGO: &str = "created_at - 2 * 86400 * 1000000";

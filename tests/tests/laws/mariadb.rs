@@ -25,6 +25,15 @@ pub(crate) struct Bed {
 impl Bed {
     pub(crate) const LOCKS_ROWS: bool = true;
     pub(crate) const BREAK_CONNECTION: Option<&'static str> = Some("KILL CONNECTION_ID()");
+    /// Settings under which a server lets more pass.
+    pub(crate) const LENIENT: &[&str] = &[
+        "SET sql_mode = ''",
+        "SET sql_mode = 'NO_UNSIGNED_SUBTRACTION,HIGH_NOT_PRECEDENCE'",
+    ];
+    pub(crate) const KEY: &str = "`key`";
+    /// How long a statement may be, and which session it is in.
+    pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> =
+        Some((16 * 1024 * 1024, "SELECT CAST(CONNECTION_ID() AS SIGNED)"));
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([
         [
             "UPDATE uniques SET n = n + 1 WHERE id = 11",
@@ -118,7 +127,7 @@ mod only_here {
     async fn a_lock_timeout_that_a_handler_sets_is_still_there_after_a_rollback() {
         let bed = Bed::start(1).await;
         let failed = sets_its_own_timeout(&bed.pool, "o").await;
-        assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
+        assert!(matches!(failed, Err(Error::Handler { .. })), "{failed:?}");
         let (timeout,): (u64,) = sqlx::query_as("SELECT @@innodb_lock_wait_timeout")
             .fetch_one(&bed.pool)
             .await

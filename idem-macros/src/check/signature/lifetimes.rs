@@ -5,7 +5,7 @@ use quote::{ToTokens, quote};
 use syn::punctuated::Punctuated;
 use syn::{GenericParam, PatType, Signature, Token};
 
-use crate::handler::Function;
+use crate::function::Function;
 use crate::tokens;
 
 /// A lifetime that only the transaction had would have no use in the generated signature.

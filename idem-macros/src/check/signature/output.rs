@@ -18,7 +18,11 @@ pub(super) fn output(sig: &Signature, errors: &mut Errors) -> Option<Output> {
         return None;
     };
     if let Some(future) = returns_future(&sig.output) {
-        errors.on(future, "write `async fn` that returns the `Result` itself: the body must run inside of the transaction");
+        errors.on(
+            future,
+            "write `async fn` that returns the `Result` itself: the body must run inside \
+             of the transaction",
+        );
         return None;
     }
     let ty = ungrouped(ty);

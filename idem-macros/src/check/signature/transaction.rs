@@ -3,10 +3,10 @@
 use proc_macro2::Ident;
 use syn::{Pat, PatType, Signature, Type};
 
-use super::Scopes;
+use crate::check::expression::Variables;
 use crate::check::types::{is_path_to, pointee, ungrouped};
 use crate::errors::Errors;
-use crate::handler::bindings;
+use crate::function::bindings;
 use crate::model::Transaction;
 use crate::tokens;
 
@@ -15,13 +15,17 @@ const CONNECTIONS: [&str; 3] = ["PgConnection", "MySqlConnection", "SqliteConnec
 pub(super) fn transaction(
     sig: &Signature,
     typed: &mut impl Iterator<Item = PatType>,
-    names: &mut Scopes,
+    names: &mut Variables,
     errors: &mut Errors,
 ) -> Option<Transaction> {
     let Some(param) = typed.next() else {
         errors.on(
             &sig.ident,
-            format!("`{}` has no transaction: its first parameter must be one, e.g. `tx: &mut PgConnection`", sig.ident),
+            format!(
+                "`{}` has no transaction: its first parameter must be one, e.g. `tx: &mut \
+                 PgConnection`",
+                sig.ident
+            ),
         );
         return None;
     };
@@ -51,7 +55,11 @@ pub(super) fn transaction(
             (pat.ident.clone(), pat.mutability)
         }
         other => {
-            errors.on(other, "the transaction needs a name, e.g. `tx`: callers pass a pool or a transaction in its place");
+            errors.on(
+                other,
+                "the transaction needs a name, e.g. `tx`: callers pass a pool or a \
+                 transaction in its place",
+            );
             (Ident::new("tx", proc_macro2::Span::call_site()), None)
         }
     };
@@ -71,7 +79,8 @@ fn not_a_connection(param: &PatType) -> Option<String> {
     let connection = connection_of(inner);
     if tokens::contains_word(ty, "Begin") {
         return Some(
-            "another attribute of `idem_runtime` has rewritten this function; import `idempotent` and `outbox` under their own \
+            "another attribute of `idem_runtime` has rewritten this function; import \
+             `idempotent` and `outbox` under their own \
              names, so that they find each other"
                 .to_owned(),
         );
@@ -86,18 +95,21 @@ fn not_a_connection(param: &PatType) -> Option<String> {
         ],
     ) {
         return Some(format!(
-            "a handler takes `&mut {connection}`, not a `Transaction`: its body could commit or roll back what is not its own; \
+            "a handler takes `&mut {connection}`, not a `Transaction`: its body could \
+             commit or roll back what is not its own; \
              callers may pass `&mut Transaction`"
         ));
     }
     if is_path_to(inner, &["Pool", "PgPool", "MySqlPool", "SqlitePool"]) {
         return Some(format!(
-            "a handler takes the transaction, not the pool: write `&mut {connection}`; callers pass the pool in its place"
+            "a handler takes the transaction, not the pool: write `&mut \
+             {connection}`; callers pass the pool in its place"
         ));
     }
     if is_path_to(inner, &["PoolConnection"]) {
         return Some(format!(
-            "a handler takes `&mut {connection}`, not a `PoolConnection`; callers may pass one in its place"
+            "a handler takes `&mut {connection}`, not a `PoolConnection`; callers may \
+             pass one in its place"
         ));
     }
     match ty {
@@ -108,8 +120,14 @@ fn not_a_connection(param: &PatType) -> Option<String> {
         {
             None
         }
-        _ if is_path_to(inner, &CONNECTIONS) => Some(format!("the transaction is borrowed mutably: write `&mut {connection}`")),
-        _ => Some("the first parameter must be the transaction, e.g. `tx: &mut PgConnection`; put it before this one".to_owned()),
+        _ if is_path_to(inner, &CONNECTIONS) => Some(format!(
+            "the transaction is borrowed mutably: write `&mut {connection}`"
+        )),
+        _ => Some(
+            "the first parameter must be the transaction, e.g. `tx: &mut PgConnection`; \
+             put it before this one"
+                .to_owned(),
+        ),
     }
 }
 

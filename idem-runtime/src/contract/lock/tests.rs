@@ -2,8 +2,8 @@ use std::path::PathBuf;
 
 use super::*;
 
-const APPLY: &str = "payments.apply key=event.id:Uuid fingerprint=- duplicate=replay:Receipt@1 error=rollback retention=90d emits=ledger.posted";
-const REFUND: &str = "payments.refund key=event.id:Uuid fingerprint=- duplicate=skip error=rollback retention=forever emits=-";
+const APPLY: &str = "payments.apply key=event.id:Uuid fingerprint=- duplicate=replay:Receipt@1 error=rollback retention=90d isolation=- emits=ledger.posted type=Posted ordering_key=account";
+const REFUND: &str = "payments.refund key=event.id:Uuid fingerprint=- duplicate=skip error=rollback retention=forever isolation=- emits=-";
 
 /// A lock file in a folder of its own.
 struct Lock {
@@ -223,7 +223,18 @@ fn a_malformed_line_is_named_with_what_is_wrong() {
             &APPLY.replace("retention=90d", "retention="),
             "`retention=` has no value",
         ),
-        (&format!("{APPLY} more"), "`more` is one word too many"),
+        (
+            &format!("{APPLY} more"),
+            "`emits=` should stand where `more` stands",
+        ),
+        (
+            &APPLY.replace(" type=Posted", ""),
+            "`type=` should stand where `ordering_key=account` stands",
+        ),
+        (
+            &APPLY.replace(" ordering_key=account", ""),
+            "`ordering_key=` is missing at its end",
+        ),
     ] {
         let lock = Lock::with(&format!("{REFUND}\n{line}\n"));
         let message = lock.check(&[REFUND], Mode::Check).unwrap_err();

@@ -1,11 +1,16 @@
 //! What an error means for a call, by the server's number.
 
+use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::store::ErrorClass;
+use crate::store::verdict::class_of;
 
 /// What a statement's error means, also where the server has sent none.
 pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
+    if let Some(class) = class_of(error) {
+        return class;
+    }
     let Some(number) = number(error) else {
         return match error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
@@ -17,6 +22,10 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
     meaning(number)
 }
 
+pub(super) fn is_conflict(error: &dyn DatabaseError) -> bool {
+    meaning(number_of(error)) == ErrorClass::Conflict
+}
+
 pub(super) const fn meaning(number: u16) -> ErrorClass {
     match number {
         1062 => ErrorClass::Duplicate,
@@ -24,8 +33,14 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
         // than the snapshot.
         1213 | 3101 | 1020 => ErrorClass::Conflict,
         1205 => ErrorClass::TimedOut,
+        // The verdict of `KEEP_EQUAL_EVENT`.
+        1690 => ErrorClass::EventConflict,
         // A savepoint that is gone, and the verdict of `end_claim_sql`.
         1305 | 1242 => ErrorClass::Lost,
+        // SET TRANSACTION inside of a transaction.
+        1568 => ErrorClass::ForeignTransaction,
+        // The scope that `claim_sql` takes away from a claim in another database.
+        1048 => ErrorClass::OtherNamespace,
         // A missing table or column.
         1146 | 1054 => ErrorClass::NotMigrated,
         // Shutdown, a network that broke, a killed connection or statement, COMMIT itself: by number, the server's
@@ -39,10 +54,11 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
 
 /// The server's number of an error; 0 for one that is not MySQL's.
 pub fn number(error: &sqlx::Error) -> Option<u16> {
-    let error = error.as_database_error()?;
-    Some(
-        error
-            .try_downcast_ref::<MySqlDatabaseError>()
-            .map_or(0, MySqlDatabaseError::number),
-    )
+    error.as_database_error().map(number_of)
+}
+
+fn number_of(error: &dyn DatabaseError) -> u16 {
+    error
+        .try_downcast_ref::<MySqlDatabaseError>()
+        .map_or(0, MySqlDatabaseError::number)
 }

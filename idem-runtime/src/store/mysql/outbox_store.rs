@@ -7,12 +7,14 @@ use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, MySql, Row as _, raw_sql};
 use uuid::Uuid;
 
+use super::call::KEEP_EQUAL_EVENT;
 use super::literal::{bytes, text};
 use super::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last};
 use crate::event::EventId;
 use crate::store::outbox_store::{LEASE, list, time};
 use crate::store::{
-    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+    DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Remaining, Settlement, Stored,
+    TopicBacklog,
 };
 
 impl OutboxStore for MySql {
@@ -58,7 +60,7 @@ impl OutboxStore for MySql {
         rows.iter().map(stored).collect()
     }
 
-    async fn backlog(conn: &mut MySqlConnection) -> Result<Backlog, sqlx::Error> {
+    async fn remaining(conn: &mut MySqlConnection) -> Result<Remaining, sqlx::Error> {
         let sql = format!(
             "{READ_COMMITTED}; \
              SELECT EXISTS (SELECT 1 FROM idem_outbox WHERE published_at IS NULL), \
@@ -70,7 +72,7 @@ impl OutboxStore for MySql {
             .ok_or(sqlx::Error::RowNotFound)?;
         #[expect(clippy::cast_possible_truncation, reason = "whole milliseconds")]
         let first_retry = row.try_get::<Option<f64>, _>(1)?.map(|ms| ms as i64);
-        Ok(Backlog::of(row.try_get::<i64, _>(0)? == 1, first_retry))
+        Ok(Remaining::of(row.try_get::<i64, _>(0)? == 1, first_retry))
     }
 
     async fn settle(
@@ -81,6 +83,27 @@ impl OutboxStore for MySql {
         let sql = settlement_sql(lease, settlement);
         let held = whole(conn, sql).await?.pop();
         held.map_or(Ok(false), |row| Ok(row.try_get::<i64, _>(0)? == 1))
+    }
+
+    async fn backlog(conn: &mut MySqlConnection) -> Result<Vec<TopicBacklog>, sqlx::Error> {
+        let sql = format!(
+            "{READ_COMMITTED}; \
+             SELECT topic, CAST(SUM(pending) AS SIGNED), MAX(age), CAST(SUM(dead) AS SIGNED) FROM (\
+             SELECT topic, count(*) AS pending, TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)) AS age, 0 AS dead FROM idem_outbox \
+               WHERE published_at IS NULL GROUP BY topic \
+             UNION ALL SELECT topic, 0, NULL, count(*) FROM idem_dead_letters GROUP BY topic) AS topics GROUP BY topic{END_READ}"
+        );
+        let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TopicBacklog::new(
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    row.try_get(2)?,
+                    row.try_get(3)?,
+                ))
+            })
+            .collect()
     }
 
     async fn count_buried(conn: &mut MySqlConnection) -> Result<u64, sqlx::Error> {
@@ -114,7 +137,10 @@ impl OutboxStore for MySql {
         // The rows are locked from here on: one that dies meanwhile is not among them.
         let sql = format!(
             "{READ_COMMITTED}; START TRANSACTION; \
-             SELECT seq FROM idem_dead_letters WHERE {} ORDER BY seq LIMIT {limit} FOR UPDATE",
+             SELECT seq FROM idem_dead_letters AS letter WHERE {} AND NOT EXISTS (SELECT 1 FROM idem_outbox AS event \
+               WHERE event.id = letter.id AND NOT (CAST(event.topic AS BINARY) = CAST(letter.topic AS BINARY) \
+                 AND event.`key` <=> letter.`key` AND CAST(event.type AS BINARY) = CAST(letter.type AS BINARY) \
+                 AND event.payload = letter.payload)) ORDER BY seq LIMIT {limit} FOR UPDATE",
             matches(filter),
         );
         let rows = whole(conn, sql).await?;
@@ -124,10 +150,10 @@ impl OutboxStore for MySql {
             .collect::<Result<_, _>>()?;
         let mut sql = String::from("COMMIT");
         if !batch.is_empty() {
-            // An event that was emitted again meanwhile is in the outbox already.
+            // An event that was emitted again meanwhile is in the outbox already, and must be the same.
             sql = format!(
                 "INSERT INTO idem_outbox (seq, {EVENT}) SELECT seq, {EVENT} FROM idem_dead_letters AS letter \
-                 WHERE seq IN ({batch}) ON DUPLICATE KEY UPDATE idem_outbox.topic = idem_outbox.topic; \
+                 WHERE seq IN ({batch}) {KEEP_EQUAL_EVENT}; \
                  DELETE FROM idem_dead_letters WHERE seq IN ({batch}); COMMIT",
                 batch = list(&batch),
             );

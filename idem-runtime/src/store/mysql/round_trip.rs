@@ -1,7 +1,9 @@
 //! Batches: several statements in one round trip, and what many of them begin or end with.
 
 use sqlx::mysql::{MySqlConnection, MySqlRow};
-use sqlx::{AssertSqlSafe, raw_sql};
+use sqlx::{AssertSqlSafe, Row as _, raw_sql};
+
+use crate::store::verdict::fits;
 
 /// In a session whose autocommit is off a SELECT begins a transaction, too.
 pub(super) const END_READ: &str = "; COMMIT";
@@ -19,4 +21,18 @@ pub(super) async fn fetch_last(
     sql: String,
 ) -> Result<Option<MySqlRow>, sqlx::Error> {
     Ok(raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await?.pop())
+}
+
+/// Shorter batches are sent without asking: every server takes them.
+const SURELY_FITS: usize = 256 * 1024;
+
+/// A server closes the connection that sends it a packet of `max_allowed_packet` or more.
+pub(super) async fn fits_packet(conn: &mut MySqlConnection, sql: &str) -> Result<(), sqlx::Error> {
+    if sql.len() <= SURELY_FITS {
+        return Ok(());
+    }
+    let limit = fetch_last(conn, "SELECT CAST(@@max_allowed_packet AS SIGNED)".into()).await?;
+    let limit: i64 = limit.ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    // With the command's byte.
+    fits(sql.len() + 2, limit.unsigned_abs())
 }

@@ -12,6 +12,9 @@ use crate::store::{ErrorClass, Store as _};
 /// How long a service waits for another one that migrates.
 const MIGRATION_WAIT: Duration = Duration::from_mins(1);
 
+/// As in the migration. Random also where the server has no `RANDOM_BYTES`, as MariaDB before 10.10.
+const NEW_NAMESPACE: &str = "UNHEX(MD5(CONCAT(UUID(), RAND(), RAND(), @@hostname)))";
+
 /// What handlers do to the tables. EXPLAIN needs the privileges of the statement and runs nothing.
 const NEEDED: [(&str, &str, &str); 7] = [
     ("SELECT", "idem_keys", "SELECT result FROM idem_keys"),
@@ -62,6 +65,21 @@ pub(super) async fn missing_requirements(pool: &MySqlPool) -> Result<Vec<String>
     Ok(missing)
 }
 
+/// Other tables than ours, whose engine decides nothing about this crate's own work.
+const WARNINGS: &str = "
+SELECT CONCAT('the table ', name, ' has the engine ', engine, ', which has no transactions: what a failed handler wrote to it stays, ',
+    'and is written again by the next delivery. If a handler writes to it: ALTER TABLE ', name, ' ENGINE = InnoDB')
+FROM (SELECT CONCAT('`', REPLACE(table_name, '`', '``'), '`') AS name, engine FROM information_schema.tables
+      WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'
+      AND table_name NOT IN ('idem_keys', 'idem_outbox', 'idem_dead_letters')
+      AND engine NOT IN (SELECT engine FROM information_schema.engines WHERE transactions = 'YES')) AS unsafe
+ORDER BY name";
+
+pub(super) async fn warnings(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
+    let rows = raw_sql(WARNINGS).fetch_all(pool).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
 pub(super) async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {
     // The lock is the session's, and a session ends with its connection, however this call does.
     let mut conn = pool.acquire().await?.detach();
@@ -80,6 +98,12 @@ pub(super) async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {
     // DDL commits by itself; the version does where autocommit is on.
     execute(&mut conn, "COMMIT".into()).await?;
     conn.close().await
+}
+
+pub(super) async fn renew_namespace(pool: &MySqlPool) -> Result<(), sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    let sql = format!("UPDATE idem_schema SET namespace = {NEW_NAMESPACE}; COMMIT");
+    execute(&mut conn, sql).await
 }
 
 pub(super) async fn schema_version(conn: &mut MySqlConnection) -> Result<Option<u32>, sqlx::Error> {

@@ -1,4 +1,4 @@
-use super::super::told::{BROKEN, told};
+use super::super::stub_error::{BROKEN, stub_error};
 use super::call::lock_wait;
 use super::error_class::meaning;
 use super::*;
@@ -9,7 +9,7 @@ fn a_connection_that_broke_leaves_its_statement_unknown() {
         assert_eq!(MySql::classify(&error()) == ErrorClass::Unknown, is_unknown);
     }
     // A server's error that is not the driver's own has no number.
-    assert_eq!(MySql::classify(&told("1062")), ErrorClass::Refused);
+    assert_eq!(MySql::classify(&stub_error("1062")), ErrorClass::Refused);
 }
 
 /// Cure: what may have been committed is unknown, never refused: the next delivery finds out.
@@ -19,6 +19,7 @@ fn a_number_of_the_server_means_one_thing() {
         (&[1062][..], ErrorClass::Duplicate),
         (&[1213, 3101, 1020], ErrorClass::Conflict),
         (&[1205], ErrorClass::TimedOut),
+        (&[1690], ErrorClass::EventConflict),
         (&[1305, 1242], ErrorClass::Lost),
         (&[1146, 1054], ErrorClass::NotMigrated),
         (
@@ -26,7 +27,7 @@ fn a_number_of_the_server_means_one_thing() {
             ErrorClass::Unknown,
         ),
         (&[2006, 2013, 3024, 4031], ErrorClass::Unknown),
-        (&[0, 1048, 1151, 1162, 1406, 1452], ErrorClass::Refused),
+        (&[0, 1151, 1162, 1406, 1452], ErrorClass::Refused),
     ] {
         for &number in numbers {
             assert_eq!(meaning(number), fault, "{number}");

@@ -1,97 +1,112 @@
 //! The statements of a call: its claim, its row, its events, its end.
+//!
+//! Everything goes through functions that are called by SELECT. `pg_stat_statements` keeps one entry
+//! for all calls of such a statement and none of its values. It would keep both for each CALL.
 
 use std::fmt::Write as _;
 
-use super::literal::{bytes, optional, text};
+use sha2::{Digest as _, Sha256};
+
+use super::literal::{array, bytes, name, optional, text};
 use crate::key::StoredKey;
 use crate::outbox::Row;
-use crate::store::{BeginArgs, Claim, FinishArgs};
+use crate::store::{BeginArgs, Claim, FinishArgs, Home};
 
-/// How a claim says that its key is taken.
-#[derive(Clone, Copy)]
-pub(super) enum Taken {
-    /// By an error.
-    Raised,
-    /// By a row.
-    Told,
+/// Whose transaction a call is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transaction {
+    /// The call's own, begun in the same round trip. A taken key is an error.
+    Own,
+    /// The caller's. A taken key is a row.
+    Joined,
 }
 
-pub(super) fn opening_sql(opening: &BeginArgs<'_>, taken: Taken) -> String {
-    let mut sql = String::new();
-    if let Some(claim) = &opening.claim {
-        let (procedure, answer) = match taken {
-            Taken::Raised => ("idem_claim", ""),
-            Taken::Told => ("idem_try_claim", ", NULL"),
-        };
-        let _ = write!(
-            sql,
-            "CALL {procedure}({}, {}, {}, {}{answer})",
+/// The claim and the fence.
+pub(super) fn claim_sql(args: &BeginArgs<'_>, transaction: Transaction) -> String {
+    let schema = name(&args.home.schema);
+    let own = transaction == Transaction::Own;
+    let home = text(&args.home.schema);
+    let mut sql = match &args.claim {
+        Some(claim) => format!(
+            "SELECT {schema}.idem_claim({own}, {home}, '{}', {}, {}, {}, {}, {}, {})",
+            args.home.namespace,
+            // Zero would be no bound at all.
+            args.wait.as_millis().clamp(1, i32::MAX as u128),
+            queue(claim),
             text(claim.scope),
             bytes(claim.key.as_bytes()),
             optional(claim.fingerprint.map(StoredKey::as_bytes)),
-            // Zero would be no bound at all.
-            opening.wait.as_millis().clamp(1, i32::MAX as u128),
-        );
-    }
-    if opening.claim.is_none() || opening.fence.undoable {
-        if !sql.is_empty() {
-            sql.push_str("; ");
-        }
-        let _ = write!(sql, "SAVEPOINT {}", opening.fence.savepoint);
+            args.retention
+                .map_or_else(|| "NULL".into(), |keep| keep.as_millis().to_string()),
+        ),
+        None => format!("SELECT {schema}.idem_begin({own}, {home})"),
+    };
+    if args.claim.is_none() || args.fence.undoable {
+        let _ = write!(sql, "; SAVEPOINT {}", args.fence.savepoint);
     }
     sql
 }
 
-pub(super) fn lookup_sql(claim: &Claim<'_>) -> String {
+/// The advisory lock that those who want one key queue for.
+fn queue(claim: &Claim<'_>) -> i64 {
+    let hash = Sha256::new()
+        .chain_update(claim.scope)
+        .chain_update([0])
+        .chain_update(claim.key.as_bytes());
+    let digest: [u8; 32] = hash.finalize().into();
+    let (first, _) = digest.split_first_chunk().expect("32 bytes hold 8");
+    i64::from_be_bytes(*first)
+}
+
+pub(super) fn lookup_sql(home: &Home, claim: &Claim<'_>) -> String {
     format!(
-        "CALL idem_find({}, {}, NULL)",
+        "SELECT {}.idem_find({}, {})",
+        name(&home.schema),
         text(claim.scope),
         bytes(claim.key.as_bytes()),
     )
 }
 
+/// The events and the end of the claim.
+pub(super) fn finish_sql(args: &FinishArgs<'_>) -> String {
+    let schema = name(&args.home.schema);
+    let mut sql = String::new();
+    match (args.events, &args.claim) {
+        ([event], Some(claim)) => {
+            let _ = write!(sql, "SELECT {schema}.idem_emit_and_finish(");
+            event_sql(&mut sql, event);
+            sql.push_str(", ");
+            end_sql(&mut sql, claim, args);
+        }
+        (events, claim) => {
+            if !events.is_empty() {
+                let _ = write!(sql, "SELECT {schema}.idem_emit(");
+                events_sql(&mut sql, events);
+                sql.push_str("); ");
+            }
+            if let Some(claim) = claim {
+                let _ = write!(sql, "SELECT {schema}.idem_finish(");
+                end_sql(&mut sql, claim, args);
+            }
+        }
+    }
+    sql
+}
+
 /// The rest of a call that ends a claim.
-pub(super) fn end_sql(sql: &mut String, claim: &Claim<'_>, finish: &FinishArgs<'_>) {
+fn end_sql(sql: &mut String, claim: &Claim<'_>, args: &FinishArgs<'_>) {
     let _ = write!(
         sql,
-        "{}, {}, {}, {}, {}, {}); ",
+        "{}, {}, {}, {}, {}); ",
         text(claim.scope),
         bytes(claim.key.as_bytes()),
-        finish.end.state() as u8,
-        optional(finish.end.body()),
-        finish.result_version,
-        finish
-            .retention
-            .map_or_else(|| "NULL".into(), |keep| keep.as_millis().to_string()),
+        args.end.state() as u8,
+        optional(args.end.body()),
+        args.result_version,
     );
 }
 
-/// One event, as handlers mostly emit, by the procedure whose plan the session keeps; several in one statement.
-///
-/// An event of an earlier execution, whose key was purged or deleted since, has the same ID and stays as it is.
-pub(super) fn emit_sql(sql: &mut String, events: &[Row]) {
-    match events {
-        [] => {}
-        [event] => {
-            sql.push_str("CALL idem_emit(");
-            event_sql(sql, event);
-            sql.push_str("); ");
-        }
-        [first, rest @ ..] => {
-            sql.push_str(
-                "INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers) VALUES (",
-            );
-            event_sql(sql, first);
-            for event in rest {
-                sql.push_str("), (");
-                event_sql(sql, event);
-            }
-            sql.push_str(") ON CONFLICT (id) DO NOTHING; ");
-        }
-    }
-}
-
-pub(super) fn event_sql(sql: &mut String, event: &Row) {
+fn event_sql(sql: &mut String, event: &Row) {
     let _ = write!(
         sql,
         "'{}', {}, {}, {}, {}, {}, {}",
@@ -103,4 +118,34 @@ pub(super) fn event_sql(sql: &mut String, event: &Row) {
         text(event.content_type),
         text(&event.headers),
     );
+}
+
+/// Several events as one array for each column: one statement, however many there are.
+fn events_sql(sql: &mut String, events: &[Row]) {
+    let columns: [Vec<Option<String>>; 7] = [
+        events
+            .iter()
+            .map(|event| Some(event.id.to_string()))
+            .collect(),
+        events
+            .iter()
+            .map(|event| Some(event.topic.into()))
+            .collect(),
+        events.iter().map(|event| event.key.clone()).collect(),
+        events.iter().map(|event| Some(event.kind.into())).collect(),
+        events
+            .iter()
+            .map(|event| Some(format!("\\x{}", hex::encode(&event.payload))))
+            .collect(),
+        events
+            .iter()
+            .map(|event| Some(event.content_type.into()))
+            .collect(),
+        events
+            .iter()
+            .map(|event| Some(event.headers.clone()))
+            .collect(),
+    ];
+    let columns = columns.map(|column| array(&column));
+    sql.push_str(&columns.join(", "));
 }

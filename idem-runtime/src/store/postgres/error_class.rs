@@ -1,11 +1,16 @@
 //! What an error means for a call, by the server's code.
 
 use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
 
 use crate::store::ErrorClass;
+use crate::store::verdict::class_of;
 
 /// What a statement's error means, also where the server has sent none.
 pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
+    if let Some(class) = class_of(error) {
+        return class;
+    }
     let Some(code) = error.as_database_error().and_then(DatabaseError::code) else {
         return match error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
@@ -16,12 +21,17 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
     };
     match &*code {
         "IDM01" => ErrorClass::Duplicate,
-        "40001" | "40P01" => ErrorClass::Conflict,
+        code if CONFLICTS.contains(&code) => ErrorClass::Conflict,
         "55P03" => ErrorClass::TimedOut,
         // Our own verdict, an aborted transaction, no transaction, a savepoint that is gone.
         "IDM02" | "25P02" | "25P01" | "3B001" => ErrorClass::Lost,
-        // A missing table, function, column or schema.
-        "42P01" | "42883" | "42703" | "3F000" => ErrorClass::NotMigrated,
+        "IDM03" => ErrorClass::ForeignTransaction,
+        "IDM04" => ErrorClass::OtherNamespace,
+        "IDM05" => ErrorClass::EventConflict,
+        "42501" => ErrorClass::NotPermitted,
+        // A missing table, function, column or schema: of ours, or of a trigger of the user's that is
+        // deferred to COMMIT.
+        "42P01" | "42883" | "42703" | "3F000" if is_ours(error) => ErrorClass::NotMigrated,
         // The server goes away, or reports an internal fault, perhaps after it has committed.
         code if ["57P", "08", "58", "XX", "F0"]
             .iter()
@@ -31,4 +41,20 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
         }
         _ => ErrorClass::Refused,
     }
+}
+
+/// A transaction that can't be serialized, and a deadlock.
+const CONFLICTS: [&str; 2] = ["40001", "40P01"];
+
+pub(super) fn is_conflict(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| CONFLICTS.contains(&&*code))
+}
+
+/// Whether an error was met by one of our statements or in one of our functions. The server says in
+/// which function it was, whatever its language.
+fn is_ours(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<PgDatabaseError>()?.r#where())
+        .is_none_or(|context| context.contains("idem_"))
 }

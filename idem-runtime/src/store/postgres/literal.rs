@@ -13,3 +13,19 @@ pub(super) fn optional(value: Option<&[u8]>) -> String {
 pub fn text(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
+
+/// The name of a schema.
+pub(super) fn name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// An array of what has this text, whatever its type.
+pub(super) fn array(items: &[Option<String>]) -> String {
+    let items = items.iter().map(|item| {
+        item.as_ref().map_or_else(
+            || "NULL".into(),
+            |item| format!("\"{}\"", item.replace('\\', "\\\\").replace('"', "\\\"")),
+        )
+    });
+    text(&format!("{{{}}}", items.collect::<Vec<_>>().join(",")))
+}

@@ -12,7 +12,8 @@ use super::round_trip::fetch_last;
 use crate::event::EventId;
 use crate::store::outbox_store::{LEASE, list, time};
 use crate::store::{
-    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+    DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Remaining, Settlement, Stored,
+    TopicBacklog,
 };
 
 impl OutboxStore for Postgres {
@@ -55,12 +56,12 @@ impl OutboxStore for Postgres {
         rows.iter().map(stored).collect()
     }
 
-    async fn backlog(conn: &mut PgConnection) -> Result<Backlog, sqlx::Error> {
+    async fn remaining(conn: &mut PgConnection) -> Result<Remaining, sqlx::Error> {
         let sql = "SELECT EXISTS (SELECT FROM idem_outbox WHERE published_at IS NULL), \
                    ceil(extract(epoch FROM min(retry_at) - statement_timestamp()) * 1000)::bigint \
                    FROM idem_outbox WHERE retry_at IS NOT NULL";
         let row = raw_sql(sql).fetch_one(conn).await?;
-        Ok(Backlog::of(row.try_get(0)?, row.try_get(1)?))
+        Ok(Remaining::of(row.try_get(0)?, row.try_get(1)?))
     }
 
     async fn settle(
@@ -71,6 +72,24 @@ impl OutboxStore for Postgres {
         let sql = settlement_sql(lease, settlement);
         let held = fetch_last(conn, sql).await?;
         held.map_or(Ok(false), |row| row.try_get(0))
+    }
+
+    async fn backlog(conn: &mut PgConnection) -> Result<Vec<TopicBacklog>, sqlx::Error> {
+        let sql = "SELECT topic, sum(pending)::bigint, max(age), sum(dead)::bigint FROM (\
+             SELECT topic, count(*) AS pending, (extract(epoch FROM statement_timestamp() - min(created_at)) * 1000000)::bigint AS age, 0 AS dead FROM idem_outbox \
+               WHERE published_at IS NULL GROUP BY topic \
+             UNION ALL SELECT topic, 0, NULL, count(*) FROM idem_dead_letters GROUP BY topic) AS topics GROUP BY topic";
+        let rows = raw_sql(sql).fetch_all(conn).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TopicBacklog::new(
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    row.try_get(2)?,
+                    row.try_get(3)?,
+                ))
+            })
+            .collect()
     }
 
     async fn count_buried(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
@@ -99,12 +118,17 @@ impl OutboxStore for Postgres {
         filter: DeadLetterFilter<'_>,
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
-        // An event that was emitted again meanwhile is in the outbox already.
+        // An event that was emitted again meanwhile is in the outbox already, and must be the same. One that commits between
+        // the two looks, and differs, fails the statement by a NULL that the column refuses.
         let sql = format!(
-            "WITH requeued AS (DELETE FROM idem_dead_letters WHERE seq IN (SELECT seq FROM idem_dead_letters \
-               WHERE {} ORDER BY seq LIMIT {limit} FOR UPDATE) RETURNING seq, {EVENT}), \
+            "WITH requeued AS (DELETE FROM idem_dead_letters WHERE seq IN (SELECT seq FROM idem_dead_letters AS letter \
+               WHERE {} AND NOT EXISTS (SELECT FROM idem_outbox AS event WHERE event.id = letter.id \
+                 AND (event.topic, event.key, event.type, event.payload) IS DISTINCT FROM (letter.topic, letter.key, letter.type, letter.payload)) \
+               ORDER BY seq LIMIT {limit} FOR UPDATE) RETURNING seq, {EVENT}), \
              pending AS (INSERT INTO idem_outbox (seq, {EVENT}) OVERRIDING SYSTEM VALUE \
-               SELECT seq, {EVENT} FROM requeued ON CONFLICT (id) DO NOTHING) \
+               SELECT seq, {EVENT} FROM requeued ON CONFLICT (id) DO UPDATE SET id = NULL \
+               WHERE (idem_outbox.topic, idem_outbox.key, idem_outbox.type, idem_outbox.payload) \
+                 IS DISTINCT FROM (excluded.topic, excluded.key, excluded.type, excluded.payload)) \
              SELECT count(*) FROM requeued",
             matches(filter),
         );

@@ -1,4 +1,4 @@
-use super::super::told::{BROKEN, told};
+use super::super::stub_error::{BROKEN, stub_error};
 use super::literal::{bytes, optional, text};
 use super::*;
 
@@ -20,13 +20,13 @@ fn a_code_of_the_server_means_one_thing() {
             ],
             ErrorClass::Unknown,
         ),
-        (
-            &["23505", "57014", "42501", "22021", "53300"],
-            ErrorClass::Refused,
-        ),
+        (&["23505", "57014", "22021", "53300"], ErrorClass::Refused),
     ] {
         for &code in codes {
-            assert_eq!(Postgres::classify(&told(code)), fault, "{code}");
+            let error = stub_error(code);
+            assert_eq!(Postgres::classify(&error), fault, "{code}");
+            let is_conflict = error.as_database_error().map(Postgres::is_conflict);
+            assert_eq!(is_conflict, Some(fault == ErrorClass::Conflict), "{code}");
         }
     }
 }

@@ -10,12 +10,14 @@ use sqlx_core::transaction::TransactionManager as _;
 use uuid::Uuid;
 
 use super::Transactions;
+use super::call::KEEP_EQUAL_EVENT;
 use super::literal::{NOW, bytes, text};
 use super::round_trip::{execute, fetch_all, fetch_last};
 use crate::event::EventId;
 use crate::store::outbox_store::{LEASE, list, time};
 use crate::store::{
-    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+    DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Remaining, Settlement, Stored,
+    TopicBacklog,
 };
 
 impl OutboxStore for Sqlite {
@@ -67,7 +69,7 @@ impl OutboxStore for Sqlite {
         fetch_all(conn, sql).await?.iter().map(stored).collect()
     }
 
-    async fn backlog(conn: &mut SqliteConnection) -> Result<Backlog, sqlx::Error> {
+    async fn remaining(conn: &mut SqliteConnection) -> Result<Remaining, sqlx::Error> {
         let sql = format!(
             "SELECT EXISTS (SELECT 1 FROM idem_outbox WHERE published_at IS NULL), \
              (SELECT (min(retry_at) - {NOW} + 999) / 1000 FROM idem_outbox WHERE retry_at IS NOT NULL)"
@@ -75,7 +77,7 @@ impl OutboxStore for Sqlite {
         let row = fetch_last(conn, sql)
             .await?
             .ok_or(sqlx::Error::RowNotFound)?;
-        Ok(Backlog::of(row.try_get(0)?, row.try_get(1)?))
+        Ok(Remaining::of(row.try_get(0)?, row.try_get(1)?))
     }
 
     async fn settle(
@@ -85,6 +87,26 @@ impl OutboxStore for Sqlite {
     ) -> Result<bool, sqlx::Error> {
         let held = whole(conn, settlement_sql(lease, settlement)).await?;
         held.map_or(Ok(false), |row| row.try_get(0))
+    }
+
+    async fn backlog(conn: &mut SqliteConnection) -> Result<Vec<TopicBacklog>, sqlx::Error> {
+        let sql = format!(
+            "SELECT topic, sum(pending), max(age), sum(dead) FROM (\
+             SELECT topic, count(*) AS pending, {NOW} - min(created_at) AS age, 0 AS dead FROM idem_outbox \
+               WHERE published_at IS NULL GROUP BY topic \
+             UNION ALL SELECT topic, 0, NULL, count(*) FROM idem_dead_letters GROUP BY topic) GROUP BY topic"
+        );
+        let rows = fetch_all(conn, sql).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TopicBacklog::new(
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    row.try_get(2)?,
+                    row.try_get(3)?,
+                ))
+            })
+            .collect()
     }
 
     async fn count_buried(conn: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
@@ -109,14 +131,16 @@ impl OutboxStore for Sqlite {
         filter: DeadLetterFilter<'_>,
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
-        // An event that was emitted again meanwhile is in the outbox already.
+        // An event that was emitted again meanwhile is in the outbox already, and must be the same.
         let batch = format!(
-            "seq IN (SELECT seq FROM idem_dead_letters WHERE {} ORDER BY seq LIMIT {limit})",
+            "seq IN (SELECT seq FROM idem_dead_letters AS letter WHERE {} AND NOT EXISTS (SELECT 1 FROM idem_outbox AS event \
+               WHERE event.id = letter.id AND (event.topic <> letter.topic OR event.key IS NOT letter.key \
+                 OR event.type <> letter.type OR event.payload <> letter.payload)) ORDER BY seq LIMIT {limit})",
             matches(filter),
         );
         let sql = format!(
             "INSERT INTO idem_outbox (seq, {EVENT}) SELECT seq, {EVENT} FROM idem_dead_letters \
-             WHERE {batch} ON CONFLICT (id) DO NOTHING; \
+             WHERE {batch} {KEEP_EQUAL_EVENT}; \
              DELETE FROM idem_dead_letters WHERE {batch}; SELECT changes()"
         );
         let moved = whole(conn, sql).await?;
@@ -137,16 +161,15 @@ async fn now(conn: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
 /// Runs a batch in a transaction: all of it, or none. The last row of it.
 async fn whole(conn: &mut SqliteConnection, sql: String) -> Result<Option<SqliteRow>, sqlx::Error> {
     Transactions::begin(conn, Some("BEGIN IMMEDIATE".into_sql_str())).await?;
-    match fetch_last(conn, sql).await {
-        Ok(row) => {
-            Transactions::commit(conn).await?;
-            Ok(row)
-        }
-        Err(error) => {
-            Transactions::rollback(conn).await?;
-            Err(error)
-        }
+    let done = match fetch_last(conn, sql).await {
+        Ok(row) => Transactions::commit(conn).await.map(|()| row),
+        Err(error) => Err(error),
+    };
+    if done.is_err() {
+        // A COMMIT that found a reader in its way leaves the transaction open.
+        Transactions::rollback(conn).await?;
     }
+    done
 }
 
 fn settlement_sql(lease: Lease, settlement: &Settlement) -> String {

@@ -5,7 +5,8 @@ use sqlx::{AssertSqlSafe, raw_sql};
 
 use super::error_class::is_generic;
 use super::schema::is_migrated;
-use crate::store::{ErrorClass, verdict};
+use crate::store::ErrorClass;
+use crate::store::verdict::verdict;
 
 pub(super) async fn execute(conn: &mut SqliteConnection, sql: String) -> Result<(), sqlx::Error> {
     fetch_all(conn, sql).await.map(drop)

@@ -65,14 +65,8 @@ pub(crate) async fn deliver(which: Which, pool: &Pool, order: &Order, stage: &St
     }
 }
 
-#[idempotent(
-    key = "order.id",
-    scope = "anomalies.apply",
-    fingerprint = "order.cents",
-    in_flight = "wait 20s"
-)]
-#[outbox]
-pub(crate) async fn apply(
+/// What each deploy of the handler does.
+async fn emit_and_perform(
     tx: &mut Conn,
     outbox: &mut Outbox<Done>,
     order: &Order,
@@ -82,84 +76,41 @@ pub(crate) async fn apply(
     perform(tx, order, stage).await
 }
 
-#[idempotent(
-    key = "order.id",
-    scope = "anomalies.apply",
-    fingerprint = "order.cents",
-    in_flight = "fail"
-)]
-#[outbox]
-pub(crate) async fn at_once(
-    tx: &mut Conn,
-    outbox: &mut Outbox<Done>,
-    order: &Order,
-    stage: &Stage,
-) -> Result<i64, sqlx::Error> {
-    emit(outbox, order);
-    perform(tx, order, stage).await
-}
+idem_tests::deploys! {
+    [key = order.id, scope = "anomalies.apply"]
 
-#[idempotent(
-    key = "order.id",
-    scope = "anomalies.apply",
-    fingerprint = "order.cents",
-    in_flight = "wait 1s"
-)]
-#[outbox]
-async fn soon(
-    tx: &mut Conn,
-    outbox: &mut Outbox<Done>,
-    order: &Order,
-    stage: &Stage,
-) -> Result<i64, sqlx::Error> {
-    emit(outbox, order);
-    perform(tx, order, stage).await
-}
+    apply [fingerprint = order.cents, in_flight = "wait 20s"]
+    #[outbox]
+    (tx: &mut Conn, outbox: &mut Outbox<Done>, order: &Order, stage: &Stage)
+    -> Result<i64, sqlx::Error> { emit_and_perform(tx, outbox, order, stage).await }
 
-#[idempotent(
-    key = "order.id",
-    scope = "anomalies.apply",
-    fingerprint = "order.cents",
-    retry = 8
-)]
-#[outbox]
-async fn retried(
-    tx: &mut Conn,
-    outbox: &mut Outbox<Done>,
-    order: &Order,
-    stage: &Stage,
-) -> Result<i64, sqlx::Error> {
-    emit(outbox, order);
-    perform(tx, order, stage).await
-}
+    at_once [fingerprint = order.cents, in_flight = "fail"]
+    #[outbox]
+    (tx: &mut Conn, outbox: &mut Outbox<Done>, order: &Order, stage: &Stage)
+    -> Result<i64, sqlx::Error> { emit_and_perform(tx, outbox, order, stage).await }
 
-#[idempotent(key = "order.id", scope = "anomalies.apply", on_duplicate = "skip")]
-#[outbox]
-async fn skipped(
-    tx: &mut Conn,
-    outbox: &mut Outbox<Done>,
-    order: &Order,
-    stage: &Stage,
-) -> Result<i64, sqlx::Error> {
-    emit(outbox, order);
-    perform(tx, order, stage).await
-}
+    soon [fingerprint = order.cents, in_flight = "wait 1s"]
+    #[outbox]
+    (tx: &mut Conn, outbox: &mut Outbox<Done>, order: &Order, stage: &Stage)
+    -> Result<i64, sqlx::Error> { emit_and_perform(tx, outbox, order, stage).await }
 
-#[idempotent(
-    key = "order.id",
-    scope = "anomalies.apply",
-    fingerprint = "order.cents"
-)]
-#[outbox]
-async fn other_type(
-    tx: &mut Conn,
-    outbox: &mut Outbox<Done>,
-    order: &Order,
-    stage: &Stage,
-) -> Result<String, sqlx::Error> {
-    emit(outbox, order);
-    let cents = perform(tx, order, stage).await?;
-    Ok(format!("{cents} cents"))
+    retried [fingerprint = order.cents, retry = 8]
+    #[outbox]
+    (tx: &mut Conn, outbox: &mut Outbox<Done>, order: &Order, stage: &Stage)
+    -> Result<i64, sqlx::Error> { emit_and_perform(tx, outbox, order, stage).await }
+
+    skipped [on_duplicate = "skip"]
+    #[outbox]
+    (tx: &mut Conn, outbox: &mut Outbox<Done>, order: &Order, stage: &Stage)
+    -> Result<i64, sqlx::Error> { emit_and_perform(tx, outbox, order, stage).await }
+
+    other_type [fingerprint = order.cents]
+    #[outbox]
+    (tx: &mut Conn, outbox: &mut Outbox<Done>, order: &Order, stage: &Stage)
+    -> Result<String, sqlx::Error> {
+        let cents = emit_and_perform(tx, outbox, order, stage).await?;
+        Ok(format!("{cents} cents"))
+    }
 }
 
 #[idempotent(key = "order.id", scope = "anomalies.recorded", on_error = "record")]
@@ -180,21 +131,22 @@ async fn recorded(
     perform(tx, order, stage).await.map_err(|_| refusal)
 }
 
-#[idempotent(key = "order.id", scope = "anomalies.outer", in_flight = "wait 20s")]
-async fn outer(tx: &mut Conn, order: &Order, stage: &Stage) -> Result<i64, Error<sqlx::Error>> {
-    let inner = apply(&mut *tx, &Order::plain("p"), &Stage::new()).await?;
-    let own = perform(tx, order, stage).await.map_err(Error::Handler)?;
-    Ok(own + inner.into_inner())
-}
+idem_tests::deploys! {
+    [key = order.id, scope = "anomalies.outer"]
 
-#[idempotent(key = "order.id", scope = "anomalies.outer", retry = 8)]
-async fn outer_retried(
-    tx: &mut Conn,
-    order: &Order,
-    stage: &Stage,
-) -> Result<i64, Error<sqlx::Error>> {
-    let inner = apply(tx, order, stage).await?;
-    Ok(inner.into_inner())
+    outer [in_flight = "wait 20s"]
+    (tx: &mut Conn, order: &Order, stage: &Stage) -> Result<i64, Error<sqlx::Error>> {
+        let inner = apply(&mut *tx, &Order::plain("p"), &Stage::new()).await?;
+        let own = perform(tx, order, stage).await;
+        let own = own.map_err(|error| Error::Handler { error, replayed: false })?;
+        Ok(own + inner.into_inner())
+    }
+
+    outer_retried [retry = 8]
+    (tx: &mut Conn, order: &Order, stage: &Stage) -> Result<i64, Error<sqlx::Error>> {
+        let inner = apply(tx, order, stage).await?;
+        Ok(inner.into_inner())
+    }
 }
 
 #[outbox]

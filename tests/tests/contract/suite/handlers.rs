@@ -98,15 +98,47 @@ pub(crate) async fn apply_elsewhere(tx: &mut Conn, order: &Order) -> Result<Rece
     perform(tx, order).await
 }
 
-#[idempotent(key = "order.id", scope = "contract.skip", on_duplicate = "skip")]
-pub(crate) async fn skip(tx: &mut Conn, order: &Order) -> Result<Ticket, Refusal> {
-    perform(tx, order).await.map(|receipt| Ticket(receipt.order))
+idem_tests::deploys! {
+    [key = order.id, scope = "contract.skip"]
+
+    skip [on_duplicate = "skip"]
+    (tx: &mut Conn, order: &Order) -> Result<Ticket, Refusal> {
+        perform(tx, order).await.map(|receipt| Ticket(receipt.order))
+    }
+
+    skip_no_more []
+    (tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> { perform(tx, order).await }
 }
 
-/// What a deploy that takes `skip` back leaves behind.
-#[idempotent(key = "order.id", scope = "contract.skip")]
-pub(crate) async fn skip_no_more(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
-    perform(tx, order).await
+idem_tests::deploys! {
+    [key = order.id, scope = "contract.versions"]
+
+    version_1 []
+    (tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> { perform(tx, order).await }
+
+    version_2 [result_version = 2]
+    (tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> { perform(tx, order).await }
+
+    version_forgotten []
+    (tx: &mut Conn, order: &Order) -> Result<Vec<i64>, Refusal> {
+        perform(tx, order).await.map(|receipt| vec![receipt.cents])
+    }
+}
+
+idem_tests::deploys! {
+    [key = order.id, scope = "contract.meet"]
+
+    meet [in_flight = "wait 20s"]
+    (tx: &mut Conn, order: &Order, meeting: &Meeting) -> Result<Receipt, Refusal> {
+        meeting.arrive().await;
+        perform(tx, order).await
+    }
+
+    meet_soon [in_flight = "wait 1s"]
+    (tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> { perform(tx, order).await }
+
+    meet_at_once [in_flight = "fail"]
+    (tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> { perform(tx, order).await }
 }
 
 #[idempotent(key = "order.id", scope = "contract.nothing")]
@@ -126,22 +158,6 @@ pub(crate) async fn record(tx: &mut Conn, order: &Order) -> Result<Receipt, Refu
 )]
 pub(crate) async fn fingerprinted(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
     perform(tx, order).await
-}
-
-#[idempotent(key = "order.id", scope = "contract.versions")]
-pub(crate) async fn version_1(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
-    perform(tx, order).await
-}
-
-#[idempotent(key = "order.id", scope = "contract.versions", result_version = 2)]
-pub(crate) async fn version_2(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
-    perform(tx, order).await
-}
-
-/// Forgets to bump `result_version`.
-#[idempotent(key = "order.id", scope = "contract.versions")]
-pub(crate) async fn version_forgotten(tx: &mut Conn, order: &Order) -> Result<Vec<i64>, Refusal> {
-    perform(tx, order).await.map(|receipt| vec![receipt.cents])
 }
 
 #[idempotent(key = "order.id", scope = "contract.kept", retention = "30d")]
@@ -165,26 +181,6 @@ pub(crate) async fn hashed(
         order: "o".into(),
         cents: order.cents,
     });
-    perform(tx, order).await
-}
-
-#[idempotent(key = "order.id", scope = "contract.meet", in_flight = "wait 20s")]
-pub(crate) async fn meet(
-    tx: &mut Conn,
-    order: &Order,
-    meeting: &Meeting,
-) -> Result<Receipt, Refusal> {
-    meeting.arrive().await;
-    perform(tx, order).await
-}
-
-#[idempotent(key = "order.id", scope = "contract.meet", in_flight = "wait 1s")]
-pub(crate) async fn meet_soon(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
-    perform(tx, order).await
-}
-
-#[idempotent(key = "order.id", scope = "contract.meet", in_flight = "fail")]
-pub(crate) async fn meet_at_once(tx: &mut Conn, order: &Order) -> Result<Receipt, Refusal> {
     perform(tx, order).await
 }
 

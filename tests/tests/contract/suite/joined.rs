@@ -6,7 +6,7 @@ use sqlx::raw_sql;
 use super::Bed;
 use super::handlers::{Shop, apply, begin, effect, keyless, outer, place, record};
 use super::in_flight::database_code;
-use crate::model::{Ending, Order, Receipt, Refusal, end, refused};
+use crate::model::{Ending, Order, Receipt, Refusal, end, refused, refused_before};
 
 #[tokio::test]
 async fn the_callers_commit_decides() {
@@ -65,9 +65,14 @@ async fn a_handlers_error_leaves_the_callers_transaction_whole() {
             .map_err(|error| format!("{error:?}")),
         refused(Refusal::Closed)
     );
-    for order in [Order::refused("q", Refusal::Closed), Order::new("q")] {
-        assert_eq!(end(record(&mut tx, &order).await), refused(Refusal::Closed));
-    }
+    assert_eq!(
+        end(record(&mut tx, &Order::refused("q", Refusal::Closed)).await),
+        refused(Refusal::Closed)
+    );
+    assert_eq!(
+        end(record(&mut tx, &Order::new("q")).await),
+        refused_before(Refusal::Closed)
+    );
     tx.commit().await.unwrap();
     assert_eq!(bed.effects().await, ["before", "caller"]);
     assert_eq!(

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use idem_runtime::{Begin, Error, Handler, Outcome, Received, idempotent};
+use idem_runtime::{__private, Begin, Error, Handler, Identity, Outcome, Received, idempotent};
 use idem_testing::{Explorer, FaultKind, ViolationKind, explore};
 use uuid::Uuid;
 
@@ -49,6 +49,16 @@ impl Handler for InMemory {
     type Error = sqlx::Error;
 
     const SCOPE: &'static str = "explorer.in_memory";
+    const RETENTION: Option<Duration> = None;
+    const HASH_KEY: bool = false;
+
+    fn identity(message: &Received<String>, _: &Remembered) -> Identity {
+        __private::identity(__private::key(&message.data), None, false)
+    }
+
+    fn replayer() -> __private::Replayer<(), (), sqlx::Error> {
+        __private::Replayer::new(__private::skip(), __private::rollback(), 1)
+    }
 
     async fn call<B: Begin<Conn>>(
         begin: B,
@@ -64,7 +74,11 @@ impl Handler for InMemory {
             credit(&mut tx).await?;
             tx.commit().await
         };
-        effect.await.map(Outcome::Executed).map_err(Error::Handler)
+        let effect = effect.await.map(Outcome::Executed);
+        effect.map_err(|error| Error::Handler {
+            error,
+            replayed: false,
+        })
     }
 }
 

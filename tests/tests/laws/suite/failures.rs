@@ -14,7 +14,13 @@ async fn a_failed_handler_leaves_nothing_and_runs_again() {
     for _ in 0..3 {
         let failed = apply(&bed.pool, &Order::new("o", [Deed::Fail])).await;
         assert!(
-            matches!(failed, Err(Error::Handler(sqlx::Error::RowNotFound))),
+            matches!(
+                failed,
+                Err(Error::Handler {
+                    error: sqlx::Error::RowNotFound,
+                    replayed: false
+                })
+            ),
             "{failed:?}"
         );
         assert_eq!(
@@ -63,7 +69,11 @@ async fn a_users_own_unique_violation_is_no_duplicate() {
     .unwrap();
     let violate = Order::new("o", [Deed::Sql("INSERT INTO uniques (id) VALUES (1)")]);
     let failed = apply(&bed.pool, &violate).await;
-    let Err(Error::Handler(sqlx::Error::Database(error))) = failed else {
+    let Err(Error::Handler {
+        error: sqlx::Error::Database(error),
+        ..
+    }) = failed
+    else {
         panic!("{failed:?}");
     };
     assert!(error.is_unique_violation(), "{error:?}");
@@ -87,10 +97,10 @@ async fn a_failure_after_a_storm_of_duplicates_leaves_nothing() {
     }
     let mut conn = bed.pool.acquire().await.unwrap();
     let failed = stormy(&mut *conn, &Order::new("a", [Deed::Fail])).await;
-    assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Handler { .. })), "{failed:?}");
     drop(conn);
     let failed = stormy(&bed.pool, &Order::new("b", [Deed::Fail])).await;
-    assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Handler { .. })), "{failed:?}");
     bed.assert_no_open_transaction().await;
     assert_eq!(
         (effects(&bed.pool, "a").await, effects(&bed.pool, "b").await),

@@ -2,7 +2,10 @@
 
 mod drops;
 mod duplicates;
+mod emissions;
 mod failures;
+mod nested;
+mod sizes;
 mod transactions;
 
 use std::sync::Arc;

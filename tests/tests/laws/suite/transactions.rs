@@ -16,8 +16,8 @@ async fn retried(tx: &mut Conn, order: &Order) -> Result<i64, sqlx::Error> {
 
 #[derive(serde::Serialize, serde::Deserialize, idem_runtime::Event)]
 #[event(topic = "laws.done", key = "id")]
-struct Done {
-    id: String,
+pub(super) struct Done {
+    pub(super) id: String,
 }
 
 #[outbox]
@@ -32,7 +32,7 @@ async fn keyless(
     perform(tx, order).await
 }
 
-async fn events(pool: &Pool) -> i64 {
+pub(super) async fn events(pool: &Pool) -> i64 {
     count(pool, "SELECT count(*) FROM idem_outbox").await
 }
 
@@ -73,7 +73,7 @@ async fn nested_handlers_share_the_callers_transaction() {
         Outcome::Replayed(7)
     );
     let failed = apply(&mut tx, &Order::new("b", [Deed::Fail])).await;
-    assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Handler { .. })), "{failed:?}");
     let leaked = apply(&mut tx, &Order::new("c", [Deed::LeakNested])).await;
     assert!(matches!(leaked, Err(Error::RolledBack)), "{leaked:?}");
     assert_eq!(
@@ -107,7 +107,7 @@ async fn a_connection_without_a_transaction_gets_one() {
         Outcome::Replayed(7)
     );
     let failed = apply(&mut *conn, &Order::new("b", [Deed::Fail])).await;
-    assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Handler { .. })), "{failed:?}");
     assert_eq!(
         apply(&mut *conn, &Order::plain("b")).await.unwrap(),
         Outcome::Executed(7)
@@ -145,7 +145,7 @@ async fn an_outbox_without_a_key_is_fenced_too() {
         assert_eq!(events(&bed.pool).await, 1, "{deeds:?}");
     }
     let failed = keyless(&bed.pool, &Order::new("failed", [Deed::Fail])).await;
-    assert!(matches!(failed, Err(Error::Handler(_))), "{failed:?}");
+    assert!(matches!(failed, Err(Error::Handler { .. })), "{failed:?}");
     assert_eq!(
         (effects(&bed.pool, "failed").await, events(&bed.pool).await),
         (0, 1)

@@ -45,6 +45,7 @@ pub struct Prices {
     in_flight = "wait 5s",
     retention = "90d",
     retry = 3,
+    isolation = "serializable",
     result_version = 2,
     hash_key,
     handler = Apply,

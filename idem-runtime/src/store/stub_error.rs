@@ -7,17 +7,17 @@ use sqlx::error::{DatabaseError, ErrorKind};
 
 /// An error as a server tells it. The driver's own type has no constructor.
 #[derive(Debug)]
-struct Told(&'static str);
+struct StubError(&'static str);
 
-impl fmt::Display for Told {
+impl fmt::Display for StubError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)
     }
 }
 
-impl std::error::Error for Told {}
+impl std::error::Error for StubError {}
 
-impl DatabaseError for Told {
+impl DatabaseError for StubError {
     fn message(&self) -> &str {
         self.0
     }
@@ -44,8 +44,8 @@ impl DatabaseError for Told {
 }
 
 /// An error with this code.
-pub(super) fn told(code: &'static str) -> sqlx::Error {
-    sqlx::Error::Database(Box::new(Told(code)))
+pub(crate) fn stub_error(code: &'static str) -> sqlx::Error {
+    sqlx::Error::Database(Box::new(StubError(code)))
 }
 
 /// Errors without a code, and whether one of them leaves a statement unknown.

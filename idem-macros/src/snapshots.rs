@@ -1,4 +1,5 @@
-//! Snapshots of expansions, in `snapshots/`. `IDEM_SNAPSHOTS=accept cargo test -p idem-macros` writes them.
+//! Snapshots of expansions, in `snapshots/`. `IDEM_SNAPSHOTS=accept cargo test -p idem-macros`
+//! writes them.
 
 use std::path::Path;
 
@@ -96,6 +97,7 @@ fn every_argument_has_its_place() {
             in_flight = "wait 5s",
             retention = "30d",
             retry = 3,
+            isolation = "repeatable read",
             result_version = 2,
             hash_key,
             handler = Apply,

@@ -1,0 +1,16 @@
+use idem_runtime::Handler;
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.id")]
+async fn apply(tx: &mut PgConnection, event: &Payment) -> Result<Receipt, AppError> {
+    sqlx::query("SELECT 1").execute(tx).await?;
+    Ok(Receipt { account: event.account })
+}
+
+struct Apply;
+
+fn subscribe<H: Handler>(_: H) {}
+
+fn main() {
+    subscribe(Apply);
+}
