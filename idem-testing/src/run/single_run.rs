@@ -90,7 +90,7 @@ impl<T: Target> SingleRun<'_, '_, T> {
             let succeeded = attempts
                 .iter()
                 .any(|attempt| attempt.ended_as(&self.baseline.outcome));
-            self.result.survived |= number == 1 && succeeded;
+            self.result.survived |= number == 1 && succeeded && self.is_of_the_handler();
             let deliverer = format!("delivery {number}");
             self.result.finding = self.check(&deliverer, &attempts, succeeded).await?;
             if self.result.finding.is_some() {
@@ -145,6 +145,17 @@ impl<T: Target> SingleRun<'_, '_, T> {
             .timeline
             .push(format!("delivery {number}: {what}{}", how.join(", ")));
         Ok(attempts)
+    }
+
+    /// Whether the fault was in a statement of the handler: `idem-runtime` itself tries its own again, and a ROLLBACK can't
+    /// fail.
+    fn is_of_the_handler(&self) -> bool {
+        let point = self.fault.first.point;
+        let place = usize::try_from(point).unwrap_or(usize::MAX);
+        let step = self.result.steps.get(place.saturating_sub(1));
+        let is_step = self.fault.kind().is_at_step();
+        step.is_some_and(|step| !step.starts_with("idem: "))
+            && !(is_step && self.baseline.infallible.contains(&point))
     }
 
     /// What is wrong after a delivery.

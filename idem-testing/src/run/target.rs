@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
 
-use idem_runtime::{Handler, Outcome, Received};
+use idem_runtime::{Error, Handler, Outcome, Received};
 use sqlx::Pool;
 
 use super::returned::Returned;
@@ -87,6 +87,8 @@ where
                 returned: (type_name::<H::Replay>() == type_name::<H::Output>())
                     .then(|| Returned::new(&replay)),
             }),
+            // Whether a recorded error is replayed does not matter.
+            Err(Error::Handler { error, .. }) => DeliveryOutcome::Failed(format!("{error:?}")),
             Err(error) => DeliveryOutcome::Failed(format!("{error:?}")),
         }
     }
