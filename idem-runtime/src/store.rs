@@ -34,11 +34,11 @@ mod verdict;
 
 pub(crate) use error_class::ErrorClass;
 pub use isolation::Isolation;
-pub use outbox_store::DeadLetterFilter;
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;
+pub use outbox_store::{DeadLetterFilter, TopicBacklog};
 pub(crate) use outbox_store::{
-    Backlog, DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Retry, Settlement, Stored,
+    DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Remaining, Retry, Settlement, Stored,
 };
 #[cfg(test)]
 pub(crate) use stub_error::stub_error;
