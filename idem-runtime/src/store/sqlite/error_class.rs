@@ -35,7 +35,8 @@ pub fn code(error: &sqlx::Error) -> Option<i32> {
     error.as_database_error()?.code()?.parse().ok()
 }
 
-/// `SQLITE_ERROR`: a missing table, column or savepoint, and everything else that is wrong with a statement.
+/// `SQLITE_ERROR`: a missing table, column or savepoint, and everything else that is wrong with a
+/// statement.
 pub(super) fn is_generic(error: &sqlx::Error) -> bool {
     code(error) == Some(1)
 }
