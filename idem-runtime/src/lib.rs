@@ -90,7 +90,8 @@
 //! | take handlers as types, in your own consumer | [`Handler`], [`Received`], [`Identity`] |
 //! | ask what an earlier delivery stored, without running | [`lookup`] |
 //! | prove that a handler acts once | `idem_testing::explore`, of the crate `idem-testing` |
-//! | create, check and clean the tables | [`migrate`], [`verify`], [`purge`] |
+//! | create, check and clean the tables | [`migrate`], [`verify`], [`spawn_upkeep`], [`purge`] |
+//! | see what waits to be published | [`backlog`] |
 //! | copy a database that goes on beside its original | [`renew_namespace`] |
 //! | see a change of a contract in the diff | [`contracts!`] |
 //! | understand what happens when | [`guide`] |
@@ -137,6 +138,7 @@
 #[allow(unused_extern_crates)]
 extern crate self as idem_runtime;
 
+mod backlog;
 mod begin;
 pub mod broker;
 mod call;
@@ -172,8 +174,10 @@ mod relay;
 mod schema;
 mod store;
 mod telemetry;
+mod upkeep;
 mod verify;
 
+pub use backlog::{Backlog, backlog};
 pub use begin::Begin;
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};
@@ -202,9 +206,10 @@ pub use outcome::Outcome;
 pub use publisher::{PublishError, Publisher};
 pub use relay::{Relay, RelayError, RelayStats};
 pub use schema::{Purged, migrate, purge, renew_namespace};
-pub use store::DeadLetterFilter;
+pub use store::{DeadLetterFilter, TopicBacklog};
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
+pub use upkeep::{Upkeep, UpkeepOptions, spawn_upkeep};
 pub use verify::{VerifyError, verify, verify_warnings};
 
 // The README's example must compile, too. Only a test sees the file: it is not in the published
@@ -222,6 +227,8 @@ pub mod __private {
 
     pub use crate::call::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
     pub use crate::call::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
+    pub use crate::call::fidelity::{equality, written};
+    pub use crate::call::inner_error::error_of;
     pub use crate::call::returned::Returned;
     pub use crate::call::spec::Spec;
     pub use crate::call::{

@@ -75,8 +75,8 @@ pub struct Purged {
 /// ago, in batches of a thousand rows, by the database's clock. Safe while handlers and other
 /// purges run, and safe to drop half way.
 ///
-/// Nothing calls it but you: from a job, or a timer. A message whose key was purged runs again if
-/// it comes again; see [retention](crate::guide::retention).
+/// Nothing calls it but you: from a job, or by [`spawn_upkeep`](crate::spawn_upkeep). A message
+/// whose key was purged runs again if it comes again; see [retention](crate::guide::retention).
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
@@ -92,16 +92,22 @@ pub struct Purged {
 /// stays deleted.
 pub async fn purge<DB: Store>(pool: &Pool<DB>) -> Result<Purged, Error> {
     let mut purged = Purged::default();
-    loop {
-        let (keys, events) = DB::purge(pool, BATCH, KEEP_PUBLISHED)
-            .await
-            .map_err(store_error::<DB>)?;
-        purged.keys += keys;
-        purged.events += events;
-        if keys < u64::from(BATCH) && events < u64::from(BATCH) {
-            return Ok(purged);
-        }
-    }
+    while purge_batch(pool, &mut purged)
+        .await
+        .map_err(store_error::<DB>)?
+    {}
+    Ok(purged)
+}
+
+/// One batch of a purge; whether there may be more.
+pub(crate) async fn purge_batch<DB: Store>(
+    pool: &Pool<DB>,
+    purged: &mut Purged,
+) -> Result<bool, sqlx::Error> {
+    let (keys, events) = DB::purge(pool, BATCH, KEEP_PUBLISHED).await?;
+    purged.keys += keys;
+    purged.events += events;
+    Ok(keys >= u64::from(BATCH) || events >= u64::from(BATCH))
 }
 
 pub(crate) fn store_error<DB: Store>(error: sqlx::Error) -> Error<Infallible> {
