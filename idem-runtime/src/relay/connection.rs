@@ -5,7 +5,8 @@ use sqlx::pool::PoolConnection;
 
 use crate::store::Store;
 
-/// Closed if it is dropped before [`done`](Self::done): what is in flight may have a transaction open.
+/// Closed if it is dropped before [`done`](Self::done): what is in flight may have a transaction
+/// open.
 pub(crate) struct GuardedConnection<DB: Store> {
     held: PoolConnection<DB>,
     at_rest: bool,
