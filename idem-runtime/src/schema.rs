@@ -48,10 +48,10 @@ pub async fn migrate<DB: Store>(pool: &Pool<DB>) -> Result<(), Error> {
 /// databases never mint one event ID for two events.
 ///
 /// A dump that is restored, a standby and a renamed database keep the namespace, and must. Call
-/// this for a copy that goes on beside its original, such as a new tenant's database that was made
-/// from another one as its template, before the copy handles its first message. A message that the
-/// copy handled before gets the same result as ever, but one that runs again there emits its events
-/// under new IDs.
+/// this for a copy that goes on together with its original, such as a new tenant's database that
+/// was made from another one as its template, before the copy handles its first message. A message
+/// that the copy handled before gets the same result as ever, but one that runs again there emits
+/// its events under new IDs.
 ///
 /// Services that run need not be restarted.
 ///

@@ -24,7 +24,7 @@ impl<DB: Store> GuardedConnection<DB> {
         &mut self.held
     }
 
-    /// Gives the connection back, unless the error says that nobody knows where it stands.
+    /// Gives the connection back, unless the error leaves its state unknown.
     pub(crate) fn done<T>(mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.at_rest = result
             .as_ref()

@@ -1,4 +1,4 @@
-//! One relay publishes at a time: whoever holds the lease.
+//! One relay publishes at a time: the one that holds the lease.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl<DB: OutboxStore> HeldLease<DB> {
         Some(self.until? - self.lease.length.mul_f32(2.0 / 3.0))
     }
 
-    /// Keeps the lease while something slow runs beside. Ends when it is lost.
+    /// Keeps the lease while something slow runs. Ends when it is lost.
     pub(super) async fn keep(&mut self) {
         while let Some(due) = self.renewal() {
             sleep_until(due).await;

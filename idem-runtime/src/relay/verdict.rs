@@ -23,7 +23,7 @@ pub(super) struct Policy {
     pub(super) backoff_cap: Duration,
 }
 
-/// Where a message stands in the outbox.
+/// The place of a message in the outbox.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) seq: i64,
@@ -185,7 +185,7 @@ mod tests {
         Err(PublishError::permanent("never"))
     }
 
-    /// Cure: the set of keys that stopped. A publisher that goes on after a failure can't have a
+    /// Guards: the set of keys that stopped. A publisher that goes on after a failure can't have a
     /// gap marked.
     #[test]
     fn a_failure_stops_its_own_key_alone_whatever_the_publisher_says_of_the_rest() {
