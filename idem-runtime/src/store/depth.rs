@@ -22,8 +22,8 @@ pub(super) fn counted<DB: Database>(conn: &DB::Connection) -> usize {
 
 /// [`Store::depth`] for a `Drop`, which can't await. On a connection that broke, `floor`.
 ///
-/// Blocks the thread only on SQLite, and only while a nested transaction that was dropped there, and the statement that
-/// it was dropped in, have not ended.
+/// Blocks the thread only on SQLite, and only while a nested transaction that was dropped there,
+/// and the statement that it was dropped in, have not ended.
 pub(crate) fn of_dropped<DB: Store>(conn: &mut DB::Connection, floor: usize) -> usize {
     block_on(DB::depth(conn, floor)).unwrap_or(floor)
 }
