@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use sqlx::{Database, Pool};
 use sqlx_core::transaction::TransactionManager as _;
-use uuid::Uuid;
 
 use self::depth::counted;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
-pub(crate) mod depth;
+mod depth;
 mod error_class;
+mod home;
 mod isolation;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
@@ -32,6 +32,7 @@ mod stub_error;
 mod verdict;
 
 pub(crate) use error_class::ErrorClass;
+pub(crate) use home::Home;
 pub use isolation::Isolation;
 pub use outbox_store::DeadLetterFilter;
 #[cfg(fuzzing)]
@@ -177,15 +178,6 @@ pub trait Store: Database + fmt::Debug {
         limit: u32,
         keep: Duration,
     ) -> impl Future<Output = Result<(u64, u64), sqlx::Error>> + Send;
-}
-
-/// Where the tables are, and which database's they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Home {
-    /// The schema of the tables. Empty where a connection's database has one set of them.
-    pub(crate) schema: String,
-    /// The random ID that `migrate` minted for this database. Each event ID is derived from it.
-    pub(crate) namespace: Uuid,
 }
 
 /// What is claimed.
