@@ -107,9 +107,9 @@ impl<DB: Store> Begin<DB::Connection> for OwnedPool<DB> {
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 macro_rules! begin_on {
     ($database:ty, $connection:ty) => {
-        impl $crate::begin::Supported for $connection {}
+        impl Supported for $connection {}
 
-        impl $crate::Begin<$connection> for &sqlx::Pool<$database> {
+        impl Begin<$connection> for &sqlx::Pool<$database> {
             type Database = $database;
 
             fn pool(&self) -> Option<&sqlx::Pool<$database>> {
@@ -119,7 +119,7 @@ macro_rules! begin_on {
 
         // Refused, a pool without its `&` would be three errors: at the argument, at the call and at
         // its await. It is a handle, so to take it is as good.
-        impl $crate::Begin<$connection> for sqlx::Pool<$database> {
+        impl Begin<$connection> for sqlx::Pool<$database> {
             type Database = $database;
 
             fn pool(&self) -> Option<&sqlx::Pool<$database>> {
@@ -127,7 +127,7 @@ macro_rules! begin_on {
             }
         }
 
-        impl $crate::Begin<$connection> for &mut sqlx::Transaction<'_, $database> {
+        impl Begin<$connection> for &mut sqlx::Transaction<'_, $database> {
             type Database = $database;
 
             fn connection(&mut self) -> Option<&mut $connection> {
@@ -135,7 +135,7 @@ macro_rules! begin_on {
             }
         }
 
-        impl $crate::Begin<$connection> for &mut sqlx::pool::PoolConnection<$database> {
+        impl Begin<$connection> for &mut sqlx::pool::PoolConnection<$database> {
             type Database = $database;
 
             fn connection(&mut self) -> Option<&mut $connection> {
@@ -147,7 +147,7 @@ macro_rules! begin_on {
             }
         }
 
-        impl $crate::Begin<$connection> for &mut $connection {
+        impl Begin<$connection> for &mut $connection {
             type Database = $database;
 
             fn connection(&mut self) -> Option<&mut $connection> {
@@ -157,5 +157,9 @@ macro_rules! begin_on {
     };
 }
 
-#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
-pub(crate) use begin_on;
+#[cfg(feature = "postgres")]
+begin_on!(sqlx::Postgres, sqlx::PgConnection);
+#[cfg(feature = "mysql")]
+begin_on!(sqlx::MySql, sqlx::MySqlConnection);
+#[cfg(feature = "sqlite")]
+begin_on!(sqlx::Sqlite, sqlx::SqliteConnection);

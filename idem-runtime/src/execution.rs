@@ -2,6 +2,7 @@
 
 mod backoff;
 mod claim;
+mod dropped;
 mod finish;
 mod in_flight;
 mod lookup;

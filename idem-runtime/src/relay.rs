@@ -3,6 +3,8 @@
 mod connection;
 mod error;
 mod lease;
+mod options;
+mod stats;
 mod verdict;
 mod worker;
 
@@ -16,11 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use connection::GuardedConnection;
 pub use error::RelayError;
-use verdict::Policy;
+use options::Options;
+pub use stats::RelayStats;
 use worker::{Until, Worker};
 
 use crate::publisher::Publisher;
-use crate::store::{Limit, OutboxStore};
+use crate::store::OutboxStore;
 
 /// Publishes the events of the outbox.
 ///
@@ -72,45 +75,13 @@ pub struct Relay<DB: OutboxStore, P> {
     options: Options,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Options {
-    limit: Limit,
-    poll_interval: Duration,
-    lease: Duration,
-    policy: Policy,
-}
-
-/// What a run of a relay did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RelayStats {
-    /// Events that were confirmed and marked.
-    pub published: u64,
-    /// Attempts that failed and were followed by another one.
-    pub failed: u64,
-    /// Events that were given up.
-    pub dead_lettered: u64,
-}
-
 impl<DB: OutboxStore, P: Publisher> Relay<DB, P> {
     /// A relay of this pool's outbox to `publisher`.
     pub fn new(pool: Pool<DB>, publisher: P) -> Self {
         Self {
             pool,
             publisher: Arc::new(publisher),
-            options: Options {
-                limit: Limit {
-                    events: 100,
-                    bytes: 8 * 1024 * 1024,
-                },
-                poll_interval: Duration::from_millis(500),
-                lease: Duration::from_secs(10),
-                policy: Policy {
-                    max_attempts: 20,
-                    backoff: Duration::from_millis(500),
-                    backoff_cap: Duration::from_mins(5),
-                },
-            },
+            options: Options::default(),
         }
     }
 

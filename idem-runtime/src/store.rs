@@ -12,14 +12,14 @@ use std::time::Duration;
 use sqlx::error::DatabaseError;
 use sqlx::{Database, Pool};
 use sqlx_core::transaction::TransactionManager as _;
-use uuid::Uuid;
 
 use self::depth::counted;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
-pub(crate) mod depth;
+mod depth;
 mod error_class;
+mod home;
 mod isolation;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
@@ -33,6 +33,7 @@ mod stub_error;
 mod verdict;
 
 pub(crate) use error_class::ErrorClass;
+pub(crate) use home::Home;
 pub use isolation::Isolation;
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;
@@ -187,15 +188,6 @@ pub trait Store: Database + fmt::Debug {
         limit: u32,
         keep: Duration,
     ) -> impl Future<Output = Result<(u64, u64), sqlx::Error>> + Send;
-}
-
-/// Where the tables are, and which database's they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Home {
-    /// The schema of the tables. Empty where a connection's database has one set of them.
-    pub(crate) schema: String,
-    /// The random ID that `migrate` minted for this database. Each event ID is derived from it.
-    pub(crate) namespace: Uuid,
 }
 
 /// What is claimed.

@@ -2,11 +2,13 @@
 
 mod floor;
 mod peers;
+mod statements;
 
 use anyhow::Result;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres};
 
+use self::statements::{ACCOUNTS, EFFECT};
 use crate::arm::{self, Arm, Payment, name};
 use crate::saturation::Saturated;
 use crate::work::work;
@@ -15,15 +17,10 @@ pub(crate) const SETTINGS: &str = "fsync and synchronous_commit on; pools: max_c
     test_before_acquire = false, otherwise sqlx's defaults";
 
 const BEGIN: &str = "BEGIN";
-const EFFECT: &str = "UPDATE accounts SET balance = balance + $1 WHERE id = $2";
 const CLAIM: &str = "INSERT INTO processed (handler, key) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 const STORE: &str = "UPDATE processed SET result = $1 WHERE handler = $2 AND key = $3";
 const REPLAY: &str = "SELECT result FROM processed WHERE handler = $1 AND key = $2";
 const PUBLISH: &str = "INSERT INTO outbox (id, topic, key, payload) VALUES ($1, $2, $3, $4)";
-
-const ACCOUNTS: &str = "
-    CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint NOT NULL);
-    INSERT INTO accounts SELECT id, 0 FROM generate_series(0, 9999) id;";
 
 const TABLES: &str = "
     CREATE TABLE processed (

@@ -41,11 +41,8 @@ use super::verdict::verdict;
 use super::{
     BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
 };
-use crate::begin::begin_on;
 
 type Transactions = <MySql as sqlx::Database>::TransactionManager;
-
-begin_on!(MySql, MySqlConnection);
 
 impl Store for MySql {
     const SYSTEM: &'static str = "mysql";

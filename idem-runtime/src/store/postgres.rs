@@ -30,14 +30,11 @@ use super::verdict::fits;
 use super::{
     BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
 };
-use crate::begin::begin_on;
 
 /// The server reads a literal into a buffer that doubles, and that may have 1 GiB less a byte.
 const LONGEST_STATEMENT: u64 = (1 << 29) - 1;
 
 type Transactions = <Postgres as sqlx::Database>::TransactionManager;
-
-begin_on!(Postgres, PgConnection);
 
 impl Store for Postgres {
     const SYSTEM: &'static str = "postgresql";

@@ -43,14 +43,11 @@ use super::verdict::{fits, verdict};
 use super::{
     BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
 };
-use crate::begin::begin_on;
 
 /// `SQLITE_MAX_SQL_LENGTH` and `SQLITE_MAX_LENGTH`, unless the library was built with others.
 const LONGEST_STATEMENT: u64 = 1_000_000_000;
 
 type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
-
-begin_on!(Sqlite, SqliteConnection);
 
 impl Store for Sqlite {
     const SYSTEM: &'static str = "sqlite";

@@ -130,7 +130,7 @@ mod only_here {
             .unwrap()
     }
 
-    /// Cure: the end and COMMIT are one request, and an error of either is an error of the call.
+    /// Guards: the end and COMMIT are one request, and an error of either is an error of the call.
     #[tokio::test]
     async fn a_deferred_constraint_that_fails_at_commit_is_no_success() {
         let bed = Bed::start(4).await;
@@ -150,7 +150,7 @@ mod only_here {
         bed.assert_no_open_transaction().await;
     }
 
-    /// Cure: codes decide, never the text of a message.
+    /// Guards: codes decide, never the text of a message.
     #[tokio::test]
     async fn a_server_that_answers_in_german_changes_nothing() {
         let server = Postgres::start(Options::default().messages("de_DE"))
@@ -232,7 +232,7 @@ mod only_here {
         assert!(ended.is_err(), "no `retry`, no second attempt: {ended:?}");
     }
 
-    /// Cure: a claim that the database sacrifices is looked up again in a fresh transaction.
+    /// Guards: a claim that the database sacrifices is looked up again in a fresh transaction.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn duplicates_at_every_isolation_level_make_one_effect() {
         for level in ["read committed", "repeatable read", "serializable"] {
@@ -261,7 +261,7 @@ mod only_here {
         }
     }
 
-    /// Cure: our statements run unseen by the subscriber. sqlx logs the text of one that takes longer than a
+    /// Guards: our statements run unseen by the subscriber. sqlx logs the text of one that takes longer than a
     /// second, and ours carry keys and results.
     #[tokio::test]
     async fn a_slow_disk_puts_no_result_into_the_log() {
@@ -343,7 +343,7 @@ mod only_here {
         sqlx::query_scalar("SHOW lock_timeout").fetch_one(tx).await
     }
 
-    /// Cure: a claim puts `lock_timeout` back.
+    /// Guards: a claim puts `lock_timeout` back.
     #[tokio::test]
     async fn a_handler_waits_for_its_own_locks_as_long_as_its_session_says() {
         let bed = Bed::start(2).await;
@@ -361,7 +361,7 @@ mod only_here {
         assert_eq!(after, "7s");
     }
 
-    /// Cure: the procedures name the schema of their tables.
+    /// Guards: the procedures name the schema of their tables.
     #[tokio::test]
     async fn a_search_path_leads_a_claim_to_no_other_tables() {
         let bed = Bed::start(2).await;
@@ -377,7 +377,7 @@ mod only_here {
         assert_eq!(claims, [1, 0]);
     }
 
-    /// Cure: the wait for a holder elsewhere is bounded, and so is what a dropped call leaves on the server.
+    /// Guards: the wait for a holder elsewhere is bounded, and so is what a dropped call leaves on the server.
     #[tokio::test]
     async fn calls_dropped_while_they_wait_leave_no_session_behind() {
         let bed = Bed::start(3).await;
