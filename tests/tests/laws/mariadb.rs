@@ -31,8 +31,6 @@ impl Bed {
         "SET sql_mode = 'NO_UNSIGNED_SUBTRACTION,HIGH_NOT_PRECEDENCE'",
     ];
     pub(crate) const KEY: &str = "`key`";
-    /// Whether an event that differs from one with its ID fails its call.
-    pub(crate) const TELLS_EVENT_CONFLICTS: bool = true;
     /// How long a statement may be, and which session it is in.
     pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> =
         Some((16 * 1024 * 1024, "SELECT CAST(CONNECTION_ID() AS SIGNED)"));
@@ -124,7 +122,7 @@ mod only_here {
         Err(sqlx::Error::RowNotFound)
     }
 
-    /// Cure: the timeout of the claim is taken back right after the claim, and by a rollback only if the claim failed.
+    /// Guards: the timeout of the claim is taken back right after the claim, and by a rollback only if the claim failed.
     #[tokio::test]
     async fn a_lock_timeout_that_a_handler_sets_is_still_there_after_a_rollback() {
         let bed = Bed::start(1).await;
@@ -199,7 +197,7 @@ mod only_here {
         (result, found[0], found[1])
     }
 
-    /// Cure: `autocommit=0` on our own transactions, and the fence. After a deadlock the server has rolled back, sqlx still
+    /// Guards: `autocommit=0` on our own transactions, and the fence. After a deadlock the server has rolled back, sqlx still
     /// counts a transaction, and the next statement would commit by itself.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_swallowed_deadlock_is_no_success_and_commits_nothing() {

@@ -26,8 +26,6 @@ impl Bed {
     /// Settings under which a server lets more pass.
     pub(crate) const LENIENT: &[&str] = &[];
     pub(crate) const KEY: &str = "key";
-    /// Whether an event that differs from one with its ID fails its call.
-    pub(crate) const TELLS_EVENT_CONFLICTS: bool = true;
     /// How long a statement may be, and which session it is in.
     pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> = None;
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = None;
@@ -94,7 +92,7 @@ mod only_here {
             .map(drop)
     }
 
-    /// Cure: a COMMIT that fails leaves SQLite's transaction open; it is rolled back and the error is the call's.
+    /// Guards: a COMMIT that fails leaves SQLite's transaction open; it is rolled back and the error is the call's.
     #[tokio::test]
     async fn a_deferred_constraint_that_fails_at_commit_is_no_success() {
         let bed = Bed::start(2).await;
