@@ -6,7 +6,7 @@ use super::*;
 fn a_result_code_means_one_thing() {
     for (codes, fault) in [
         (&["1555"][..], ErrorClass::Duplicate),
-        (&["1299"], ErrorClass::EventConflict),
+        (&["1299"], ErrorClass::OtherNamespace),
         (&["5", "261", "517", "6", "262"], ErrorClass::Conflict),
         (&["10", "778"], ErrorClass::Unknown),
         (&["1", "8", "13", "19", "787", "2067"], ErrorClass::Refused),
