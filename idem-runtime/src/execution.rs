@@ -2,6 +2,7 @@
 
 mod backoff;
 mod claim;
+mod dropped;
 mod finish;
 mod in_flight;
 mod lookup;
@@ -123,7 +124,10 @@ impl Policy {
 }
 
 /// Whether a call may go on to claim.
-fn admit(policy: &Policy, _identity: &Identity) -> Result<(), Error> {
+fn admit(policy: &Policy, identity: &Identity) -> Result<(), Error> {
+    if identity.is_empty() {
+        return Err(Error::EmptyKey);
+    }
     match shared(&policy.scope) {
         Some(scopes) => Err(Error::DuplicateScopes(scopes)),
         None => Ok(()),

@@ -291,7 +291,7 @@ async fn a_server_that_does_not_start_tells_why() {
 }
 
 /// Starts the servers in a process of their own, lets `end` end it, and waits until nothing is
-/// left. Cure: the guard, whose standard input ends with the process.
+/// left. Guards: the guard, whose standard input ends with the process.
 fn servers_end_with_their_process(end: impl FnOnce(&mut Child)) -> ExitStatus {
     let mut process = Command::new("sh")
         // No core file where the process aborts.

@@ -310,7 +310,7 @@ mod mariadb {
         verify(&pool).await.unwrap();
     }
 
-    /// Cure: the COMMIT after the version of the schema is read. The other questions begin no transaction.
+    /// Guards: the COMMIT after the version of the schema is read. The other questions begin no transaction.
     #[tokio::test]
     async fn a_session_without_autocommit_is_left_at_rest() {
         let database = server::mariadb().database().await;

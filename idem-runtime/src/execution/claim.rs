@@ -194,7 +194,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             scope: self.policy.scope.clone(),
             key: identity.key.clone(),
         };
-        match in_flight::take(pool, key, deadline).await {
+        match in_flight::take(&pool.in_flight, key, deadline).await {
             Turn::Taken(guard) => {
                 self.guard = Some(guard);
                 Ok(false)

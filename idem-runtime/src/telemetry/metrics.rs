@@ -16,8 +16,9 @@ const DEAD_LETTERS: &str = "idem_dead_letters";
 const PURGED_KEYS: &str = "idem_purged_keys_total";
 const PURGED_EVENTS: &str = "idem_purged_events_total";
 
-/// Tells the recorder that is installed what the metrics of this crate mean. Call it after installing one; it is also done
-/// once, with the first call of a handler and by [`spawn_upkeep`](crate::spawn_upkeep), which sets all but the first two.
+/// Describes the metrics of this crate to the recorder that is installed. Call it after installing
+/// one. The first call of a handler does it too, once, and so does
+/// [`spawn_upkeep`](crate::spawn_upkeep), which sets all but the first two.
 ///
 /// | metric | kind, unit | labels |
 /// |---|---|---|

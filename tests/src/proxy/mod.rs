@@ -6,6 +6,7 @@
 //! It runs on threads of its own, so that it works the same under any runtime, a paused clock
 //! included, and delays to a tenth of a millisecond.
 
+mod ends;
 mod link;
 mod traffic;
 

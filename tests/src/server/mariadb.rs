@@ -9,8 +9,9 @@ use sqlx::{Connection as _, MySqlConnection};
 
 use super::account::Account;
 use super::database::{Database, Home};
+use super::folder::folder;
 use super::process::{Launch, Process, free_port, with_retries};
-use super::{Error, Options, folder, locale, program, template};
+use super::{Error, Options, locale, program, template};
 
 const NAME: &str = "MariaDB";
 const PACKAGE: &str = "mariadb-server";

@@ -8,8 +8,9 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::account::Account;
 use super::database::{Database, Home};
+use super::folder::folder;
 use super::process::{Launch, Process, free_port, with_retries};
-use super::{Error, Options, folder, locale, program, template};
+use super::{Error, Options, locale, program, template};
 
 const NAME: &str = "PostgreSQL";
 const PACKAGE: &str = "postgresql";

@@ -118,7 +118,7 @@ mod only_here {
         assert_eq!(executed.iter().filter(|executed| **executed).count(), 20);
     }
 
-    /// Cure: a claim has its attempts at least, and more until its deadline.
+    /// Guards: a claim has its attempts at least, and more until its deadline.
     #[tokio::test]
     async fn a_claim_that_meets_a_writer_is_tried_until_its_deadline() {
         let bed = Bed::start().await;
@@ -134,7 +134,7 @@ mod only_here {
         assert!(delivery.await.unwrap().is_executed());
     }
 
-    /// Cure: a question that a writer keeps from being answered is left to the claim, which waits.
+    /// Guards: a question that a writer keeps from being answered is left to the claim, which waits.
     #[tokio::test]
     async fn a_duplicate_that_asks_first_and_meets_a_writer_waits_for_it() {
         let database = server::sqlite();
@@ -157,7 +157,7 @@ mod only_here {
         assert!(delivery.await.unwrap().is_replayed());
     }
 
-    /// Cure: what the database refused is rolled back. A connection that was closed instead would take a database in memory
+    /// Guards: what the database refused is rolled back. A connection that was closed instead would take a database in memory
     /// with it.
     #[tokio::test]
     async fn a_claim_that_is_refused_gives_its_connection_back() {

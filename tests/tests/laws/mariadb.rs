@@ -122,7 +122,7 @@ mod only_here {
         Err(sqlx::Error::RowNotFound)
     }
 
-    /// Cure: the timeout of the claim is taken back right after the claim, and by a rollback only if the claim failed.
+    /// Guards: the timeout of the claim is taken back right after the claim, and by a rollback only if the claim failed.
     #[tokio::test]
     async fn a_lock_timeout_that_a_handler_sets_is_still_there_after_a_rollback() {
         let bed = Bed::start(1).await;
@@ -197,7 +197,7 @@ mod only_here {
         (result, found[0], found[1])
     }
 
-    /// Cure: `autocommit=0` on our own transactions, and the fence. After a deadlock the server has rolled back, sqlx still
+    /// Guards: `autocommit=0` on our own transactions, and the fence. After a deadlock the server has rolled back, sqlx still
     /// counts a transaction, and the next statement would commit by itself.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_swallowed_deadlock_is_no_success_and_commits_nothing() {

@@ -92,7 +92,7 @@ mod only_here {
             .map(drop)
     }
 
-    /// Cure: a COMMIT that fails leaves SQLite's transaction open; it is rolled back and the error is the call's.
+    /// Guards: a COMMIT that fails leaves SQLite's transaction open; it is rolled back and the error is the call's.
     #[tokio::test]
     async fn a_deferred_constraint_that_fails_at_commit_is_no_success() {
         let bed = Bed::start(2).await;

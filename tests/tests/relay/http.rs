@@ -29,7 +29,7 @@ async fn drain(server: &Server, events: &[(Option<&str>, u32)]) -> (Bed, RelaySt
     (bed, relayed)
 }
 
-/// Cure: the binary mode of the HTTP binding, with its encoding of values.
+/// Guards: the binary mode of the HTTP binding, with its encoding of values.
 #[tokio::test]
 async fn an_event_is_a_post_in_binary_mode() {
     let server = Server::start(|_, _| Answer::Status(204, "")).await;
@@ -63,7 +63,7 @@ async fn an_event_is_a_post_in_binary_mode() {
     assert_eq!(request.header("ce-datacontenttype"), None);
 }
 
-/// Cure: no more of an answer's body is read than is worth a connection. It would go on until the request's timeout.
+/// Guards: no more of an answer's body is read than is worth a connection. It would go on until the request's timeout.
 #[tokio::test]
 async fn an_answer_without_an_end_confirms_by_its_head() {
     let server = Server::start(|_, _| Answer::Endless).await;
@@ -78,7 +78,7 @@ async fn an_answer_without_an_end_confirms_by_its_head() {
     assert_eq!((relayed.published, relayed.failed), (2, 0));
 }
 
-/// Cure: 5xx, 408 and 429 are retryable.
+/// Guards: 5xx, 408 and 429 are retryable.
 #[tokio::test]
 async fn what_may_pass_is_tried_again_under_the_same_id() {
     for status in [500, 503, 429, 408, 302] {
@@ -98,7 +98,7 @@ async fn what_may_pass_is_tried_again_under_the_same_id() {
     }
 }
 
-/// Cure: any other 4xx is permanent.
+/// Guards: any other 4xx is permanent.
 #[tokio::test]
 async fn what_is_refused_becomes_a_dead_letter_at_once() {
     let server = Server::start(|request, _| match n(request) {
@@ -113,7 +113,7 @@ async fn what_is_refused_becomes_a_dead_letter_at_once() {
     assert_eq!(letters[0].reason, "the endpoint answered 422");
 }
 
-/// Cure: `Retry-After` is longer than the backoff, which is at most 20 ms here.
+/// Guards: `Retry-After` is longer than the backoff, which is at most 20 ms here.
 #[tokio::test]
 async fn retry_after_is_honoured() {
     let server = Server::start(|_, before| match before {
@@ -127,7 +127,7 @@ async fn retry_after_is_honoured() {
     assert!(begun.elapsed() >= Duration::from_secs(1));
 }
 
-/// Cure: no answer is no confirmation. The endpoint sees the event twice, and knows it by its ID.
+/// Guards: no answer is no confirmation. The endpoint sees the event twice, and knows it by its ID.
 #[tokio::test]
 async fn a_connection_cut_after_the_request_makes_the_event_come_again() {
     let server = Server::start(|_, before| match before {
@@ -142,7 +142,7 @@ async fn a_connection_cut_after_the_request_makes_the_event_come_again() {
     assert_eq!(requests[0].header("ce-id"), requests[1].header("ce-id"));
 }
 
-/// Cure: each request has a timeout.
+/// Guards: each request has a timeout.
 #[tokio::test]
 async fn an_endpoint_that_does_not_answer_in_time_is_asked_again() {
     let server = Server::start(|_, before| match before {
@@ -159,7 +159,7 @@ async fn an_endpoint_that_does_not_answer_in_time_is_asked_again() {
     assert_eq!((relayed.published, relayed.failed), (1, 1));
 }
 
-/// Cure: a connection that fails is an attempt.
+/// Guards: a connection that fails is an attempt.
 #[tokio::test]
 async fn an_endpoint_that_is_not_there_makes_dead_letters_in_the_end() {
     let server = Server::start(|_, _| Answer::Cut).await;
@@ -168,7 +168,7 @@ async fn an_endpoint_that_is_not_there_makes_dead_letters_in_the_end() {
     assert_eq!(count_dead_letters(&bed.pool).await.unwrap(), 1);
 }
 
-/// Cure: the messages of a key go one after the other, and after a failure no further.
+/// Guards: the messages of a key go one after the other, and after a failure no further.
 #[tokio::test]
 async fn each_key_arrives_in_order_and_keys_side_by_side() {
     let server = Server::start(|_, before| match before % 3 {
@@ -197,7 +197,7 @@ async fn each_key_arrives_in_order_and_keys_side_by_side() {
     assert_eq!(arrived[&None].len(), 20);
 }
 
-/// Cure: requests of different keys do not wait for each other. The endpoint answers the first one only when it has
+/// Guards: requests of different keys do not wait for each other. The endpoint answers the first one only when it has
 /// seen the last.
 #[tokio::test]
 async fn a_slow_key_does_not_delay_another() {

@@ -19,7 +19,7 @@ fn numbers(path: &Path) -> Vec<u64> {
         .collect()
 }
 
-/// Cure: the file is appended to, and the mapping of CloudEvents.
+/// Guards: the file is appended to, and the mapping of CloudEvents.
 #[tokio::test]
 async fn each_event_is_one_line_at_the_end_of_the_file() {
     let bed = Bed::start().await;
@@ -48,7 +48,7 @@ async fn each_event_is_one_line_at_the_end_of_the_file() {
     assert_eq!(numbers(&path), [1, 2, 3]);
 }
 
-/// Cure: what is left of a line without its end is cut off before the next one is written.
+/// Guards: what is left of a line without its end is cut off before the next one is written.
 #[tokio::test]
 async fn a_line_that_a_crash_cut_short_does_not_spoil_the_next() {
     let bed = Bed::start().await;
@@ -67,7 +67,7 @@ async fn a_line_that_a_crash_cut_short_does_not_spoil_the_next() {
     assert!(fs::read(&path).unwrap().starts_with(&whole));
 }
 
-/// Cure: an error of the file is a verdict like any other.
+/// Guards: an error of the file is a verdict like any other.
 #[tokio::test]
 async fn a_file_that_cant_be_written_is_tried_again() {
     let bed = Bed::start().await;
@@ -86,7 +86,7 @@ async fn a_file_that_cant_be_written_is_tried_again() {
     assert_eq!(numbers(&path), [1]);
 }
 
-/// Cure: all lines are flushed before they are confirmed. The test runs itself in another process, whose output it reads.
+/// Guards: all lines are flushed before they are confirmed. The test runs itself in another process, whose output it reads.
 #[tokio::test]
 async fn lines_on_standard_output_are_whole() {
     const CHILD: &str = "IDEM_TESTS_PRINTS";

@@ -7,7 +7,7 @@ use super::Bed;
 use super::suite::{emit, relay};
 use crate::receivers::{Log, To};
 
-/// Cure: rows are selected for not being published, and not for being younger than the last one seen.
+/// Guards: rows are selected for not being published, and not for being younger than the last one seen.
 #[tokio::test]
 async fn a_row_that_commits_late_is_not_skipped() {
     let bed = Bed::start().await;
@@ -24,7 +24,7 @@ async fn a_row_that_commits_late_is_not_skipped() {
     assert_eq!(log.of_key(None), [4, 2]);
 }
 
-/// Cure: the isolation of the relay's own statements. PostgreSQL has no dirty reads; MariaDB has.
+/// Guards: the isolation of the relay's own statements. PostgreSQL has no dirty reads; MariaDB has.
 #[tokio::test]
 async fn what_is_rolled_back_is_never_published_by_a_session_that_reads_uncommitted_rows() {
     let bed = Bed::start().await;

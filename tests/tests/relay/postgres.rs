@@ -56,7 +56,7 @@ async fn connect(url: &str) -> Pool {
     options.connect(url).await.unwrap()
 }
 
-/// Cure: a running relay waits and tries again where a database that it had reached is gone.
+/// Guards: a running relay waits and tries again where a database that it had reached is gone.
 #[tokio::test]
 async fn a_running_relay_survives_a_restart_of_the_database() {
     let mut server = Postgres::start(Options::default().durable()).await.unwrap();

@@ -7,7 +7,7 @@ use super::home::{self, Found};
 use super::literal::text;
 use crate::store::Store as _;
 
-/// The advisory lock of whoever changes the tables: "idem".
+/// The advisory lock under which the tables are changed: "idem".
 const LOCK: &str = "SELECT pg_advisory_xact_lock(1768187245)";
 
 /// A waiter must see what the one before it did, whatever level is the default here.

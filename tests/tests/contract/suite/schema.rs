@@ -150,7 +150,7 @@ async fn add_old(bed: &Bed, first: u32, keys: u32, events: u32) {
     .await;
 }
 
-/// Cure: a purge goes on as long as either table fills a batch of a thousand.
+/// Guards: a purge goes on as long as either table fills a batch of a thousand.
 #[tokio::test]
 async fn purge_deletes_what_is_past_its_time_and_nothing_else() {
     let bed = Bed::start().await;

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{Bed, Deed, Order, apply, count, effects, sql};
 
-/// Cure: duplicates wait in the process, before they acquire: on a pool of 4, two hundred of them neither time out
+/// Guards: duplicates wait in the process, before they acquire: on a pool of 4, two hundred of them neither time out
 /// nor keep others from the pool.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_duplicates_on_a_pool_of_four_make_one_effect() {
@@ -41,7 +41,7 @@ async fn two_hundred_duplicates_on_a_pool_of_four_make_one_effect() {
     );
 }
 
-/// Cure: the unique constraint alone decides. Four processes deliver the same hundred orders at once.
+/// Guards: the unique constraint alone decides. Four processes deliver the same hundred orders at once.
 #[tokio::test]
 async fn the_same_keys_from_four_processes_make_one_effect_each() {
     let bed = Bed::start(4).await;
@@ -99,7 +99,7 @@ async fn deliveries_of_one_process() {
     println!("executed={executed}");
 }
 
-/// Cure: a result that can't be read is an error, not a second execution and not an empty success.
+/// Guards: a result that can't be read is an error, not a second execution and not an empty success.
 #[tokio::test]
 async fn an_unreadable_result_is_never_executed_again() {
     let bed = Bed::start(4).await;
@@ -124,7 +124,7 @@ async fn an_unreadable_result_is_never_executed_again() {
     assert_eq!(effects(&bed.pool, "o").await, 1);
 }
 
-/// Cure: a claim that was told of a row which is gone tries again, bounded.
+/// Guards: a claim that was told of a row which is gone tries again, bounded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_that_races_claims_fails_none_of_them() {
     let bed = Bed::start(6).await;

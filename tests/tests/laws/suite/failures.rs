@@ -7,7 +7,7 @@ use idem_runtime::{Error, Outcome, idempotent};
 
 use super::{Bed, Conn, Deed, Order, apply, claims, effects, perform, sql};
 
-/// Cure: an error rolls back the claim with the effect.
+/// Guards: an error rolls back the claim with the effect.
 #[tokio::test]
 async fn a_failed_handler_leaves_nothing_and_runs_again() {
     let bed = Bed::start(4).await;
@@ -35,7 +35,7 @@ async fn a_failed_handler_leaves_nothing_and_runs_again() {
     bed.assert_no_open_transaction().await;
 }
 
-/// Cure: the guard closes the connection of a call that is dropped before its end.
+/// Guards: the guard closes the connection of a call that is dropped before its end.
 #[tokio::test]
 async fn a_panic_in_the_body_leaves_nothing() {
     let bed = Bed::start(2).await;
@@ -57,7 +57,7 @@ async fn a_panic_in_the_body_leaves_nothing() {
     bed.assert_no_open_transaction().await;
 }
 
-/// Cure: a conflict is told by our own claim alone, never by the class of an error.
+/// Guards: a conflict is told by our own claim alone, never by the class of an error.
 #[tokio::test]
 async fn a_users_own_unique_violation_is_no_duplicate() {
     let bed = Bed::start(4).await;
@@ -83,7 +83,7 @@ async fn a_users_own_unique_violation_is_no_duplicate() {
     );
 }
 
-/// Cure: the guard is armed for the whole call, also after it has asked first because its scope sees many duplicates.
+/// Guards: the guard is armed for the whole call, also after it has asked first because its scope sees many duplicates.
 #[tokio::test]
 async fn a_failure_after_a_storm_of_duplicates_leaves_nothing() {
     #[idempotent(key = "order.id", scope = "laws.stormy")]

@@ -36,7 +36,7 @@ pub(super) async fn events(pool: &Pool) -> i64 {
     count(pool, "SELECT count(*) FROM idem_outbox").await
 }
 
-/// Cure: where the connection broke, a call that commits can't know its end; one that leaves the COMMIT to its caller does: that
+/// Guards: where the connection broke, a call that commits can't know its end; one that leaves the COMMIT to its caller does: that
 /// COMMIT can't succeed.
 #[tokio::test]
 async fn a_connection_that_breaks_before_the_end_leaves_it_unknown_unless_the_caller_commits() {
@@ -59,7 +59,7 @@ async fn a_connection_that_breaks_before_the_end_leaves_it_unknown_unless_the_ca
     assert!(again.unwrap().is_executed());
 }
 
-/// Cure: the claim is a savepoint's, so that a nested handler's failure takes back its own effect and nothing else.
+/// Guards: the claim is a savepoint's, so that a nested handler's failure takes back its own effect and nothing else.
 #[tokio::test]
 async fn nested_handlers_share_the_callers_transaction() {
     let bed = Bed::start(4).await;
@@ -121,7 +121,7 @@ async fn a_connection_without_a_transaction_gets_one() {
     );
 }
 
-/// Cure: without a key the fence is a savepoint; events and effect are there both or not at all.
+/// Guards: without a key the fence is a savepoint; events and effect are there both or not at all.
 #[tokio::test]
 async fn an_outbox_without_a_key_is_fenced_too() {
     let bed = Bed::start(4).await;
@@ -153,7 +153,7 @@ async fn an_outbox_without_a_key_is_fenced_too() {
     bed.assert_no_open_transaction().await;
 }
 
-/// Cure: a conflict that the database decides is met by another attempt on a fresh transaction.
+/// Guards: a conflict that the database decides is met by another attempt on a fresh transaction.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conflicts_in_the_body_are_retried_when_told_to() {
     let bed = Bed::start(8).await;

@@ -9,7 +9,7 @@ use idem_runtime::{
 use super::{Bed, emit, relay};
 use crate::receivers::{Log, To, n_of, within};
 
-/// Cure: the count of attempts in the database, and the way back that keeps the event as it was.
+/// Guards: the count of attempts in the database, and the way back that keeps the event as it was.
 #[tokio::test]
 async fn an_event_that_fails_too_often_is_put_aside_and_can_be_replayed() {
     let bed = Bed::start().await;
@@ -58,7 +58,7 @@ async fn an_event_that_fails_too_often_is_put_aside_and_can_be_replayed() {
     assert_eq!(log.all().last().map(|taken| taken.id), Some(ids[1]));
 }
 
-/// Cure: a replay goes on as long as a batch of a thousand is full.
+/// Guards: a replay goes on as long as a batch of a thousand is full.
 #[tokio::test]
 async fn more_dead_letters_than_fit_into_a_batch_are_all_replayed() {
     let bed = Bed::start().await;
@@ -73,7 +73,7 @@ async fn more_dead_letters_than_fit_into_a_batch_are_all_replayed() {
     assert_eq!(count_dead_letters(&bed.pool).await.unwrap(), 0);
 }
 
-/// Cure: a permanent verdict is no attempt among others, and holds back nothing.
+/// Guards: a permanent verdict is no attempt among others, and holds back nothing.
 #[tokio::test]
 async fn what_can_never_be_published_is_put_aside_at_once() {
     let bed = Bed::start().await;
@@ -93,7 +93,7 @@ async fn what_can_never_be_published_is_put_aside_at_once() {
     assert_eq!(log.of_key(Some("a")), [2]);
 }
 
-/// Cure: a dead letter keeps its place, and only those that were asked for are replayed.
+/// Guards: a dead letter keeps its place, and only those that were asked for are replayed.
 #[tokio::test]
 async fn dead_letters_are_replayed_by_topic_or_id_and_in_their_old_order() {
     let bed = Bed::start().await;

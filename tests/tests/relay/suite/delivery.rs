@@ -17,7 +17,7 @@ fn some_events() -> Vec<(Option<&'static str>, u32)> {
         .collect()
 }
 
-/// Cure: each row that was confirmed is marked, and rows are read in the order of their numbers.
+/// Guards: each row that was confirmed is marked, and rows are read in the order of their numbers.
 #[tokio::test]
 async fn everything_is_published_once_under_the_id_that_emit_gave() {
     let bed = Bed::start().await;
@@ -44,7 +44,7 @@ async fn everything_is_published_once_under_the_id_that_emit_gave() {
     assert_eq!(log.all().len(), 250);
 }
 
-/// Cure: the limit of a batch's bytes.
+/// Guards: the limit of a batch's bytes.
 #[tokio::test]
 async fn a_batch_is_bounded_in_bytes_and_has_at_least_one_event() {
     let bed = Bed::start().await;
@@ -66,7 +66,7 @@ async fn a_batch_is_bounded_in_bytes_and_has_at_least_one_event() {
     assert_eq!(log.all().len(), 250);
 }
 
-/// Cure: an event is marked after its verdict, and the lease of a relay that is dropped is freed. The drop hits every
+/// Guards: an event is marked after its verdict, and the lease of a relay that is dropped is freed. The drop hits every
 /// point at which the relay waits, with the publication behind it or before it.
 #[tokio::test]
 async fn a_relay_that_is_dropped_at_any_point_loses_nothing_and_changes_no_id() {
@@ -98,7 +98,7 @@ async fn a_relay_that_is_dropped_at_any_point_loses_nothing_and_changes_no_id() 
     );
 }
 
-/// Cure: the same, for a receiver that has taken the events and never confirmed them.
+/// Guards: the same, for a receiver that has taken the events and never confirmed them.
 #[tokio::test]
 async fn what_was_taken_but_not_confirmed_comes_again_under_its_id() {
     let bed = Bed::start().await;
@@ -112,7 +112,7 @@ async fn what_was_taken_but_not_confirmed_comes_again_under_its_id() {
     assert_eq!(taken, [ids[0], ids[1], ids[0], ids[1]]);
 }
 
-/// Cure: the count of verdicts is compared before any of them is used.
+/// Guards: the count of verdicts is compared before any of them is used.
 #[tokio::test]
 async fn a_publisher_that_forgets_a_verdict_is_named_and_nothing_is_marked() {
     let bed = Bed::start().await;
@@ -138,7 +138,7 @@ async fn a_publisher_that_forgets_a_verdict_is_named_and_nothing_is_marked() {
     assert_eq!(unpublished(&bed.pool).await, 2);
 }
 
-/// Cure: a shutdown is looked for between batches only.
+/// Guards: a shutdown is looked for between batches only.
 #[tokio::test]
 async fn a_shutdown_finishes_what_is_in_hand_and_begins_nothing() {
     let bed = Bed::start().await;
@@ -163,7 +163,7 @@ async fn a_shutdown_finishes_what_is_in_hand_and_begins_nothing() {
     assert_eq!(unpublished(&bed.pool).await, 1);
 }
 
-/// Cure: headers are read one event at a time, after the batch.
+/// Guards: headers are read one event at a time, after the batch.
 #[tokio::test]
 async fn an_event_that_cant_be_read_becomes_a_dead_letter_and_stops_nothing() {
     let bed = Bed::start().await;
@@ -186,7 +186,7 @@ async fn an_event_that_cant_be_read_becomes_a_dead_letter_and_stops_nothing() {
     );
 }
 
-/// Cure: the code of a missing table is known for each database.
+/// Guards: the code of a missing table is known for each database.
 #[tokio::test]
 async fn missing_tables_are_told_by_name() {
     let bed = Bed::empty().await;
@@ -208,7 +208,7 @@ async fn missing_tables_are_told_by_name() {
     );
 }
 
-/// Cure: literals are escaped, and cleared of NUL. A reason with every character that could end a literal, or can't be stored.
+/// Guards: literals are escaped, and cleared of NUL. A reason with every character that could end a literal, or can't be stored.
 #[tokio::test]
 async fn any_reason_can_be_stored() {
     let bed = Bed::start().await;

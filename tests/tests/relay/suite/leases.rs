@@ -14,7 +14,7 @@ use crate::receivers::{Gated, Log, Silent, To, within};
 /// So often a relay that stands by is polled to see that it does nothing else.
 const MANY: usize = 60;
 
-/// Cure: who publishes holds the lease, and one that is dropped frees it.
+/// Guards: who publishes holds the lease, and one that is dropped frees it.
 #[tokio::test]
 async fn one_relay_publishes_and_another_takes_over_when_it_is_gone() {
     let bed = Bed::start().await;
@@ -30,7 +30,7 @@ async fn one_relay_publishes_and_another_takes_over_when_it_is_gone() {
     assert_eq!(log.all(), first_log.all());
 }
 
-/// Cure: only an outage of a database that was reached once is waited out.
+/// Guards: only an outage of a database that was reached once is waited out.
 #[tokio::test]
 async fn a_relay_that_never_reached_its_database_ends_with_the_error() {
     let bed = Bed::start().await;
@@ -40,7 +40,7 @@ async fn a_relay_that_never_reached_its_database_ends_with_the_error() {
     assert!(matches!(ended, Err(RelayError::Store(_))), "{ended:?}");
 }
 
-/// Cure: a job asks what is left also while another relay has the lease.
+/// Guards: a job asks what is left also while another relay has the lease.
 #[tokio::test]
 async fn a_drain_ends_when_another_relay_has_published_all() {
     let bed = Bed::start().await;
@@ -57,7 +57,7 @@ async fn a_drain_ends_when_another_relay_has_published_all() {
     assert_eq!(within(first).await.unwrap().unwrap().published, 2);
 }
 
-/// Cure: a lease has an end, by the database's clock. The first relay goes down with its whole runtime, as in a crash:
+/// Guards: a lease has an end, by the database's clock. The first relay goes down with its whole runtime, as in a crash:
 /// nothing is freed.
 #[tokio::test]
 async fn the_lease_of_a_relay_that_crashed_ends() {
@@ -88,7 +88,7 @@ async fn the_lease_of_a_relay_that_crashed_ends() {
     assert_eq!(unpublished(&bed.pool).await, 0);
 }
 
-/// Cure: the lease is renewed beside the publisher's work.
+/// Guards: the lease is renewed beside the publisher's work.
 #[tokio::test]
 async fn the_lease_of_a_slow_publisher_is_renewed() {
     let bed = Bed::start().await;
@@ -129,7 +129,7 @@ async fn end_of_lease(bed: &Bed) -> String {
     row.get(0)
 }
 
-/// Cure: every mark is bound to the owner of the lease. Another relay takes over while the first one's publisher works;
+/// Guards: every mark is bound to the owner of the lease. Another relay takes over while the first one's publisher works;
 /// what the first one learns after that is not written.
 #[tokio::test]
 async fn a_relay_that_lost_its_lease_marks_nothing() {
@@ -158,7 +158,7 @@ async fn a_relay_that_lost_its_lease_marks_nothing() {
     }
 }
 
-/// Cure: a relay that learns of the loss of its lease drops what is in hand. It does not take a lease that is free
+/// Guards: a relay that learns of the loss of its lease drops what is in hand. It does not take a lease that is free
 /// again for its own: another relay had it in between.
 #[tokio::test]
 async fn a_relay_that_lost_its_lease_stops_to_publish() {
@@ -176,7 +176,7 @@ async fn a_relay_that_lost_its_lease_stops_to_publish() {
     assert_eq!(log.all().len(), 2);
 }
 
-/// Cure: the lease is freed at the end of a run.
+/// Guards: the lease is freed at the end of a run.
 #[tokio::test]
 async fn a_relay_that_ends_leaves_no_lease() {
     let bed = Bed::start().await;

@@ -15,7 +15,7 @@ use crate::receivers::{Log, To};
 
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Cure: the events of a key whose retry has not come due are left out of a batch, and of a key only what stands
+/// Guards: the events of a key whose retry has not come due are left out of a batch, and of a key only what stands
 /// before its first failure is marked.
 #[tokio::test]
 async fn each_key_stays_in_order_while_the_receiver_fails_at_random() {
@@ -54,7 +54,7 @@ async fn each_key_stays_in_order_while_the_receiver_fails_at_random() {
     }
 }
 
-/// Cure: what a key holds back is left out in the database, before the batch is filled. Without it the first batch
+/// Guards: what a key holds back is left out in the database, before the batch is filled. Without it the first batch
 /// with 50 events has room for no other key.
 #[tokio::test]
 async fn a_key_that_is_stuck_delays_no_other_event_however_much_it_holds_back() {
@@ -87,7 +87,7 @@ async fn a_key_that_is_stuck_delays_no_other_event_however_much_it_holds_back() 
     assert_eq!(number(&bed.pool, tried).await, 1);
 }
 
-/// Cure: the pause is kept in the database, so a relay that comes after keeps it too.
+/// Guards: the pause is kept in the database, so a relay that comes after keeps it too.
 #[tokio::test]
 async fn a_key_that_waits_for_its_retry_is_not_overtaken_by_another_relay() {
     let bed = Bed::start().await;
@@ -122,7 +122,7 @@ async fn a_key_that_waits_for_its_retry_is_not_overtaken_by_another_relay() {
     assert_eq!(log.of_key(Some("a")), [0; 0]);
 }
 
-/// Cure: a pause that the receiver asks for is kept when it is longer than the backoff.
+/// Guards: a pause that the receiver asks for is kept when it is longer than the backoff.
 #[tokio::test]
 async fn a_receiver_that_asks_for_a_pause_gets_it() {
     let bed = Bed::start().await;
