@@ -47,12 +47,15 @@ impl MariaDb {
         let account = Account::unprivileged()?;
         let folder = folder(&account)?;
         let data = folder.path().join("data");
-        template::copy(&template::name(&server)?, &account, &data, |data| {
-            match &mysql {
+        template::copy(
+            &template::name(&server)?,
+            &account,
+            &data,
+            |data| match &mysql {
                 Some(_) => prepare_mysql(&account, &install, data),
                 None => prepare(&account, &install, data),
-            }
-        })?;
+            },
+        )?;
 
         // In a folder that servers share, one that starts deletes the temporary tables of the others.
         let temporary = folder.path().join("tmp");
