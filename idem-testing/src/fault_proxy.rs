@@ -169,8 +169,8 @@ impl FaultProxy {
         self.state.arm(faults);
     }
 
-    /// After [`arm`](Self::arm) with one fault: it comes again, so many times, with each later
-    /// statement that is the same by `identity`.
+    /// After [`arm`](Self::arm) with one fault: injects it again, at most this number of times,
+    /// into each later statement that is the same by `identity`.
     pub fn repeat(&self, times: u32, identity: fn(&str) -> String) {
         self.state.repeat(times, identity);
     }

@@ -85,8 +85,8 @@ impl Report {
         &self.runs
     }
 
-    /// The columns that may differ from run to run, and why:
-    /// `orders.id (identity, the same in all tables)`.
+    /// The columns that may differ from run to run, and why: `orders.id (identity, the same in all
+    /// tables)`.
     pub fn mask(&self) -> &[String] {
         &self.mask
     }

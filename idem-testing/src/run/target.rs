@@ -14,7 +14,8 @@ use crate::explorable::Explorable;
 /// How one delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeliveryOutcome {
-    /// The message may be acknowledged: it is not delivered again, unless the acknowledgement is lost.
+    /// The message may be acknowledged: it is not delivered again, unless the acknowledgement is
+    /// lost.
     Ok(Success),
     /// The message is delivered again.
     Failed(String),
@@ -83,7 +84,8 @@ where
             }),
             Ok(Outcome::Replayed(replay)) => DeliveryOutcome::Ok(Success {
                 label: "Ok, replayed",
-                // Under `on_duplicate = "skip"` a duplicate gets `()`, and the first delivery another type.
+                // Under `on_duplicate = "skip"` a duplicate gets `()`, and the first delivery
+                // another type.
                 returned: (type_name::<H::Replay>() == type_name::<H::Output>())
                     .then(|| Returned::new(&replay)),
             }),
