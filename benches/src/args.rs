@@ -13,6 +13,7 @@ usage: idem-benches [OPTIONS]
   --rounds N        rounds to measure (default: 150, 60 through the proxy)
   --quick           8 rounds: to see that it runs
   --growth          the second table instead: claims in tables of 10 thousand, 1 and 5 million keys
+  --saturation      the third table instead: calls a second of 8 connections at once, on PostgreSQL
   --keys N          with --growth: leave out sizes above N
   --out FOLDER      where the CSV and SVG files go (default: benches/results)
 
@@ -25,6 +26,7 @@ pub(crate) struct Args {
     pub(crate) direct: bool,
     pub(crate) rounds: Option<usize>,
     pub(crate) growth: bool,
+    pub(crate) saturation: bool,
     pub(crate) keys: u64,
     pub(crate) out: PathBuf,
 }
@@ -39,6 +41,7 @@ impl Args {
             direct: false,
             rounds: None,
             growth: false,
+            saturation: false,
             keys: u64::MAX,
             out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/results")),
         };
@@ -55,6 +58,7 @@ impl Args {
                 "--rounds" => args.rounds = Some(value()?.parse()?),
                 "--quick" => args.rounds = Some(8),
                 "--growth" => args.growth = true,
+                "--saturation" => args.saturation = true,
                 "--keys" => args.keys = value()?.parse()?,
                 "--out" => args.out = value()?.into(),
                 "--help" | "-h" => return Ok(None),

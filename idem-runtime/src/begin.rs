@@ -23,7 +23,7 @@ pub trait Supported: Connection {}
 ///
 /// | argument | transaction | law |
 /// |---|---|---|
-/// | `&pool` | opened, committed and retried by the call | all |
+/// | `&pool`, or a clone of it | opened, committed and retried by the call | all |
 /// | `&mut tx` | the caller's: the call joins it by a savepoint, and the caller's COMMIT decides. Ack nothing before it | all; a call dropped in its last round trip makes the caller's COMMIT fail |
 /// | `&mut pool_connection` | the call's own, or joined if one is open | all; a dropped call closes the connection |
 /// | `&mut connection` | the call's own, or joined if one is open | a call dropped while it begins leaves a transaction open on it: drop the connection then |
@@ -104,6 +104,16 @@ macro_rules! begin_on {
         impl Supported for $connection {}
 
         impl Begin<$connection> for &sqlx::Pool<$database> {
+            type Database = $database;
+
+            fn pool(&self) -> Option<&sqlx::Pool<$database>> {
+                Some(self)
+            }
+        }
+
+        // Refused, a pool without its `&` would be three errors: at the argument, at the call and at
+        // its await. It is a handle, so to take it is as good.
+        impl Begin<$connection> for sqlx::Pool<$database> {
             type Database = $database;
 
             fn pool(&self) -> Option<&sqlx::Pool<$database>> {

@@ -21,6 +21,7 @@ use self::duplicate_scope::duplicates;
 pub(crate) use self::duplicate_scope::{SharedScopes, duplicate_scopes, shared};
 use self::lock::{Handler, Mode};
 pub use self::registered::Contract;
+pub(crate) use self::registered::FindError;
 
 /// Expands to a test that compares this crate's handlers with `idem.lock`, the file beside its
 /// `Cargo.toml` in which each handler's contract is one line. Commit the file: a change of a

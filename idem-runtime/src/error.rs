@@ -1,10 +1,14 @@
 //! What can go wrong in a call of a handler.
 
+mod not_faithful;
+
 use std::convert::Infallible;
 use std::fmt;
 
 use crate::contract::{DuplicateScope, SharedScopes};
 use crate::disposition::{Classify, Disposition};
+
+pub(crate) use self::not_faithful::NotFaithful;
 
 /// Why a call of an idempotent handler did not return an [`Outcome`](crate::Outcome).
 ///
@@ -62,7 +66,7 @@ pub enum Error<E = Infallible> {
     /// More than one handler of this program has the same scope: what one of them handled would be a
     /// duplicate for the other. Nothing was done.
     DuplicateScopes(&'static [DuplicateScope]),
-    /// The key of this message is empty. Nothing was done.
+    /// The key of this message is empty, or a part of it is. Nothing was done.
     EmptyKey,
     /// The connection that was passed to the handler is inside a transaction that sqlx did not
     /// open. Nothing was done, and that transaction is untouched.
@@ -225,7 +229,13 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                  it was not executed again. Deploy the type that wrote it, or delete the row of `idem_keys` to execute again"
             }
             Self::ResultNotFaithful { type_name, cause } => {
-                return not_faithful(f, type_name, cause.is_some());
+                let what = not_faithful::what(cause.is_some());
+                return write!(
+                    f,
+                    "the `{type_name}` that the handler returned {what}, so a duplicate would not get it; nothing was stored. \
+                     Look for nested `Option`s, NaN or infinity, `#[serde(skip)]` and `#[serde(untagged)]`, \
+                     or say `on_duplicate = \"skip\"`"
+                );
             }
             Self::Unfinished => {
                 "this key was claimed and committed without its end, by a COMMIT or DDL in the handler, or by a \
@@ -271,20 +281,6 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             }
         })
     }
-}
-
-fn not_faithful(f: &mut fmt::Formatter<'_>, type_name: &str, unreadable: bool) -> fmt::Result {
-    let what = if unreadable {
-        "can't be stored as JSON and read back"
-    } else {
-        "is another value when it is read back from JSON"
-    };
-    write!(
-        f,
-        "the `{type_name}` that the handler returned {what}, so a duplicate would not get it; nothing was stored. \
-         Look for nested `Option`s, NaN or infinity, `#[serde(skip)]` and `#[serde(untagged)]`, \
-         or say `on_duplicate = \"skip\"`"
-    )
 }
 
 impl<E: fmt::Debug + fmt::Display> std::error::Error for Error<E> {

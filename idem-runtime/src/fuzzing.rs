@@ -17,12 +17,12 @@ pub fn replayed<T: Serialize + DeserializeOwned>(body: Option<Vec<u8>>) -> Optio
         result_version: 1,
         body,
     };
-    crate::call::codec::replay().decode(&record, 1)
+    crate::call::codec::replay(None).decode(&record, 1)
 }
 
 /// The bytes that are stored of a result.
 pub fn stored<T: Serialize + DeserializeOwned>(value: &T) -> Option<Vec<u8>> {
-    let body = crate::call::codec::replay()
+    let body = crate::call::codec::replay(None)
         .encode(value)
         .expect("it serializes");
     body.as_result().body().map(<[u8]>::to_vec)

@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::{self, Future};
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::{Database, Pool};
 use sqlx_core::transaction::TransactionManager as _;
 
@@ -34,12 +35,14 @@ mod verdict;
 pub(crate) use error_class::ErrorClass;
 pub(crate) use home::Home;
 pub use isolation::Isolation;
-pub use outbox_store::DeadLetterFilter;
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;
+pub use outbox_store::{DeadLetterFilter, TopicBacklog};
 pub(crate) use outbox_store::{
-    Backlog, DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Retry, Settlement, Stored,
+    DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Remaining, Retry, Settlement, Stored,
 };
+#[cfg(test)]
+pub(crate) use stub_error::stub_error;
 
 /// A database that keeps the claims and the outbox: PostgreSQL, MySQL/MariaDB, SQLite.
 ///
@@ -147,6 +150,9 @@ pub trait Store: Database + fmt::Debug {
 
     /// What an error of one of our own statements means.
     fn classify(error: &sqlx::Error) -> ErrorClass;
+
+    /// Whether an error of a handler's statement is a [`ErrorClass::Conflict`].
+    fn is_conflict(error: &dyn DatabaseError) -> bool;
 
     /// Whether an error of ours means that the tables are missing; may ask the database.
     fn schema_version(

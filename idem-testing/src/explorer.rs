@@ -35,7 +35,14 @@ use crate::setup_error::SetupError;
 /// Call it in a test, on a tokio runtime of any flavour, and end with [`Report::assert_holds`].
 pub async fn explore<H>(database_url: &str, message: &H::Message) -> Report
 where
-    H: Handler<Database: Explorable, Message: Clone, Context: Default, Error: Debug>,
+    H: Handler<
+            Database: Explorable,
+            Message: Clone,
+            Context: Default,
+            Output: Debug,
+            Replay: Debug,
+            Error: Debug,
+        >,
 {
     Explorer::new(database_url).run::<H>(message).await
 }
@@ -169,7 +176,14 @@ impl Explorer {
     /// Explores a handler whose context has a default.
     pub async fn run<H>(&self, message: &H::Message) -> Report
     where
-        H: Handler<Database: Explorable, Message: Clone, Context: Default, Error: Debug>,
+        H: Handler<
+                Database: Explorable,
+                Message: Clone,
+                Context: Default,
+                Output: Debug,
+                Replay: Debug,
+                Error: Debug,
+            >,
     {
         let received = Received::new("explored", message.clone());
         self.run_received::<H>(received, |_| H::Context::default())
@@ -184,7 +198,7 @@ impl Explorer {
         context: impl Fn(&Pool<H::Database>) -> H::Context,
     ) -> Report
     where
-        H: Handler<Database: Explorable, Error: Debug>,
+        H: Handler<Database: Explorable, Output: Debug, Replay: Debug, Error: Debug>,
     {
         self.explore(&HandlerTarget::<H, _>::new(received, context))
             .await
@@ -210,6 +224,7 @@ impl Explorer {
     where
         DB: Explorable,
         F: AsyncFn(Pool<DB>) -> Result<T, E>,
+        T: Debug,
         E: Debug,
     {
         let name = std::any::type_name::<F>().trim_end_matches("::{{closure}}");

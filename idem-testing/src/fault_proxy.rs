@@ -164,6 +164,12 @@ impl FaultProxy {
         self.state.arm(faults);
     }
 
+    /// After [`arm`](Self::arm) with one fault: it comes again, so many times, with each later statement that is the same by
+    /// `identity`.
+    pub fn repeat(&self, times: u32, identity: fn(&str) -> String) {
+        self.state.repeat(times, identity);
+    }
+
     /// Stops counting and injecting. What was counted stays.
     pub fn disarm(&self) {
         self.state.disarm();

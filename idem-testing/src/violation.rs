@@ -18,6 +18,8 @@ pub enum ViolationKind {
     Differs,
     /// A delivery after the effect was complete changed the database.
     Repeated,
+    /// A duplicate returned something else than the first delivery.
+    OutcomeDiffers,
     /// Clean runs of one delivery emit events with different IDs. A second execution, after a failover that lost the
     /// first, would publish the same events as new ones.
     EventIds,
@@ -37,6 +39,7 @@ impl ViolationKind {
                 "the delivery succeeded, but the database is not as a clean run leaves it"
             }
             Self::Repeated => "the effect happened again",
+            Self::OutcomeDiffers => "a duplicate returned something else than the first delivery",
             Self::EventIds => "an event has a different ID in each execution",
             Self::Stuck => "no later delivery succeeds",
             Self::OpenTransaction => "a transaction was left open",
@@ -64,6 +67,10 @@ impl ViolationKind {
             Self::Repeated => {
                 "record the ID that the producer gave the message, in the transaction of the effect, and have the database refuse \
                  a second one: that is what `#[idempotent(key = \"event.id\")]` generates"
+            }
+            Self::OutcomeDiffers => {
+                "store the result in the transaction of the effect, and return the stored one to a duplicate: that is what \
+                 `#[idempotent]` does"
             }
             Self::EventIds => {
                 "consumers recognise a duplicate by the ID: derive it from the message, as `Outbox::emit` does in an `#[idempotent]` handler"
@@ -136,7 +143,8 @@ impl fmt::Display for Violation {
             ViolationKind::OpenTransaction
             | ViolationKind::Stuck
             | ViolationKind::NotDeterministic
-            | ViolationKind::EventIds => "what was found",
+            | ViolationKind::EventIds
+            | ViolationKind::OutcomeDiffers => "what was found",
             ViolationKind::Partial => "missing rows",
             _ => "the database (- is missing, + should not be there)",
         };

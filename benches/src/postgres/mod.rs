@@ -10,6 +10,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Postgres};
 
 use self::statements::{ACCOUNTS, EFFECT};
 use crate::arm::{self, Arm, Payment, name};
+use crate::saturation::Saturated;
 use crate::work::work;
 
 pub(crate) const SETTINGS: &str = "fsync and synchronous_commit on; pools: max_connections = 1 (underway: 2), \
@@ -43,9 +44,13 @@ const TABLES: &str = "
 work!(Postgres, PgConnection);
 
 async fn connect(url: &str) -> Result<Pool> {
+    connect_many(url, 1).await
+}
+
+async fn connect_many(url: &str, connections: u32) -> Result<Pool> {
     let pool = PgPoolOptions::new()
-        .min_connections(1)
-        .max_connections(1)
+        .min_connections(connections)
+        .max_connections(connections)
         .test_before_acquire(false)
         .connect(url)
         .await?;
@@ -56,6 +61,26 @@ async fn connect(url: &str) -> Result<Pool> {
 pub(crate) async fn set_up([main, peers @ ..]: [&str; 4]) -> Result<()> {
     self::set_up_work(main).await?;
     peers::set_up(peers).await
+}
+
+/// The arms that are compared at saturation, each with a pool of as many connections.
+pub(crate) async fn saturated(url: &str, connections: u32) -> Result<[Saturated; 3]> {
+    let (bare, theirs, mine) = (
+        connect_many(url, connections).await?,
+        connect_many(url, connections).await?,
+        connect_many(url, connections).await?,
+    );
+    Ok([
+        Saturated::new(name::BARE, move |payment| hand::bare(bare.clone(), payment)),
+        Saturated::new(name::HAND, move |payment| {
+            let pool = theirs.clone();
+            async move { arm::expect_executed(hand::apply(pool, payment).await?.1) }
+        }),
+        Saturated::new(name::OURS, move |payment| {
+            let pool = mine.clone();
+            async move { arm::executed(&ours::apply(&pool, &payment).await?) }
+        }),
+    ])
 }
 
 /// Lets each flush of the WAL take a millisecond longer, in sessions to come: a disk behind a network, as clouds have them.

@@ -27,8 +27,8 @@ const OURS: [&str; 9] = [
 /// The end of the year 9999.
 const LAST_MOMENT: Duration = Duration::from_micros(253_402_300_799_999_999);
 
-/// All attributes but `datacontenttype`, which each binding carries in a place of its own. Values are in their
-/// canonical form, not yet encoded for any protocol.
+/// All attributes but `datacontenttype`, which each binding carries in a place of its own. Values
+/// are in their canonical form, not yet encoded for any protocol.
 pub(super) fn attributes(message: &Message, source: Option<&str>) -> Vec<(String, String)> {
     let mut attributes = vec![
         ("specversion", "1.0".to_owned()),
@@ -100,7 +100,7 @@ fn json(message: &Message) -> Option<Box<RawValue>> {
     if !json.get().contains(['\n', '\r']) {
         return Some(json);
     }
-    // In what is JSON, a line ends between tokens only: strings have them escaped.
+    // In JSON a line ends between tokens only: strings have line ends escaped.
     RawValue::from_string(json.get().replace(['\n', '\r'], " ")).ok()
 }
 
@@ -120,7 +120,8 @@ fn path(topic: &str) -> String {
     path
 }
 
-/// UTC, to the microsecond. What lies outside of the years 1970 to 9999, which have four digits, is their first or last moment.
+/// UTC, to the microsecond. A time outside of the years 1970 to 9999, which have four digits,
+/// becomes their first or last moment.
 fn rfc3339(time: SystemTime) -> String {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -223,8 +224,9 @@ mod tests {
         assert!(line(&message, None).ends_with(r#","data":null}"#));
     }
 
-    /// Cure: the payload is read before its line ends are replaced, or a line end inside a string, which is no JSON, would
-    /// silently become a blank. Found by the fuzz target `envelopes`.
+    /// Guards: the payload is read before its line ends are replaced. Otherwise a line end inside a
+    /// string, which is not JSON, would silently become a blank. Found by the fuzz target
+    /// `envelopes`.
     #[test]
     fn a_payload_that_is_not_json_is_never_made_json() {
         for payload in ["\"a\nb\"", "\"a\rb\"", "1\u{0}", "\u{feff}1", ""] {
@@ -234,7 +236,7 @@ mod tests {
         }
     }
 
-    /// Cure: `LAST_MOMENT`. Found by the fuzz target `envelopes`.
+    /// Guards: `LAST_MOMENT`. Found by the fuzz target `envelopes`.
     #[test]
     fn a_time_that_rfc_3339_cannot_say_is_the_nearest_that_it_can() {
         let epoch = SystemTime::UNIX_EPOCH;
@@ -254,7 +256,8 @@ mod tests {
         }
     }
 
-    /// Cure: the set of names that are taken. No header can pose as an attribute of ours, or hide another header.
+    /// Guards: the set of names that are taken. No header can pose as an attribute of this crate,
+    /// or hide another header.
     #[test]
     fn a_header_never_takes_the_name_of_another_attribute() {
         let message = message(

@@ -17,8 +17,8 @@ use crate::publisher::{PublishError, Publisher};
 /// How much of an answer's body is read so that its connection can serve again.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
-/// Sends each event by a POST of its own, as CloudEvents 1.0 in binary mode: attributes in headers `ce-...`, the
-/// payload as the body.
+/// Sends each event by a POST of its own, as CloudEvents 1.0 in binary mode: attributes in headers
+/// `ce-...`, the payload as the body.
 ///
 /// | answer | verdict |
 /// |---|---|
@@ -28,10 +28,12 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 /// | 3xx | tried again: a redirect is not followed, since it could turn the POST into a GET |
 /// | none: no connection, a timeout, a cut connection | tried again. The endpoint may have seen the event, and tells by its ID |
 ///
-/// Events of one ordering key are sent one after the other, different keys and events without one side by side.
+/// Events of one ordering key are sent one after the other, different keys and events without one
+/// side by side.
 ///
-/// For `https` add to your own dependencies `reqwest = { version = "0.13", features = ["rustls"] }`, or another TLS
-/// feature of it: features add up.
+/// For `https` add to your own dependencies
+/// `reqwest = { version = "0.13", features = ["rustls"] }`, or another TLS feature of it: features
+/// add up.
 ///
 /// ```
 /// use std::time::Duration;
@@ -119,8 +121,8 @@ impl Http {
         })
     }
 
-    /// Sends by a client of yours: for TLS roots, client certificates, proxies. Give it
-    /// `redirect::Policy::none()`; an answer that came after a redirect confirms nothing.
+    /// Sends by your own client: for TLS roots, client certificates, proxies. Give it
+    /// `redirect::Policy::none()`: an answer that came after a redirect confirms nothing.
     #[must_use]
     pub fn client(mut self, client: Client) -> Self {
         self.client = client;
@@ -153,7 +155,8 @@ impl Http {
         self
     }
 
-    /// The attribute `source` of each event, a URI reference that names this producer. Without it, the topic.
+    /// The attribute `source` of each event, a URI reference that names this producer. Without it,
+    /// the topic.
     #[must_use]
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
@@ -196,7 +199,8 @@ impl Http {
         if verdict.is_ok() && *answer.url() != self.url {
             verdict = Err(PublishError::retryable("the endpoint redirects"));
         }
-        // The verdict is told by the answer's head. The rest is read so that the connection is free for the next event.
+        // The head of the answer decides the verdict. The rest is read so that the connection is
+        // free for the next event.
         let mut read = 0;
         while let Ok(Some(chunk)) = answer.chunk().await {
             read += chunk.len();
@@ -238,7 +242,8 @@ fn lanes(messages: &[Message]) -> Vec<Vec<usize>> {
     lanes
 }
 
-/// The headers of the HTTP protocol binding: an attribute each, `datacontenttype` as `Content-Type`.
+/// The headers of the HTTP protocol binding: an attribute each, `datacontenttype` as
+/// `Content-Type`.
 pub(super) fn binary_mode(
     message: &Message,
     source: Option<&str>,

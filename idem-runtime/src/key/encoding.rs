@@ -59,6 +59,8 @@ pub trait Key {
 #[derive(Debug, Default)]
 pub struct KeyWriter {
     pub(super) encoded: Vec<u8>,
+    /// A part without content was written.
+    pub(super) empty: bool,
 }
 
 impl KeyWriter {
@@ -83,9 +85,11 @@ impl KeyWriter {
     /// Several parts as one.
     pub fn tuple(&mut self, parts: &[&dyn WriteKey]) {
         self.encoded.push(TUPLE);
+        self.empty |= parts.is_empty();
         for part in parts {
             let mut inner = Self::default();
             part.write_to(&mut inner);
+            self.empty |= inner.is_empty();
             write_length(&mut self.encoded, inner.encoded.len());
             self.encoded.append(&mut inner.encoded);
         }
@@ -94,6 +98,12 @@ impl KeyWriter {
     fn part(&mut self, tag: u8, body: &[u8]) {
         self.encoded.push(tag);
         self.encoded.extend_from_slice(body);
+        self.empty |= body.is_empty();
+    }
+
+    /// Whether what was written, or a part of it, has no content.
+    pub(super) fn is_empty(&self) -> bool {
+        self.empty || self.encoded.is_empty()
     }
 }
 

@@ -15,14 +15,21 @@ pub struct StoredKey(Box<[u8]>);
 
 impl StoredKey {
     pub(crate) fn of<K: Key + ?Sized>(key: &K) -> Self {
+        Self::encode(key).0
+    }
+
+    /// The same, and whether the key, or a part of it, is empty.
+    pub(crate) fn encode<K: Key + ?Sized>(key: &K) -> (Self, bool) {
         let mut writer = KeyWriter::default();
         key.write(&mut writer);
+        let empty = writer.is_empty();
         let encoded = Self(writer.encoded.into());
-        if encoded.0.len() > VERBATIM {
+        let stored = if encoded.0.len() > VERBATIM {
             encoded.hashed()
         } else {
             encoded
-        }
+        };
+        (stored, empty)
     }
 
     /// The same key without its readable content.

@@ -22,6 +22,7 @@ mod schema;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row as _, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
@@ -152,6 +153,10 @@ impl Store for MySql {
 
     fn classify(error: &sqlx::Error) -> ErrorClass {
         error_class::of(error)
+    }
+
+    fn is_conflict(error: &dyn DatabaseError) -> bool {
+        error_class::is_conflict(error)
     }
 
     async fn schema_version(pool: &MySqlPool) -> Result<Option<u32>, sqlx::Error> {

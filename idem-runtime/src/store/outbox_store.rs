@@ -35,9 +35,9 @@ pub trait OutboxStore: Store {
     ) -> impl Future<Output = Result<Vec<Stored>, sqlx::Error>> + Send;
 
     /// What is left when [`pending`](Self::pending) gives nothing.
-    fn backlog(
+    fn remaining(
         conn: &mut Self::Connection,
-    ) -> impl Future<Output = Result<Backlog, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Remaining, sqlx::Error>> + Send;
 
     /// Renews the lease and marks, in one transaction and only if the lease is still this owner's. `false`: it is
     /// not, and nothing is marked. Doing it twice does no more than once.
@@ -46,6 +46,11 @@ pub trait OutboxStore: Store {
         lease: Lease,
         settlement: &Settlement,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
+    /// What waits, and the dead letters, of each topic that has any; by the database's clock and on one snapshot.
+    fn backlog(
+        conn: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Vec<TopicBacklog>, sqlx::Error>> + Send;
 
     /// How many dead letters there are.
     fn count_buried(
@@ -130,22 +135,49 @@ impl Stored {
 
 /// What is left to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backlog {
+pub enum Remaining {
     /// Nothing.
-    Empty,
+    Nothing,
     /// Something that may be published now.
     Due,
     /// Only what waits for a retry, the first of it this long.
     Waiting(Duration),
 }
 
-impl Backlog {
+impl Remaining {
     /// From whether anything is unpublished, and the milliseconds to the first retry.
     pub(crate) fn of(unpublished: bool, first_retry_in_ms: Option<i64>) -> Self {
         match (unpublished, first_retry_in_ms) {
-            (false, _) => Self::Empty,
+            (false, _) => Self::Nothing,
             (true, Some(ms @ 1..)) => Self::Waiting(Duration::from_millis(ms.unsigned_abs())),
             (true, _) => Self::Due,
+        }
+    }
+}
+
+/// The part of a [`Backlog`](crate::Backlog) that one topic has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicBacklog {
+    /// The topic.
+    pub topic: String,
+    /// Its events that are not published yet.
+    pub pending: u64,
+    /// How long the oldest of them has waited.
+    pub oldest: Option<Duration>,
+    /// Its events that were given up.
+    pub dead_letters: u64,
+}
+
+impl TopicBacklog {
+    /// From a row's numbers; the age in microseconds.
+    pub(crate) fn new(topic: String, pending: i64, oldest: Option<i64>, dead_letters: i64) -> Self {
+        Self {
+            topic,
+            pending: pending.unsigned_abs(),
+            // A transaction that began later may have an older clock.
+            oldest: oldest.map(|micros| Duration::from_micros(micros.max(0).unsigned_abs())),
+            dead_letters: dead_letters.unsigned_abs(),
         }
     }
 }
@@ -260,17 +292,17 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_that_waits_says_for_how_long() {
-        let waiting = Backlog::Waiting(Duration::from_millis(5));
-        for (unpublished, first_retry, backlog) in [
-            (false, None, Backlog::Empty),
-            (false, Some(5), Backlog::Empty),
-            (true, None, Backlog::Due),
-            (true, Some(-5), Backlog::Due),
-            (true, Some(0), Backlog::Due),
+    fn remaining_events_that_wait_say_for_how_long() {
+        let waiting = Remaining::Waiting(Duration::from_millis(5));
+        for (unpublished, first_retry, remaining) in [
+            (false, None, Remaining::Nothing),
+            (false, Some(5), Remaining::Nothing),
+            (true, None, Remaining::Due),
+            (true, Some(-5), Remaining::Due),
+            (true, Some(0), Remaining::Due),
             (true, Some(5), waiting),
         ] {
-            assert_eq!(Backlog::of(unpublished, first_retry), backlog);
+            assert_eq!(Remaining::of(unpublished, first_retry), remaining);
         }
     }
 

@@ -17,6 +17,7 @@ mod schema;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
@@ -145,6 +146,10 @@ impl Store for Postgres {
 
     fn classify(error: &sqlx::Error) -> ErrorClass {
         error_class::of(error)
+    }
+
+    fn is_conflict(error: &dyn DatabaseError) -> bool {
+        error_class::is_conflict(error)
     }
 
     async fn schema_version(pool: &PgPool) -> Result<Option<u32>, sqlx::Error> {

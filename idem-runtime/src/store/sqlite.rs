@@ -25,6 +25,7 @@ mod schema;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, Sqlite, SqlitePool, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
@@ -177,6 +178,10 @@ impl Store for Sqlite {
 
     fn classify(error: &sqlx::Error) -> ErrorClass {
         error_class::of(error)
+    }
+
+    fn is_conflict(error: &dyn DatabaseError) -> bool {
+        error_class::is_conflict(error)
     }
 
     async fn schema_version(pool: &SqlitePool) -> Result<Option<u32>, sqlx::Error> {

@@ -3,6 +3,7 @@
 //! A template must have no other session. So one copy of the user's database is made, to which nothing connects, and all
 //! other copies come from that one. A used copy is refilled where possible.
 
+mod objects;
 mod read;
 mod reference;
 mod requirements;

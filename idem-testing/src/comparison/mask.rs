@@ -40,6 +40,17 @@ pub(crate) enum MaskReason {
 }
 
 impl Mask {
+    /// Nothing may differ from what is in `base`.
+    pub(crate) fn exact(base: &Snapshot) -> Self {
+        Self {
+            base: base.clone(),
+            reasons: BTreeMap::new(),
+            domains: Vec::new(),
+            known: Vec::new(),
+            known_uuids: BTreeSet::new(),
+        }
+    }
+
     /// Why the value after `label` in this column may differ.
     pub(crate) fn why(&self, table: &str, column: &str, label: &str) -> Option<MaskReason> {
         let labels = self.reasons.get(&(table.to_owned(), column.to_owned()))?;

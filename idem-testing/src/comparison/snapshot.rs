@@ -12,6 +12,13 @@ pub struct Snapshot {
     pub(crate) window: Window,
 }
 
+/// Stands for a table: what a database holds besides tables, such as views, functions and triggers.
+pub(crate) const SCHEMA_OBJECTS: &str = "schema objects";
+
+/// Stands for a table: PostgreSQL's large objects.
+#[cfg(feature = "postgres")]
+pub(crate) const LARGE_OBJECTS: &str = "large objects";
+
 /// When what a [`Snapshot`] shows was written: between the making of the copy and the reading of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
@@ -125,6 +132,24 @@ impl fmt::Display for Value {
 }
 
 impl Table {
+    /// Of schema objects: the kind, the name and the definition of each.
+    #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+    pub(crate) fn of_schema_objects(objects: impl IntoIterator<Item = [Value; 3]>) -> Self {
+        let columns = ["kind", "name", "definition"].map(|name| Column {
+            name: name.into(),
+            type_name: "text".into(),
+            volatility: Volatility::Plain,
+        });
+        let mut rows: Vec<_> = objects.into_iter().map(Vec::from).collect();
+        rows.sort_unstable();
+        Self {
+            columns: columns.into(),
+            primary_key: vec![0, 1],
+            foreign_keys: Vec::new(),
+            rows,
+        }
+    }
+
     /// Where the column of this name stands.
     pub(crate) fn place(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|one| one.name == column)

@@ -107,6 +107,7 @@ pub(crate) async fn deliver_once<S: Target>(
     injector.arm(Some(FaultPoint {
         kind: FaultKind::DroppedInside,
         point,
+        repeats: false,
     }));
     tokio::select! {
         biased;

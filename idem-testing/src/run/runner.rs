@@ -203,7 +203,7 @@ impl Attempt {
     /// For a report.
     pub(crate) fn describe(&self, fault: Option<FaultKind>) -> String {
         match self {
-            Self::Ended(DeliveryOutcome::Ok(success)) => success.label().to_owned(),
+            Self::Ended(DeliveryOutcome::Ok(success)) => success.label.to_owned(),
             Self::Ended(DeliveryOutcome::Failed(error)) => format!("failed: {error}"),
             Self::Cut if fault == Some(FaultKind::Killed) => {
                 "outcome unknown: the process was killed".into()

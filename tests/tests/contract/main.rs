@@ -14,6 +14,8 @@ macro_rules! suite {
     () => {
         #[path = "suite/fences.rs"]
         mod fences;
+        #[path = "suite/fidelity.rs"]
+        mod fidelity;
         #[path = "suite/handler_type.rs"]
         mod handler_type;
         #[path = "suite/handlers.rs"]

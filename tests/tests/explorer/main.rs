@@ -5,6 +5,7 @@
 
 #![allow(clippy::duplicate_mod)]
 
+mod large_objects;
 mod mariadb;
 mod postgres;
 mod sqlite;

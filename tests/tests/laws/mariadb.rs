@@ -31,8 +31,6 @@ impl Bed {
         "SET sql_mode = 'NO_UNSIGNED_SUBTRACTION,HIGH_NOT_PRECEDENCE'",
     ];
     pub(crate) const KEY: &str = "`key`";
-    /// Whether an event that differs from one with its ID fails its call.
-    pub(crate) const TELLS_EVENT_CONFLICTS: bool = true;
     /// How long a statement may be, and which session it is in.
     pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> =
         Some((16 * 1024 * 1024, "SELECT CAST(CONNECTION_ID() AS SIGNED)"));

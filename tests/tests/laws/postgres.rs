@@ -25,8 +25,6 @@ impl Bed {
     /// Settings under which a server lets more pass.
     pub(crate) const LENIENT: &[&str] = &[];
     pub(crate) const KEY: &str = "key";
-    /// Whether an event that differs from one with its ID fails its call.
-    pub(crate) const TELLS_EVENT_CONFLICTS: bool = false;
     /// How long a statement may be, and which session it is in.
     pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> = None;
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([
@@ -96,6 +94,7 @@ async fn connect(options: &PgConnectOptions, connections: u32) -> Pool {
 }
 
 mod only_here {
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
@@ -183,6 +182,54 @@ mod only_here {
         bed.pool.execute("DROP TABLE idem_keys").await.unwrap();
         let missing = runs(&bed.pool, "n", "SELECT 1").await;
         assert!(matches!(missing, Err(Error::NotMigrated)), "{missing:?}");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    enum TransferError {
+        #[error(transparent)]
+        Database(#[from] sqlx::Error),
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    enum OrderError {
+        #[error("the transfer failed")]
+        Transfer(#[from] Error<TransferError>),
+    }
+
+    /// The first attempt meets a serialization failure.
+    #[idempotent(key = "id", scope = "laws.transfer")]
+    async fn transfer(
+        tx: &mut PgConnection,
+        id: &str,
+        attempts: &AtomicU32,
+    ) -> Result<u32, TransferError> {
+        let attempt = attempts.fetch_add(1, Ordering::Relaxed) + 1;
+        if attempt == 1 {
+            tx.execute("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")
+                .await?;
+        }
+        Ok(attempt)
+    }
+
+    #[idempotent(key = "id", scope = "laws.order", retry = 1)]
+    async fn order(
+        tx: &mut PgConnection,
+        id: &str,
+        attempts: &AtomicU32,
+    ) -> Result<u32, OrderError> {
+        Ok(transfer(tx, id, attempts).await?.into_inner())
+    }
+
+    /// Guards: each handler registers the type of its error, and `retry` looks into it.
+    #[tokio::test]
+    async fn a_conflict_behind_an_inner_handlers_own_error_type_is_tried_again() {
+        let bed = Bed::start(2).await;
+        let attempts = AtomicU32::new(0);
+        let ended = order(&bed.pool, "o", &attempts).await;
+        assert_eq!(ended.unwrap(), Outcome::Executed(2));
+        let attempts = AtomicU32::new(0);
+        let ended = transfer(&bed.pool, "p", &attempts).await;
+        assert!(ended.is_err(), "no `retry`, no second attempt: {ended:?}");
     }
 
     /// Cure: a claim that the database sacrifices is looked up again in a fresh transaction.

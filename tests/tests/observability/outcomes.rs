@@ -115,6 +115,35 @@ async fn refuse(tx: &mut Conn, delivery: Delivery) -> Result<(), Refused> {
     Err(Refused { text })
 }
 
+/// An error that JSON can't hold.
+#[derive(Debug, Serialize, Deserialize)]
+struct Unstorable {
+    #[expect(clippy::option_option, reason = "what JSON takes for one `None`")]
+    text: Option<Option<String>>,
+}
+
+impl Classify for Unstorable {
+    fn disposition(&self) -> Disposition {
+        Disposition::DeadLetter
+    }
+}
+
+#[idempotent(
+    key = "delivery.key()",
+    scope = "payments.decline",
+    on_error = "record"
+)]
+async fn decline(_tx: &mut Conn, delivery: Delivery) -> Result<(), Unstorable> {
+    let text = matches!(delivery.act, Act::Fail).then_some(None);
+    Err(Unstorable { text })
+}
+
+/// A result that JSON can't hold.
+#[idempotent(key = "delivery.key()", scope = "payments.weigh")]
+async fn weigh(_tx: &mut Conn, delivery: Delivery) -> Result<f64, sqlx::Error> {
+    Ok(f64::from(delivery.amount) / 0.0)
+}
+
 #[outbox(scope = "users.register", topic = "users.registered")]
 async fn register(tx: &mut Conn) -> Result<Receipt, sqlx::Error> {
     tx.execute("SELECT 1").await?;
@@ -132,6 +161,7 @@ fn delivery(number: u32, act: Act) -> Delivery {
 }
 
 /// Every way in which a call ends, once; what each is called.
+#[expect(clippy::too_many_lines, reason = "one outcome after the other")]
 async fn every_outcome(empty: &Pool, pool: &Pool) -> Vec<(&'static str, &'static str)> {
     use Act::{Commit, Fail, Hang, Panic, Succeed};
     let mut seen = Vec::new();
@@ -229,6 +259,16 @@ async fn every_outcome(empty: &Pool, pool: &Pool) -> Vec<(&'static str, &'static
         Err(Error::Handler { replayed: true, .. })
     ));
     seen.push(("payments.refuse", "replayed_error"));
+    assert!(matches!(
+        decline(pool, delivery(1, Fail)).await,
+        Err(Error::Handler { .. })
+    ));
+    seen.push(("payments.decline", "handler_error"));
+    assert!(matches!(
+        weigh(pool, delivery(1, Succeed)).await,
+        Err(Error::ResultNotFaithful { .. })
+    ));
+    seen.push(("payments.weigh", "result_not_faithful"));
     register(pool).await.unwrap();
     seen.push(("users.register", "executed"));
     seen
@@ -351,8 +391,21 @@ fn assert_spans(capture: &Capture, outcomes: &[(&str, &str)]) {
         "unfinished",
         "result_undecodable",
         "not_migrated",
+        "result_not_faithful",
     ];
     assert_eq!(alarms, expected);
+    let unrecorded: Vec<_> = entries
+        .iter()
+        .filter(|entry| {
+            entry.level == Level::WARN && message(entry, "a permanent error was not recorded")
+        })
+        .map(|entry| (&*entry.fields["idem.scope"], &*entry.fields["error"]))
+        .collect();
+    let why = format!(
+        "the `{}` that the handler returned is another value when it is read back from JSON",
+        std::any::type_name::<Unstorable>()
+    );
+    assert_eq!(unrecorded, [("payments.decline", &*why)]);
 }
 
 fn assert_metrics(recorder: &DebuggingRecorder, outcomes: &[(&str, &str)]) {

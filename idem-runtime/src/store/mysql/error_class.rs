@@ -1,5 +1,6 @@
 //! What an error means for a call, by the server's number.
 
+use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::store::ErrorClass;
@@ -19,6 +20,10 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
         };
     };
     meaning(number)
+}
+
+pub(super) fn is_conflict(error: &dyn DatabaseError) -> bool {
+    meaning(number_of(error)) == ErrorClass::Conflict
 }
 
 pub(super) const fn meaning(number: u16) -> ErrorClass {
@@ -49,10 +54,11 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
 
 /// The server's number of an error; 0 for one that is not MySQL's.
 pub fn number(error: &sqlx::Error) -> Option<u16> {
-    let error = error.as_database_error()?;
-    Some(
-        error
-            .try_downcast_ref::<MySqlDatabaseError>()
-            .map_or(0, MySqlDatabaseError::number),
-    )
+    error.as_database_error().map(number_of)
+}
+
+fn number_of(error: &dyn DatabaseError) -> u16 {
+    error
+        .try_downcast_ref::<MySqlDatabaseError>()
+        .map_or(0, MySqlDatabaseError::number)
 }

@@ -13,7 +13,8 @@ use super::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last};
 use crate::event::EventId;
 use crate::store::outbox_store::{LEASE, list, time};
 use crate::store::{
-    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+    DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Remaining, Settlement, Stored,
+    TopicBacklog,
 };
 
 impl OutboxStore for MySql {
@@ -59,7 +60,7 @@ impl OutboxStore for MySql {
         rows.iter().map(stored).collect()
     }
 
-    async fn backlog(conn: &mut MySqlConnection) -> Result<Backlog, sqlx::Error> {
+    async fn remaining(conn: &mut MySqlConnection) -> Result<Remaining, sqlx::Error> {
         let sql = format!(
             "{READ_COMMITTED}; \
              SELECT EXISTS (SELECT 1 FROM idem_outbox WHERE published_at IS NULL), \
@@ -71,7 +72,7 @@ impl OutboxStore for MySql {
             .ok_or(sqlx::Error::RowNotFound)?;
         #[expect(clippy::cast_possible_truncation, reason = "whole milliseconds")]
         let first_retry = row.try_get::<Option<f64>, _>(1)?.map(|ms| ms as i64);
-        Ok(Backlog::of(row.try_get::<i64, _>(0)? == 1, first_retry))
+        Ok(Remaining::of(row.try_get::<i64, _>(0)? == 1, first_retry))
     }
 
     async fn settle(
@@ -82,6 +83,27 @@ impl OutboxStore for MySql {
         let sql = settlement_sql(lease, settlement);
         let held = whole(conn, sql).await?.pop();
         held.map_or(Ok(false), |row| Ok(row.try_get::<i64, _>(0)? == 1))
+    }
+
+    async fn backlog(conn: &mut MySqlConnection) -> Result<Vec<TopicBacklog>, sqlx::Error> {
+        let sql = format!(
+            "{READ_COMMITTED}; \
+             SELECT topic, CAST(SUM(pending) AS SIGNED), MAX(age), CAST(SUM(dead) AS SIGNED) FROM (\
+             SELECT topic, count(*) AS pending, TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)) AS age, 0 AS dead FROM idem_outbox \
+               WHERE published_at IS NULL GROUP BY topic \
+             UNION ALL SELECT topic, 0, NULL, count(*) FROM idem_dead_letters GROUP BY topic) AS topics GROUP BY topic{END_READ}"
+        );
+        let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TopicBacklog::new(
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    row.try_get(2)?,
+                    row.try_get(3)?,
+                ))
+            })
+            .collect()
     }
 
     async fn count_buried(conn: &mut MySqlConnection) -> Result<u64, sqlx::Error> {

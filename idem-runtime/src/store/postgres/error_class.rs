@@ -21,7 +21,7 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
     };
     match &*code {
         "IDM01" => ErrorClass::Duplicate,
-        "40001" | "40P01" => ErrorClass::Conflict,
+        code if CONFLICTS.contains(&code) => ErrorClass::Conflict,
         "55P03" => ErrorClass::TimedOut,
         // Our own verdict, an aborted transaction, no transaction, a savepoint that is gone.
         "IDM02" | "25P02" | "25P01" | "3B001" => ErrorClass::Lost,
@@ -41,6 +41,13 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
         }
         _ => ErrorClass::Refused,
     }
+}
+
+/// A transaction that can't be serialized, and a deadlock.
+const CONFLICTS: [&str; 2] = ["40001", "40P01"];
+
+pub(super) fn is_conflict(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| CONFLICTS.contains(&&*code))
 }
 
 /// Whether an error was met by one of our statements or in one of our functions. The server says in

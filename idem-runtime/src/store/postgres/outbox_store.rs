@@ -12,7 +12,8 @@ use super::round_trip::fetch_last;
 use crate::event::EventId;
 use crate::store::outbox_store::{LEASE, list, time};
 use crate::store::{
-    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+    DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Remaining, Settlement, Stored,
+    TopicBacklog,
 };
 
 impl OutboxStore for Postgres {
@@ -55,12 +56,12 @@ impl OutboxStore for Postgres {
         rows.iter().map(stored).collect()
     }
 
-    async fn backlog(conn: &mut PgConnection) -> Result<Backlog, sqlx::Error> {
+    async fn remaining(conn: &mut PgConnection) -> Result<Remaining, sqlx::Error> {
         let sql = "SELECT EXISTS (SELECT FROM idem_outbox WHERE published_at IS NULL), \
                    ceil(extract(epoch FROM min(retry_at) - statement_timestamp()) * 1000)::bigint \
                    FROM idem_outbox WHERE retry_at IS NOT NULL";
         let row = raw_sql(sql).fetch_one(conn).await?;
-        Ok(Backlog::of(row.try_get(0)?, row.try_get(1)?))
+        Ok(Remaining::of(row.try_get(0)?, row.try_get(1)?))
     }
 
     async fn settle(
@@ -71,6 +72,24 @@ impl OutboxStore for Postgres {
         let sql = settlement_sql(lease, settlement);
         let held = fetch_last(conn, sql).await?;
         held.map_or(Ok(false), |row| row.try_get(0))
+    }
+
+    async fn backlog(conn: &mut PgConnection) -> Result<Vec<TopicBacklog>, sqlx::Error> {
+        let sql = "SELECT topic, sum(pending)::bigint, max(age), sum(dead)::bigint FROM (\
+             SELECT topic, count(*) AS pending, (extract(epoch FROM statement_timestamp() - min(created_at)) * 1000000)::bigint AS age, 0 AS dead FROM idem_outbox \
+               WHERE published_at IS NULL GROUP BY topic \
+             UNION ALL SELECT topic, 0, NULL, count(*) FROM idem_dead_letters GROUP BY topic) AS topics GROUP BY topic";
+        let rows = raw_sql(sql).fetch_all(conn).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TopicBacklog::new(
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    row.try_get(2)?,
+                    row.try_get(3)?,
+                ))
+            })
+            .collect()
     }
 
     async fn count_buried(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {

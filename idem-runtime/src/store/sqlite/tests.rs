@@ -12,7 +12,10 @@ fn a_result_code_means_one_thing() {
         (&["1", "8", "13", "19", "787", "2067"], ErrorClass::Refused),
     ] {
         for &code in codes {
-            assert_eq!(Sqlite::classify(&stub_error(code)), fault, "{code}");
+            let error = stub_error(code);
+            assert_eq!(Sqlite::classify(&error), fault, "{code}");
+            let is_conflict = error.as_database_error().map(Sqlite::is_conflict);
+            assert_eq!(is_conflict, Some(fault == ErrorClass::Conflict), "{code}");
         }
     }
     assert_eq!(

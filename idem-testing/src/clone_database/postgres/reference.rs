@@ -12,10 +12,11 @@ use idem_runtime::__testing::postgres::{bytes, text};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, raw_sql};
 
+use super::objects::schema_objects;
 use super::read;
 use super::sql::{batch, quoted, string, strings};
 use crate::clone_database::catalog::Catalog;
-use crate::comparison::snapshot::{Table, Value, Volatility};
+use crate::comparison::snapshot::{LARGE_OBJECTS, SCHEMA_OBJECTS, Table, Value, Volatility};
 
 /// A changed table of more rows is not refilled: a new copy is cheaper.
 const ROWS: usize = 1000;
@@ -52,6 +53,8 @@ pub(super) struct Reference {
     /// To describe the tables takes the server longer than to read them.
     catalog: Catalog,
     tables: BTreeMap<String, Table>,
+    /// Without DDL they are the same in each copy.
+    schema_objects: Table,
     /// For each table, the statements that fill it; None if it can't be refilled.
     fill: BTreeMap<String, Option<String>>,
     sequences: Vec<String>,
@@ -76,7 +79,9 @@ impl Reference {
         let mut tables = catalog.clone().unsorted(rows, read::value)?;
         let fill = tables.iter().map(|(name, table)| {
             let source = sources[name].trim_start_matches("ONLY ");
-            (name.clone(), fill_sql(source, table))
+            let is_table = name != LARGE_OBJECTS;
+            let fill = is_table.then(|| fill_sql(source, table));
+            (name.clone(), fill.flatten())
         });
         let fill = fill.collect();
         for table in tables.values_mut() {
@@ -86,6 +91,7 @@ impl Reference {
             signature: signature.into_iter().next().unwrap_or_default(),
             catalog,
             tables,
+            schema_objects: schema_objects(conn).await?,
             fill,
             sequences,
             may_refill,
@@ -94,6 +100,17 @@ impl Reference {
 
     /// All rows in one round trip; `None` if there was DDL.
     pub(super) async fn tables(
+        &self,
+        conn: &mut PgConnection,
+    ) -> Result<Option<BTreeMap<String, Table>>, sqlx::Error> {
+        let tables = self.rows(conn).await?;
+        Ok(tables.map(|mut tables| {
+            tables.insert(SCHEMA_OBJECTS.into(), self.schema_objects.clone());
+            tables
+        }))
+    }
+
+    async fn rows(
         &self,
         conn: &mut PgConnection,
     ) -> Result<Option<BTreeMap<String, Table>>, sqlx::Error> {
@@ -126,7 +143,7 @@ impl Reference {
         if !self.may_refill {
             return Ok(false);
         }
-        let Some(tables) = self.tables(conn).await? else {
+        let Some(tables) = self.rows(conn).await? else {
             return Ok(false);
         };
         let mut sql = String::from("BEGIN; SET LOCAL session_replication_role = replica;");

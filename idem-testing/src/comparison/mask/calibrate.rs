@@ -27,11 +27,8 @@ impl Mask {
     /// Differences between them that have no good reason.
     pub fn calibrate(clean: &[Snapshot], base: &Snapshot) -> Result<Self, Vec<Nondeterminism>> {
         let mut mask = Self {
-            base: base.clone(),
-            reasons: BTreeMap::new(),
-            domains: Vec::new(),
-            known: Vec::new(),
             known_uuids: known_uuids(clean, base),
+            ..Self::exact(base)
         };
         let Some(first) = clean.first() else {
             return Ok(mask);

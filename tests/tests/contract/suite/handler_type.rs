@@ -100,6 +100,7 @@ fn an_identity_follows_from_message_and_context_alone() {
     assert_eq!(of("a", "acme"), of("a", "acme"));
     assert_ne!(of("a", "acme"), of("b", "acme"));
     assert_ne!(of("a", "acme"), of("a", "other"));
+    assert!(of("a", "").is_empty() && !of("a", "acme").is_empty());
 }
 
 async fn looked_up(bed: &Bed, order: Order) -> Result<Option<Receipt>, Error<Refusal>> {
@@ -111,6 +112,8 @@ async fn a_lookup_gets_what_a_duplicate_would_get_and_runs_nothing() {
     let bed = Bed::start().await;
     let order = Order::new("o");
     assert!(matches!(looked_up(&bed, order.clone()).await, Ok(None)));
+    let empty = looked_up(&bed, Order::new("")).await;
+    assert!(matches!(empty, Err(Error::EmptyKey)), "{empty:?}");
     assert_eq!(bed.claims().await, []);
 
     let _ = plain(&bed.pool, &order).await.unwrap();

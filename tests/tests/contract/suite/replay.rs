@@ -1,6 +1,6 @@
 //! What a delivery leaves behind, and what the next one gets.
 
-use idem_runtime::{ContentHash, Error, Outcome, Purged, purge};
+use idem_runtime::{ContentHash, Outcome, Purged, purge};
 
 use super::handlers::{
     apply, apply_elsewhere, fingerprinted, hashed, kept_30_days, nothing, record,
@@ -77,7 +77,13 @@ async fn a_pool_a_pooled_connection_and_a_connection_are_the_same_to_a_delivery(
     tx.rollback().await.unwrap();
     drop(pooled);
     assert_eq!(end(apply(&bed.pool, &order).await), replayed);
-    assert_eq!(bed.effects().await, ["o", "p"]);
+    assert_eq!(end(apply(bed.pool.clone(), &order).await), replayed);
+    let last = Order::new("q");
+    assert_eq!(
+        end(apply(bed.pool.clone(), &last).await),
+        Ok(Outcome::Executed(last.receipt()))
+    );
+    assert_eq!(bed.effects().await, ["o", "p", "q"]);
 }
 
 #[tokio::test]
@@ -358,28 +364,4 @@ async fn retention_is_recorded_and_purge_makes_an_expired_key_new_again() {
         end(kept_30_days(&bed.pool, &young).await),
         Ok(Outcome::Replayed(young.receipt()))
     );
-}
-
-#[tokio::test]
-async fn a_result_that_does_not_encode_fails_before_commit() {
-    use std::collections::HashMap;
-
-    use idem_runtime::idempotent;
-
-    #[idempotent(key = "id", scope = "contract.unencodable")]
-    async fn unencodable(
-        tx: &mut Conn,
-        id: &str,
-    ) -> Result<HashMap<(u8, u8), u8>, crate::model::Refusal> {
-        super::handlers::effect(tx, id).await?;
-        Ok(HashMap::from([((1, 2), 3)]))
-    }
-
-    let bed = Bed::start().await;
-    let result = unencodable(&bed.pool, "o").await;
-    assert!(
-        matches!(result, Err(Error::Store(sqlx::Error::Encode(_)))),
-        "{result:?}"
-    );
-    assert_eq!((bed.effects().await, bed.claims().await), (vec![], vec![]));
 }

@@ -64,9 +64,6 @@ async fn payloads(pool: &Pool, table: &str) -> Vec<String> {
 /// Guards: the statement that writes the events compares them with what is there, in all but their headers.
 #[tokio::test]
 async fn an_event_that_is_emitted_again_stays_as_it_is_or_fails_the_call() {
-    if !Bed::TELLS_EVENT_CONFLICTS {
-        return;
-    }
     let bed = Bed::start(2).await;
     let executed = Outcome::Executed(7);
     assert_eq!(emits(&bed.pool, "o", [1, 2, 3]).await.unwrap(), executed);

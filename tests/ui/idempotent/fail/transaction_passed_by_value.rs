@@ -6,8 +6,8 @@ async fn apply(tx: &mut PgConnection, event: &Payment) -> Result<Receipt, AppErr
     Ok(Receipt { account: event.account })
 }
 
-async fn call(pool: PgPool, event: Payment) {
-    let _ = apply(pool, &event);
+async fn call(transaction: Transaction<'_, Postgres>, event: Payment) {
+    let _ = apply(transaction, &event);
 }
 
 fn main() {

@@ -1,0 +1,121 @@
+//! Calls a second of several connections at once: what client and server can do together.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use idem_tests::server::{Options, Postgres};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::task::JoinSet;
+
+use crate::args::Args;
+use crate::arm::{Payment, name};
+use crate::postgres;
+
+const CONNECTIONS: u32 = 8;
+
+/// How long an arm runs before the next one has its turn.
+const SLICE: Duration = Duration::from_millis(500);
+
+type Done = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// One way of doing the work, by many at once.
+pub(crate) struct Saturated {
+    name: &'static str,
+    run: Arc<dyn Fn(Payment) -> Done + Send + Sync>,
+}
+
+impl Saturated {
+    pub(crate) fn new<F>(
+        name: &'static str,
+        run: impl Fn(Payment) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        Self {
+            name,
+            run: Arc::new(move |payment| Box::pin(run(payment))),
+        }
+    }
+
+    /// Calls a second, all connections busy.
+    async fn rate(&self) -> Result<f64> {
+        let start = Instant::now();
+        let mut workers = JoinSet::new();
+        for _ in 0..CONNECTIONS {
+            let run = self.run.clone();
+            workers.spawn(async move {
+                let mut calls = 0_u32;
+                while start.elapsed() < SLICE {
+                    run(Payment::new()).await?;
+                    calls += 1;
+                }
+                anyhow::Ok(calls)
+            });
+        }
+        let mut calls = 0;
+        while let Some(worker) = workers.join_next().await {
+            calls += worker??;
+        }
+        Ok(f64::from(calls) / start.elapsed().as_secs_f64())
+    }
+}
+
+pub(crate) async fn run(args: &Args) -> Result<()> {
+    let server = Postgres::start(Options::default().durable()).await?;
+    let databases = [
+        server.database().await,
+        server.database().await,
+        server.database().await,
+        server.database().await,
+    ];
+    let urls = databases.each_ref().map(idem_tests::server::Database::url);
+    postgres::set_up(urls).await?;
+    let arms = postgres::saturated(urls[0], CONNECTIONS).await?;
+    let rounds = args.rounds.unwrap_or(30);
+    let style = "{prefix} {wide_bar} {pos}/{len} {elapsed}/{duration} {msg:20}";
+    let progress = ProgressBar::new((rounds * arms.len()) as u64)
+        .with_style(ProgressStyle::with_template(style)?)
+        .with_prefix("PostgreSQL at saturation");
+    let mut rates: Vec<Vec<f64>> = vec![Vec::new(); arms.len()];
+    // The first round warms up.
+    for round in 0..=rounds {
+        for (arm, rates) in arms.iter().zip(&mut rates) {
+            progress.set_message(arm.name);
+            let rate = arm.rate().await?;
+            if round > 0 {
+                rates.push(rate);
+                progress.inc(1);
+            }
+        }
+    }
+    progress.finish_and_clear();
+    let medians: Vec<f64> = rates.iter_mut().map(|rates| median(rates)).collect();
+    println!("\n{CONNECTIONS} connections, calls a second\n");
+    println!("| | calls/s | × bare | × hand-written |\n|---|--:|--:|--:|");
+    let of = |name: &str| {
+        let place = arms.iter().position(|arm| arm.name == name);
+        place.map_or(f64::NAN, |place| medians[place])
+    };
+    for (arm, rate) in arms.iter().zip(&medians) {
+        println!(
+            "| {} | {rate:.0} | {:.2} | {:.2} |",
+            arm.name,
+            rate / of(name::BARE),
+            rate / of(name::HAND)
+        );
+    }
+    Ok(())
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    if values.len() % 2 == 0 {
+        f64::midpoint(values[half - 1], values[half])
+    } else {
+        values[half]
+    }
+}
