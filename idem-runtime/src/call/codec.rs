@@ -211,7 +211,7 @@ mod tests {
         );
     }
 
-    /// Cure: the feature `float_roundtrip` of `serde_json`. Found by the fuzz target `envelopes`.
+    /// Guards: the feature `float_roundtrip` of `serde_json`. Found by the fuzz target `envelopes`.
     #[test]
     fn a_replayed_float_is_the_stored_one_to_the_last_bit() {
         for float in [

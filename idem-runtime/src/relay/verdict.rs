@@ -183,7 +183,7 @@ mod tests {
         Err(PublishError::permanent("never"))
     }
 
-    /// Cure: the set of keys that stopped. A publisher that goes on after a failure can't have a gap marked.
+    /// Guards: the set of keys that stopped. A publisher that goes on after a failure can't have a gap marked.
     #[test]
     fn a_failure_stops_its_own_key_alone_whatever_the_publisher_says_of_the_rest() {
         let judged = judge(

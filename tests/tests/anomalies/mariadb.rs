@@ -158,7 +158,7 @@ mod only_here {
     use crate::model::{State, sql};
     use crate::stage::Stage;
 
-    /// Cure: `autocommit` is put back to what it was, and where it was off no SELECT of ours leaves the transaction open that it begins.
+    /// Guards: `autocommit` is put back to what it was, and where it was off no SELECT of ours leaves the transaction open that it begins.
     #[test]
     fn a_session_without_autocommit_is_left_without_it_and_at_rest() {
         crate::run(async {
@@ -212,7 +212,7 @@ mod only_here {
         });
     }
 
-    /// Cure: a claim that the server gives up leaves a connection that is closed.
+    /// Guards: a claim that the server gives up leaves a connection that is closed.
     #[test]
     fn a_statement_time_limit_ends_the_wait_of_a_claim() {
         crate::run(async {

@@ -160,7 +160,7 @@ mod only_here {
     use crate::fate::Fate;
     use crate::stage::Stage;
 
-    /// Cure: a claim that the server gives up is an error of the database; its transaction is ended, and the session's own timeouts stay
+    /// Guards: a claim that the server gives up is an error of the database; its transaction is ended, and the session's own timeouts stay
     /// as they were.
     #[test]
     fn a_statement_timeout_ends_the_wait_of_a_claim() {

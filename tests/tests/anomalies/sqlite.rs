@@ -187,7 +187,7 @@ mod only_here {
 
     /// Where the journal is rolled back a reader keeps COMMIT out, and the writer must run again.
     ///
-    /// Cure: a COMMIT that finds the database busy is a conflict: nothing is stored, the transaction that it leaves open is ended, and
+    /// Guards: a COMMIT that finds the database busy is a conflict: nothing is stored, the transaction that it leaves open is ended, and
     /// `retry` runs the handler again.
     #[test]
     fn a_reader_in_the_way_of_commit_leaves_nothing_half_done() {

@@ -31,7 +31,7 @@ fn retry_after_is_seconds_or_a_date() {
     assert_eq!(retry_after(&HeaderMap::new()), Duration::ZERO);
 }
 
-/// Cure: the sensitive headers and the hand-written `Debug`.
+/// Guards: the sensitive headers and the hand-written `Debug`.
 #[test]
 fn no_secret_is_shown() {
     let http = Http::new("http://user:secret@127.0.0.1/events?token=secret")

@@ -25,7 +25,7 @@ fn relay() -> Relay<sqlx::Sqlite, JsonLines> {
     Relay::new(pool, JsonLines::stdout())
 }
 
-/// Cure: a mistake in the set-up ends a relay at once, an outage only the one that never reached its database.
+/// Guards: a mistake in the set-up ends a relay at once, an outage only the one that never reached its database.
 #[tokio::test]
 async fn a_relay_survives_outages_of_a_database_that_it_has_reached_and_some_contention() {
     let relay = relay();

@@ -2,7 +2,7 @@ use super::super::stub_error::{BROKEN, stub_error};
 use super::literal::{bytes, optional, text};
 use super::*;
 
-/// Cure: what may have been committed is unknown, never refused: the next delivery finds out.
+/// Guards: what may have been committed is unknown, never refused: the next delivery finds out.
 #[test]
 fn a_code_of_the_server_means_one_thing() {
     for (codes, fault) in [

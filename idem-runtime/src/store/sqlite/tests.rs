@@ -1,7 +1,7 @@
 use super::super::stub_error::{BROKEN, stub_error};
 use super::*;
 
-/// Cure: the low byte decides for what has extended codes, but for a primary key, which is our own claim's.
+/// Guards: the low byte decides for what has extended codes, but for a primary key, which is our own claim's.
 #[test]
 fn a_result_code_means_one_thing() {
     for (codes, fault) in [

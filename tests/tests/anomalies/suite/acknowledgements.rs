@@ -30,7 +30,7 @@ enum Cut {
 /// How many were cut, and how many of these had committed.
 type Tally = BTreeMap<Cut, (usize, usize)>;
 
-/// Cure: a connection that breaks under way is `CommitUnknown` and not an error to act upon; claim and effect are one transaction, so
+/// Guards: a connection that breaks under way is `CommitUnknown` and not an error to act upon; claim and effect are one transaction, so
 /// that the next delivery executes if and only if it had not happened.
 pub(crate) async fn lost(axis: Axis) {
     let bed = Bed::start(axis).await;

@@ -13,7 +13,7 @@ use crate::stage::Stage;
 
 /// Dropped at each point where they wait, as often as that takes.
 ///
-/// Cure: the connection is armed to be closed from its acquisition to the end. sqlx's own `begin()`, dropped half way, gives an open
+/// Guards: the connection is armed to be closed from its acquisition to the end. sqlx's own `begin()`, dropped half way, gives an open
 /// transaction back to the pool.
 pub(crate) async fn dropped_at_each_point(axis: Axis) {
     const BEGINS: usize = 500;
@@ -43,7 +43,7 @@ pub(crate) async fn dropped_at_each_point(axis: Axis) {
 
 /// Dropped when the database has what begins them, and has them wait.
 ///
-/// Cure: the same. What a dropped call leaves on the server waits for no longer than the call would have.
+/// Guards: the same. What a dropped call leaves on the server waits for no longer than the call would have.
 pub(crate) async fn dropped_in_the_hands_of_the_database(axis: Axis) {
     const ROUNDS: usize = 125;
     let bed = Bed::start(axis).await;

@@ -29,7 +29,7 @@ struct Errand {
 
 const ERRAND: &str = "IDEM_TESTS_ERRAND_TO_DIE_ON";
 
-/// Cure: claim and effect are one transaction, so that the next delivery executes if and only if it had not happened.
+/// Guards: claim and effect are one transaction, so that the next delivery executes if and only if it had not happened.
 pub(crate) async fn lose_the_acknowledgement(axis: Axis) {
     let each = faults(10_000, 100) / WORKERS;
     let mut workers = JoinSet::new();
