@@ -23,12 +23,13 @@ pub struct Backlog {
     pub topics: Vec<TopicBacklog>,
 }
 
-/// Says what waits in the outbox, since when, and how many dead letters there are: for a health check, an alert, a
-/// dashboard. Changes nothing.
+/// Says what waits in the outbox, since when, and how many dead letters there are: for a health
+/// check, an alert, a dashboard. Changes nothing.
 ///
-/// Alert on the age of the oldest event, which tells a relay that stands still from one that is busy, and on any dead letter.
-/// It costs time in proportion to what waits, so ask every few seconds and not with each message. With the feature `metrics`
-/// [`spawn_upkeep`](crate::spawn_upkeep) does that, and sets gauges.
+/// Alert on the age of the oldest event, which tells a relay that is stuck from one that is busy,
+/// and on any dead letter. It takes time in proportion to what waits, so ask every few seconds and
+/// not with each message. With the feature `metrics` [`spawn_upkeep`](crate::spawn_upkeep) does
+/// that, and sets gauges.
 ///
 /// ```
 /// # #[cfg(all(feature = "macros", feature = "sqlite"))]

@@ -1,5 +1,5 @@
-//! Doors for the targets in `fuzz/` to what is private. `cargo fuzz` alone compiles them (`--cfg fuzzing`): no
-//! program that uses this crate ever sees them.
+//! Doors for the targets in `fuzz/` to what is private. `cargo fuzz` alone compiles them
+//! (`--cfg fuzzing`): no program that uses this crate ever sees them.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,7 +28,7 @@ pub fn stored<T: Serialize + DeserializeOwned>(value: &T) -> Option<Vec<u8>> {
     body.as_result().body().map(<[u8]>::to_vec)
 }
 
-/// What stands in `idem_outbox.key`.
+/// What `idem_outbox.key` holds.
 pub fn ordering_key<K: Key + ?Sized>(key: &K) -> String {
     OrderingKey::of(key).into_string()
 }

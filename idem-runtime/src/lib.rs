@@ -92,7 +92,7 @@
 //! | prove that a handler acts once | `idem_testing::explore`, of the crate `idem-testing` |
 //! | create, check and clean the tables | [`migrate`], [`verify`], [`spawn_upkeep`], [`purge`] |
 //! | see what waits to be published | [`backlog`] |
-//! | copy a database that goes on beside its original | [`renew_namespace`] |
+//! | copy a database that goes on together with its original | [`renew_namespace`] |
 //! | see a change of a contract in the diff | [`contracts!`] |
 //! | understand what happens when | [`guide`] |
 //!

@@ -48,10 +48,10 @@ pub async fn migrate<DB: Store>(pool: &Pool<DB>) -> Result<(), Error> {
 /// databases never mint one event ID for two events.
 ///
 /// A dump that is restored, a standby and a renamed database keep the namespace, and must. Call
-/// this for a copy that goes on beside its original, such as a new tenant's database that was made
-/// from another one as its template, before the copy handles its first message. A message that the
-/// copy handled before gets the same result as ever, but one that runs again there emits its events
-/// under new IDs.
+/// this for a copy that goes on together with its original, such as a new tenant's database that
+/// was made from another one as its template, before the copy handles its first message. A message
+/// that the copy handled before gets the same result as ever, but one that runs again there emits
+/// its events under new IDs.
 ///
 /// Services that run need not be restarted.
 ///
@@ -75,8 +75,8 @@ pub struct Purged {
 /// ago, in batches of a thousand rows, by the database's clock. Safe while handlers and other
 /// purges run, and safe to drop half way.
 ///
-/// Nothing calls it but you: from a job, or by [`spawn_upkeep`](crate::spawn_upkeep). A message whose
-/// key was purged runs again if it comes again; see [retention](crate::guide::retention).
+/// Nothing calls it but you: from a job, or by [`spawn_upkeep`](crate::spawn_upkeep). A message
+/// whose key was purged runs again if it comes again; see [retention](crate::guide::retention).
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]

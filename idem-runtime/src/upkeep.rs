@@ -1,4 +1,4 @@
-//! What has to be done from time to time, done in the background.
+//! Work that is due from time to time, done in the background.
 
 use std::fmt;
 use std::future::Future;
@@ -47,15 +47,17 @@ impl Default for UpkeepOptions {
 }
 
 impl UpkeepOptions {
-    /// How often to [`purge`](crate::purge); every hour unless said otherwise. Each pause is up to a tenth shorter or longer, and
-    /// the first at most a tenth long, so that services which start together do not purge together.
+    /// How often to [`purge`](crate::purge); every hour unless said otherwise. Each pause is up to
+    /// a tenth shorter or longer, and the first at most a tenth long, so that services which start
+    /// together do not purge together.
     #[must_use]
     pub fn purge_every(mut self, pause: Duration) -> Self {
         self.purge_every = pause.max(Duration::from_millis(1));
         self
     }
 
-    /// How often to look at the [`backlog`](crate::backlog) and to set its gauges; every 15 s unless said otherwise.
+    /// How often to look at the [`backlog`](crate::backlog) and to set its gauges; every 15 s
+    /// unless said otherwise.
     #[cfg(feature = "metrics")]
     #[must_use]
     pub fn measure_every(mut self, pause: Duration) -> Self {
@@ -88,12 +90,14 @@ impl fmt::Debug for Upkeep {
     }
 }
 
-/// Deletes expired keys and published events on a timer, as [`purge`](crate::purge) does, for as long as the handle lives. With
-/// the feature `metrics` it also sets gauges of the [`backlog`](crate::backlog) by topic, and counts what was deleted.
+/// Deletes expired keys and published events on a timer, as [`purge`](crate::purge) does, for as
+/// long as the handle lives. With the feature `metrics` it also sets gauges of the
+/// [`backlog`](crate::backlog) by topic, and counts what was deleted.
 ///
-/// Call it in each instance of a service, once the tables are there: several do no harm. It takes one connection of the pool at a
-/// time. It lives through errors: each is logged at WARN, and the next attempt comes sooner than usual. It ends when the handle is
-/// stopped or dropped, or, with a warning, when somebody closes the pool.
+/// Call it in each instance of a service, once the tables are there: several do no harm. It takes
+/// one connection of the pool at a time. Errors do not end it: each is logged at WARN, and the next
+/// attempt comes sooner than usual. It ends when the handle is stopped or dropped, or, with a
+/// warning, when somebody closes the pool.
 ///
 /// ```
 /// # #[cfg(all(feature = "macros", feature = "sqlite"))]

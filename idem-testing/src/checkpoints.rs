@@ -1,8 +1,9 @@
-//! The steps of a call on SQLite, which has no server: the checkpoints at which it asks whether to go on with a
-//! statement.
+//! The steps of a call on SQLite, which has no server: the checkpoints at which it asks whether to
+//! go on with a statement.
 //!
-//! SQLite asks at the end of each step of a statement and inside of loops, so also after a COMMIT has been done and before
-//! it is reported. For the same statements on the same database these points are the same.
+//! SQLite asks at the end of each step of a statement and inside of loops, so also after a COMMIT
+//! has been done and before it is reported. For the same statements on the same database these
+//! points are the same.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -37,7 +38,8 @@ struct State {
     failed: Option<String>,
     holds: bool,
     happened: bool,
-    /// For each checkpoint, what the call had changed last, and how often its future had been polled.
+    /// For each checkpoint, what the call had changed last, and how often its future had been
+    /// polled.
     after: Vec<(String, u64)>,
     polls: u64,
     /// The rows that were written, or were about to be.
@@ -92,8 +94,9 @@ impl Checkpoints {
         self.state().polls += 1;
     }
 
-    /// The last checkpoint of each statement before the call got its result. There the work of the statement is done: BEGIN has
-    /// begun and COMMIT has committed, and in practice neither fails after that.
+    /// The last checkpoint of each statement before the call got its result. There the work of the
+    /// statement is done: BEGIN has begun and COMMIT has committed, and in practice neither fails
+    /// after that.
     pub(crate) fn ends(&self) -> Vec<u64> {
         let state = self.state();
         let after = &state.after;

@@ -20,17 +20,21 @@ use std::str::FromStr;
 pub enum FaultKind {
     /// The connection is cut before the request reaches the server.
     CutRequest,
-    /// The server executes the request, and the connection is cut before its reply: the acknowledgement of a COMMIT is lost.
+    /// The server executes the request, and the connection is cut before its reply: the
+    /// acknowledgement of a COMMIT is lost.
     CutReply,
     /// The connection is cut in the middle of the reply.
     TruncatedReply,
     /// The server answers with SQLSTATE 40001, and the connection stays open.
     SerializationFailure,
-    /// The server answers that it chose this transaction as the victim of a deadlock, and the connection stays open.
+    /// The server answers that it chose this transaction as the victim of a deadlock, and the
+    /// connection stays open.
     Deadlock,
-    /// SQLite fails to write a row, as if a constraint were violated: the statement is undone, and the transaction goes on.
+    /// SQLite fails to write a row, as if a constraint were violated: the statement is undone, and
+    /// the transaction goes on.
     FailedWrite,
-    /// SQLite ends the statement with `SQLITE_INTERRUPT`, before it has done its work or halfway through.
+    /// SQLite ends the statement with `SQLITE_INTERRUPT`, before it has done its work or halfway
+    /// through.
     Interrupted,
     /// The future is dropped while SQLite is at a checkpoint of a statement.
     DroppedInside,
@@ -40,7 +44,8 @@ pub enum FaultKind {
     InARow,
     /// Delivered three times at once.
     AtOnce,
-    /// The process is killed by SIGKILL. Off unless [`Explorer::kill`](super::Explorer::kill) is called.
+    /// The process is killed by SIGKILL. Off unless [`Explorer::kill`](super::Explorer::kill) is
+    /// called.
     Killed,
 }
 
@@ -61,7 +66,7 @@ impl FaultKind {
         Self::Killed,
     ];
 
-    /// As it stands in a report and in `IDEM_EXPLORE`.
+    /// Its name in a report and in `IDEM_EXPLORE`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CutRequest => "cut-request",
@@ -162,7 +167,8 @@ pub(crate) struct FaultPoint {
     pub(crate) kind: FaultKind,
     /// Counted from 1; 0 for a kind that has no points.
     pub(crate) point: u64,
-    /// Whether it comes again each time the handler tries the same statement again in this delivery.
+    /// Whether it comes again each time the handler tries the same statement again in this
+    /// delivery.
     pub(crate) repeats: bool,
 }
 
@@ -189,10 +195,11 @@ impl fmt::Display for FaultPoint {
     }
 }
 
-/// What is injected in one run: a fault into the first delivery, and for a double fault another one into the second.
+/// What is injected in one run: a fault into the first delivery, and for a double fault another one
+/// into the second.
 ///
-/// Written `cut-reply@6`; `deadlock@6..` if it comes again whenever the handler tries the statement of step 6 again in this
-/// delivery; `cut-reply@6+dropped@2` for a double fault.
+/// Written `cut-reply@6`; `deadlock@6..` if it comes again whenever the handler tries the statement
+/// of step 6 again in this delivery; `cut-reply@6+dropped@2` for a double fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fault {
     pub(crate) first: FaultPoint,
@@ -230,8 +237,8 @@ impl Fault {
         self.first.kind
     }
 
-    /// The point of the fault in the first delivery: a round trip, a checkpoint or a pending point, counted
-    /// from 1. `None` for a kind that has no points.
+    /// The point of the fault in the first delivery: a round trip, a checkpoint or a pending point,
+    /// counted from 1. `None` for a kind that has no points.
     pub fn point(&self) -> Option<u64> {
         self.first.kind.has_point().then_some(self.first.point)
     }

@@ -8,7 +8,8 @@ use crate::fault::Fault;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ViolationKind {
-    /// Clean runs of one delivery leave databases that differ by more than clocks and generated identifiers.
+    /// Clean runs of one delivery leave databases that differ by more than clocks and generated
+    /// identifiers.
     NotDeterministic,
     /// Between two deliveries the database held a part of the effect, not all of it.
     Partial,
@@ -20,8 +21,8 @@ pub enum ViolationKind {
     Repeated,
     /// A duplicate returned something else than the first delivery.
     OutcomeDiffers,
-    /// Clean runs of one delivery emit events with different IDs. A second execution, after a failover that lost the
-    /// first, would publish the same events as new ones.
+    /// Clean runs of one delivery emit events with different IDs. A second execution, after a
+    /// failover that lost the first, would publish the same events as new ones.
     EventIds,
     /// Later deliveries do not succeed, although a clean run does.
     Stuck,
@@ -94,8 +95,8 @@ impl fmt::Display for ViolationKind {
 
 /// One run that found something wrong.
 ///
-/// [`Display`](fmt::Display) shows what was done at which step, how each delivery ended, what the database holds and
-/// should hold, and the command that repeats this run alone.
+/// [`Display`](fmt::Display) shows what was done at which step, how each delivery ended, what the
+/// database holds and should hold, and the command that repeats this run alone.
 #[derive(Clone, Debug)]
 pub struct Violation {
     pub(crate) kind: ViolationKind,
@@ -123,8 +124,8 @@ impl Violation {
         self.fault
     }
 
-    /// How the database differs from what it should hold, one row a line: `-` is missing, `+` should not be there. Or what
-    /// else was found.
+    /// How the database differs from what it should hold, one row a line: `-` is missing, `+`
+    /// should not be there. Or what else was found.
     pub fn found(&self) -> &[String] {
         &self.found
     }

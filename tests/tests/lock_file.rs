@@ -110,7 +110,9 @@ fn a_difference_is_told_in_full_with_the_handlers_place() {
     let before = locked()
         .replace("retention=90d", "retention=120d")
         .replace("lock_file::archive", "lock_file::store")
-        .replace("Option<Receipt>@2", "Receipt@2");
+        .replace("Option<Receipt>@2", "Receipt@2")
+        .replace("type=LedgerPosted", "type=Posted")
+        .replace("ordering_key=to", "ordering_key=-");
     let line = |name: &str| {
         let source = include_str!("lock_file.rs");
         let at = source.find(&format!("async fn {name}")).unwrap();
@@ -136,6 +138,13 @@ payments.notify (tests/tests/lock_file.rs:{})
   output: was `Receipt`, is `Option<Receipt>`, both as result_version 2
     Results stored as `Receipt` would be read as `Option<Receipt>`: where they fit by accident, a duplicate gets a wrong value. Say \
 `result_version = 3`; after a rename alone, accept.
+  ordering key of `mail.Due`: was `-`, is `to`
+    From now on events with the same key reach consumers in order. Events that are in the outbox already keep none, and come \
+in any order.
+  type of the events on `ledger.posted`: was `Posted`, is `LedgerPosted`
+    Consumers choose by the type what to do: one that knows `Posted` alone takes `LedgerPosted` for an unknown event. If only \
+the struct was renamed, pin the old type beside the topic: `type = \"Posted\"`. Otherwise deploy consumers that know both \
+first. Events that are in the outbox already keep the old type.
 
 Change the code back, or accept all of it: `IDEM_LOCK=accept cargo test`, and commit idem.lock.",
             line("apply"),

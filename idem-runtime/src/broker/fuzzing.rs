@@ -11,7 +11,7 @@ use crate::message::Message;
 use crate::publisher::{PublishError, Remedy};
 use crate::store::{Stored, time};
 
-/// A message of what may stand in a row of `idem_outbox`, where others write too: topic, type,
+/// A message of what a row of `idem_outbox` may hold, where others write too: topic, type,
 /// content type and headers.
 ///
 /// # Errors

@@ -1,7 +1,8 @@
-//! Finds the database's error in a handler's own, so that `retry` knows a conflict when it sees one.
+//! Finds the database's error in a handler's own, so that `retry` knows a conflict when it sees
+//! one.
 //!
-//! The expansion knows the error's type, so method resolution picks the way: each trait below stands one
-//! reference nearer to the call than the next, and the first whose bound holds wins.
+//! The expansion knows the error's type, so method resolution picks the way: each trait below
+//! stands one reference nearer to the call than the next, and the first whose bound holds wins.
 
 use std::error::Error;
 
@@ -51,7 +52,7 @@ impl<'a, E: AsRef<dyn Error>> ViaLocal<'a> for &Probe<'a, E> {
 
 /// For everything else: says what is missing.
 pub trait ViaNothing<'a, E> {
-    /// Not to be had.
+    /// Always `None`.
     fn database_error(&self) -> Option<&'a dyn DatabaseError>
     where
         E: Retryable;

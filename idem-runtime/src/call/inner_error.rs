@@ -1,7 +1,7 @@
 //! Finds the error of a handler in that of its call.
 //!
-//! `Error<E>` shows its `E` to nobody who does not know the type, for it asks no more of it than `Display`. The expansion of
-//! each handler knows it, and registers how to look inside.
+//! `Error<E>` shows its `E` to nobody who does not know the type, for it asks no more of it than
+//! `Display`. The expansion of each handler knows it, and registers how to look inside.
 
 #![allow(
     clippy::unused_self,

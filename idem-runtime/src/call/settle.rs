@@ -105,7 +105,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
             return Settled::Ended(Err(fresh(error)));
         };
         // This one can be stored, only not now. The caller gets what was in the way and not the
-        // error, which may have the delivery acknowledged: the next delivery must come and store it.
+        // error, which may have the delivery acknowledged: the next delivery must come and store
+        // it.
         self.warn_of_unrecorded(&unfinished);
         self.execution.roll_back().await;
         Settled::of(unfinished)

@@ -8,13 +8,13 @@ use crate::event::EventContract;
 /// One use of an attribute, registered by its expansion.
 #[derive(Debug)]
 pub struct Contract {
-    /// `CARGO_PKG_NAME` of the crate that it stands in.
+    /// `CARGO_PKG_NAME` of its crate.
     pub package: &'static str,
-    /// Where it stands.
+    /// Its file.
     pub file: &'static str,
-    /// Where it stands.
+    /// Its line.
     pub line: u32,
-    /// The function that it stands on.
+    /// The function that has the attribute.
     pub function: &'static str,
     /// The namespace of its keys.
     pub scope: &'static str,

@@ -48,8 +48,8 @@ impl StoredKey {
         &self.0
     }
 
-    /// The key as text: what was text, an integer or a UUID as it was, everything else in hexadecimal. Text with
-    /// a NUL is hexadecimal too, since PostgreSQL takes none.
+    /// The key as text: what was text, an integer or a UUID as it was, everything else in
+    /// hexadecimal. Text with a NUL is hexadecimal too, since PostgreSQL takes none.
     pub(crate) fn to_text(&self) -> String {
         match self.0.split_first() {
             Some((&UUID, body)) => {

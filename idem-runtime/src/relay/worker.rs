@@ -108,8 +108,9 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         Ok(())
     }
 
-    /// Whether to go on after an error of the database. A service lives through the outages of a database that it
-    /// has reached once; before that, and in a job, an error is more likely to be a mistake in the set-up.
+    /// Whether to go on after an error of the database. A service lives through the outages of a
+    /// database that it has reached once; before that, and in a job, an error is more likely to be
+    /// a mistake in the set-up.
     fn survives(&self, error: &sqlx::Error, reached: bool, failures: u32) -> bool {
         match self.until {
             Until::Shutdown if reached => true,
@@ -207,7 +208,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         }
     }
 
-    /// Marks what was published. Tried again while the lease lasts: what is not marked is published once more.
+    /// Marks what was published. Tried again while the lease lasts: what is not marked is published
+    /// once more.
     async fn settle(&mut self, settlement: &Settlement) -> Result<bool, RelayError> {
         let deadline = self.lease.until();
         let mut failures = 0;

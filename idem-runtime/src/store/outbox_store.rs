@@ -12,10 +12,12 @@ use crate::message::Message;
 
 /// The outbox as the relay reads and settles it, and the dead letters.
 ///
-/// After an error that the server told, each method leaves the connection as a pool hands it out.
+/// After an error that the server reported, each method leaves the connection as a pool hands it
+/// out.
 #[doc(hidden)]
 pub trait OutboxStore: Store {
-    /// Takes the lease if it is free or has expired, or renews it; by the database's clock. `false`: another relay has it.
+    /// Takes the lease if it is free or has expired, or renews it; by the database's clock.
+    /// `false`: another relay has it.
     fn hold(
         conn: &mut Self::Connection,
         lease: Lease,
@@ -27,8 +29,9 @@ pub trait OutboxStore: Store {
         owner: Uuid,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// The oldest events that may be published now, in order: unpublished, not waiting for a retry, and of no key
-    /// that an event which waits holds back. One snapshot and one clock decide for all of them.
+    /// The oldest events that may be published now, in order: unpublished, not waiting for a retry,
+    /// and of no key that an event which waits holds back. One snapshot and one clock decide for
+    /// all of them.
     fn pending(
         conn: &mut Self::Connection,
         limit: Limit,
@@ -39,8 +42,8 @@ pub trait OutboxStore: Store {
         conn: &mut Self::Connection,
     ) -> impl Future<Output = Result<Remaining, sqlx::Error>> + Send;
 
-    /// Renews the lease and marks, in one transaction and only if the lease is still this owner's. `false`: it is
-    /// not, and nothing is marked. Doing it twice does no more than once.
+    /// Renews the lease and marks, in one transaction and only if the lease is still this owner's.
+    /// `false`: it is not, and nothing is marked. Doing it twice does no more than once.
     fn settle(
         conn: &mut Self::Connection,
         lease: Lease,
@@ -89,7 +92,7 @@ pub struct Limit {
     pub(crate) bytes: u64,
 }
 
-/// An event as it stands in a table.
+/// An event as a table holds it.
 #[derive(Clone)]
 pub struct Stored {
     pub(crate) seq: i64,

@@ -2,8 +2,8 @@
 //! setting outlives its transaction.
 //!
 //! A call of its own makes two round trips besides the handler's: BEGIN with the claim, and the end
-//! with COMMIT. The first call on a pool makes one more, to learn where the tables are. The arguments
-//! travel as literals, since only the simple protocol takes several statements at once.
+//! with COMMIT. The first call on a pool makes one more, to learn where the tables are. The
+//! arguments travel as literals, since only the simple protocol takes several statements at once.
 
 mod call;
 mod error_class;

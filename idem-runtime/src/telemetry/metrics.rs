@@ -17,7 +17,7 @@ const PURGED_KEYS: &str = "idem_purged_keys_total";
 const PURGED_EVENTS: &str = "idem_purged_events_total";
 
 /// Describes the metrics of this crate to the recorder that is installed. Call it after installing
-/// one. The first call of a handler does it, too, once, and so does
+/// one. The first call of a handler does it too, once, and so does
 /// [`spawn_upkeep`](crate::spawn_upkeep), which sets all but the first two.
 ///
 /// | metric | kind, unit | labels |

@@ -19,7 +19,8 @@ pub(crate) const SCHEMA_OBJECTS: &str = "schema objects";
 #[cfg(feature = "postgres")]
 pub(crate) const LARGE_OBJECTS: &str = "large objects";
 
-/// When what a [`Snapshot`] shows was written: between the making of the copy and the reading of it.
+/// When what a [`Snapshot`] shows was written: between the making of the copy and the reading of
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) from: SystemTime,
@@ -157,7 +158,8 @@ impl Table {
 }
 
 impl Snapshot {
-    /// Leaves out what may be anything: a column, as `table.column`, or all rows of a table. `false`: there is none of this name.
+    /// Leaves out a column, given as `table.column`, or all rows of a table. `false`: there is no
+    /// such column or table.
     pub(crate) fn leave_out(&mut self, name: &str) -> bool {
         if let Some(table) = self.tables.get_mut(name) {
             table.rows.clear();

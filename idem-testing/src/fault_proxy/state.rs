@@ -1,4 +1,5 @@
-//! What all connections of a proxy share: the count, the faults to come, and which connections are idle.
+//! What all connections of a proxy share: the count, the faults to come, and which connections are
+//! idle.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind::WouldBlock;
@@ -69,7 +70,8 @@ impl ProxyState {
         state.error = None;
     }
 
-    /// The fault that is armed comes again, so many times, with each later statement that is the same by `identity`.
+    /// Injects the armed fault again, at most this number of times, into each later statement that
+    /// is the same by `identity`.
     pub(super) fn repeat(&self, times: u32, identity: fn(&str) -> String) {
         let mut state = self.lock();
         let fault = state.faults.first().map(|(_, fault)| *fault);
@@ -158,8 +160,8 @@ impl ProxyState {
         self.changed.notify_all();
     }
 
-    /// Reads from the client, if there is something, so that [`settle`](Self::settle) finds what it has sent either
-    /// unread or in work.
+    /// Reads from the client, if there is something, so that [`settle`](Self::settle) finds what it
+    /// has sent either unread or in work.
     pub(super) fn read(&self, number: u32, read: impl FnOnce() -> bool) {
         let mut state = self.lock();
         if read()

@@ -22,7 +22,7 @@ use crate::violation::Violation;
 /// A call that is pending more often than this is taken to never end.
 const MAX_PENDING_POINTS: u64 = 2_000;
 
-/// After so many violations of one kind of fault its other points are not visited.
+/// After this number of violations under one kind of fault its other points are not visited.
 const ENOUGH: usize = 20;
 
 /// An exploration under way.
@@ -48,7 +48,8 @@ impl<T: Target> Exploration<'_, '_, T> {
         let of_all = format!(" of {}", faults.len());
         let Runs { missed, survived } = self.runs(faults, &of_all).await?;
         self.report.unreached += missed.len() as u64;
-        // What succeeded in spite of its fault may have tried again by itself: then the fault comes again, too.
+        // What succeeded in spite of its fault may have tried again by itself: then the fault comes
+        // again, too.
         let repeated: Vec<_> = survived.into_iter().filter_map(Fault::repeated).collect();
         let of_all = format!(" of {}", repeated.len());
         self.runs(repeated, &of_all).await.map(drop)
@@ -57,7 +58,8 @@ impl<T: Target> Exploration<'_, '_, T> {
     /// Drops at each pending point, until calls end before it.
     pub(crate) async fn drops(&mut self) -> Result<(), SetupError> {
         let mut missed = BTreeSet::new();
-        // A reply that has come already is not waited for, so one call may have fewer points than another.
+        // A reply that has come already is not waited for, so one call may have fewer points than
+        // another.
         let is_end = |missed: &BTreeSet<u64>| {
             missed
                 .iter()
@@ -206,7 +208,8 @@ async fn run<'v, 'b, T: Target>(
     (runner, fault, result)
 }
 
-/// The steps before and after the one with the fault, which is marked. Steps that the run did not reach are the clean run's.
+/// The steps before and after the one with the fault, which is marked. Steps that the run did not
+/// reach are the clean run's.
 fn around(point: FaultPoint, steps: &[String], clean: &[String]) -> Vec<String> {
     let marked = match point.kind {
         // It waited for the answer to the last step that it had sent.

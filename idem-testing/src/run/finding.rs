@@ -26,10 +26,11 @@ impl Finding {
     }
 }
 
-/// What is wrong with a copy that has held all of the effect, and now does not hold exactly the same.
+/// What is wrong with a copy that has held all of the effect, and now does not hold exactly the
+/// same.
 ///
-/// Nothing is masked here. A time, a generated identifier or a random token may differ from that of another copy, but on
-/// one copy nothing may write it again.
+/// Nothing is masked here. A time, a generated identifier or a random token may differ from that of
+/// another copy, but on one copy nothing may write it again.
 pub(crate) fn check_unchanged(
     baseline: &Baseline,
     complete: &Snapshot,
@@ -58,8 +59,8 @@ pub(crate) enum State {
 
 /// The state of a copy that has not held all of the effect before.
 ///
-/// After a successful delivery it must hold all of it, after any other nothing or all of it. Deliveries `at_once` may have
-/// repeated it.
+/// After a successful delivery it must hold all of it, after any other nothing or all of it.
+/// Deliveries `at_once` may have repeated it.
 pub(crate) fn check(
     baseline: &Baseline,
     found: &Snapshot,

@@ -64,8 +64,8 @@ impl Injector {
         }
     }
 
-    /// Counts from here, and injects the fault when its point is reached. A fault that repeats comes again each time
-    /// the same statement does.
+    /// Counts from here, and injects the fault when its point is reached. A fault that repeats
+    /// comes again each time the same statement does.
     pub(crate) fn arm(&self, fault: Option<FaultPoint>) {
         let is_counted = |kind: FaultKind| kind.is_at_step() || kind.is_at_write();
         let fault = fault.filter(|fault| is_counted(fault.kind));
@@ -109,7 +109,8 @@ impl Injector {
         }
     }
 
-    /// The rows since [`arm`](Self::arm) that were written or about to be, where the injector sees them.
+    /// The rows since [`arm`](Self::arm) that were written or about to be, where the injector sees
+    /// them.
     pub(crate) fn writes(&self) -> Vec<String> {
         match self {
             Self::Proxy(_) => Vec::new(),
@@ -140,13 +141,15 @@ impl Injector {
         }
     }
 
-    /// Waits until the server has answered, and has noticed connections that were cut. `false`: it has not, in time.
+    /// Waits until the server has answered, and has noticed connections that were cut. `false`: it
+    /// has not, in time.
     pub(crate) async fn settle(&self) -> bool {
         let Self::Proxy(proxy) = self else {
             return true;
         };
         let deadline = Instant::now() + SETTLE_TIMEOUT;
-        // Not by the proxy's own blocking wait: this thread may have to run the task that closes a connection.
+        // Not by the proxy's own blocking wait: this thread may have to run the task that closes a
+        // connection.
         while !proxy.settle(Duration::ZERO) {
             if Instant::now() >= deadline {
                 return false;

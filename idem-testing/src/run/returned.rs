@@ -13,8 +13,8 @@ impl Returned {
         Self(format!("{output:?}"))
     }
 
-    /// The result of a function, which may be an `Outcome`: whether it was executed or replayed does not matter. `None` for
-    /// a duplicate without a stored result.
+    /// The result of a function, which may be an `Outcome`: whether it was executed or replayed
+    /// does not matter. `None` for a duplicate without a stored result.
     pub(crate) fn of_function(output: &impl Debug) -> Option<Self> {
         let text = format!("{output:?}");
         if text == "Replayed(())" {
@@ -26,7 +26,8 @@ impl Returned {
         Some(Self(inner.unwrap_or(&text).to_owned()))
     }
 
-    /// The entries of a map or a set may come in any order, so the parts of both texts are compared without it.
+    /// The entries of a map or a set may come in any order, so the parts of both texts are compared
+    /// without it.
     fn parts(&self) -> Vec<&str> {
         let is_between = |character| matches!(character, ',' | '{' | '}' | '[' | ']' | '(' | ')');
         let mut parts: Vec<_> = self.0.split(is_between).map(str::trim).collect();

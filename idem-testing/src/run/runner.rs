@@ -28,8 +28,8 @@ pub(crate) struct Runner<'a, T: Target> {
     pub(crate) ordinal: u32,
     /// Columns and tables that may hold anything.
     pub(crate) ignored: &'a [String],
-    /// The options of all pools so far. `idem-runtime` tells pools apart by their address, so they are kept: a pool at the
-    /// address of an earlier one would inherit what is known of that one.
+    /// The options of all pools so far. `idem-runtime` tells pools apart by their address, so they
+    /// are kept: a pool at the address of an earlier one would inherit what is known of that one.
     pub(crate) identities: Mutex<Vec<PoolIdentity<T>>>,
 }
 

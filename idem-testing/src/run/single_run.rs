@@ -1,4 +1,5 @@
-//! One run: a delivery with a fault, the deliveries that follow, and what the database holds in between and at the end.
+//! One run: a delivery with a fault, the deliveries that follow, and what the database holds in
+//! between and at the end.
 
 use super::baseline::Baseline;
 use super::finding::{Finding, State, check, check_unchanged};
@@ -13,7 +14,8 @@ use crate::fault::{Fault, FaultKind, FaultPoint};
 use crate::setup_error::SetupError;
 use crate::violation::ViolationKind;
 
-/// Deliveries of one run. A sound handler succeeds with the second one, or with the third if that met a conflict.
+/// Deliveries of one run. A sound handler succeeds with the second one, or with the third if that
+/// met a conflict.
 const DELIVERIES: usize = 6;
 
 /// Concurrent deliveries.
@@ -27,7 +29,8 @@ const IN_A_ROW: usize = 3;
 pub(crate) struct RunResult {
     /// Whether the point of the fault was reached.
     pub(crate) reached: bool,
-    /// Whether the delivery with the fault succeeded: the handler tries again by itself, or the fault did no harm.
+    /// Whether the delivery with the fault succeeded: the handler tries again by itself, or the
+    /// fault did no harm.
     pub(crate) survived: bool,
     /// The steps of the delivery with the fault.
     pub(crate) steps: Vec<String>,
@@ -90,7 +93,7 @@ impl<T: Target> SingleRun<'_, '_, T> {
             let succeeded = attempts
                 .iter()
                 .any(|attempt| attempt.ended_as(&self.baseline.outcome));
-            self.result.survived |= number == 1 && succeeded;
+            self.result.survived |= number == 1 && succeeded && self.is_of_the_handler();
             let deliverer = format!("delivery {number}");
             self.result.finding = self.check(&deliverer, &attempts, succeeded).await?;
             if self.result.finding.is_some() {
@@ -147,6 +150,17 @@ impl<T: Target> SingleRun<'_, '_, T> {
         Ok(attempts)
     }
 
+    /// Whether the fault was in a statement of the handler: `idem-runtime` itself tries its own
+    /// again, and a ROLLBACK can't fail.
+    fn is_of_the_handler(&self) -> bool {
+        let point = self.fault.first.point;
+        let place = usize::try_from(point).unwrap_or(usize::MAX);
+        let step = self.result.steps.get(place.saturating_sub(1));
+        let is_step = self.fault.kind().is_at_step();
+        step.is_some_and(|step| !step.starts_with("idem: "))
+            && !(is_step && self.baseline.infallible.contains(&point))
+    }
+
     /// What is wrong after a delivery.
     async fn check(
         &mut self,
@@ -185,7 +199,8 @@ impl<T: Target> SingleRun<'_, '_, T> {
         None
     }
 
-    /// What is wrong with what the delivery returned: a duplicate must return what the first delivery did.
+    /// What is wrong with what the delivery returned: a duplicate must return what the first
+    /// delivery did.
     fn check_returned(&mut self, delivery: &str, attempts: &[Attempt]) -> Option<Finding> {
         for attempt in attempts {
             let Attempt::Ended(DeliveryOutcome::Ok(success)) = attempt else {

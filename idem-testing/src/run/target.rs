@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
 
-use idem_runtime::{Handler, Outcome, Received};
+use idem_runtime::{Error, Handler, Outcome, Received};
 use sqlx::Pool;
 
 use super::returned::Returned;
@@ -14,7 +14,8 @@ use crate::explorable::Explorable;
 /// How one delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeliveryOutcome {
-    /// The message may be acknowledged: it is not delivered again, unless the acknowledgement is lost.
+    /// The message may be acknowledged: it is not delivered again, unless the acknowledgement is
+    /// lost.
     Ok(Success),
     /// The message is delivered again.
     Failed(String),
@@ -83,10 +84,13 @@ where
             }),
             Ok(Outcome::Replayed(replay)) => DeliveryOutcome::Ok(Success {
                 label: "Ok, replayed",
-                // Under `on_duplicate = "skip"` a duplicate gets `()`, and the first delivery another type.
+                // Under `on_duplicate = "skip"` a duplicate gets `()`, and the first delivery
+                // another type.
                 returned: (type_name::<H::Replay>() == type_name::<H::Output>())
                     .then(|| Returned::new(&replay)),
             }),
+            // Whether a recorded error is replayed does not matter.
+            Err(Error::Handler { error, .. }) => DeliveryOutcome::Failed(format!("{error:?}")),
             Err(error) => DeliveryOutcome::Failed(format!("{error:?}")),
         }
     }

@@ -35,6 +35,7 @@ impl Postgres {
 
     async fn start_once(options: &Options) -> Result<Self, Error> {
         let mut folders = options.programs.clone();
+        folders.extend(program::chosen("IDEM_POSTGRES_PROGRAMS"));
         folders.extend(program::postgres_folders());
         let initdb = program::find("initdb", PACKAGE, &folders)?;
         let server = program::find("postgres", PACKAGE, &folders)?;

@@ -141,6 +141,7 @@ levels!(
     repeatable_read = Level::RepeatableRead,
     serializable = Level::Serializable,
 );
+killed!([deeds servers]);
 
 soak! { Level::RepeatableRead;
     begins_dropped_at_each_point_poison_no_connection = begins::dropped_at_each_point;

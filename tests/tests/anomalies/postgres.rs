@@ -146,6 +146,7 @@ levels!(
     repeatable_read = Level::RepeatableRead,
     serializable = Level::Serializable,
 );
+killed!([deeds servers deferred]);
 
 soak! { Level::ReadCommitted;
     begins_dropped_at_each_point_poison_no_connection = begins::dropped_at_each_point;

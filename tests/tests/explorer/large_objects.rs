@@ -32,7 +32,8 @@ async fn a_large_object_before_the_claim_is_found_when_delivered_again() {
     assert!(text.contains("large objects: 1, and should be 0"), "{text}");
 }
 
-/// Guards: the same. The object has another number in each run, and another content after each delivery.
+/// Guards: the same. The object has another number in each run, and another content after each
+/// delivery.
 #[tokio::test]
 async fn a_large_object_that_is_written_again_is_found() {
     let report = explored(async |pool: PgPool| {

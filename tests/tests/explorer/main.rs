@@ -1,5 +1,5 @@
-//! The explorer finds what it claims to find: handlers that are broken on purpose, each by a mistake that
-//! people make, and sound ones of every shape, on each database.
+//! The explorer finds what it claims to find: handlers that are broken on purpose, each by a
+//! mistake that people make, and sound ones of every shape, on each database.
 //!
 //! `suite/` is compiled once for each database, against the module that includes it.
 

@@ -1,8 +1,9 @@
 //! A hash of what a value shows to serde.
 //!
-//! JSON writes `Some(())` and `None` alike, and a map in whatever order it comes. Serde's data model
-//! tells the first two apart, and here the entries of a map and the elements of a list are added up,
-//! so that their order does not count. A list keeps its order in JSON anyway; a set has none.
+//! JSON writes `Some(())` and `None` alike, and a map in whatever order it comes. Serde's data
+//! model tells the first two apart, and here the entries of a map and the elements of a list are
+//! added up, so that their order does not count. A list keeps its order in JSON anyway; a set has
+//! none.
 
 use std::fmt::Display;
 

@@ -19,7 +19,8 @@ use crate::store::{
 
 impl OutboxStore for MySql {
     async fn hold(conn: &mut MySqlConnection, lease: Lease) -> Result<bool, sqlx::Error> {
-        // Assignments see those to their left: the owner changes while the old expiry is still there.
+        // Assignments see those to their left: the owner changes while the old expiry is still
+        // there.
         let sql = format!(
             "INSERT INTO idem_relay (name, owner, expires_at) VALUES ('{LEASE}', {owner}, {until}) \
              ON DUPLICATE KEY UPDATE owner = IF(expires_at <= UTC_TIMESTAMP(6), {owner}, owner), \
@@ -150,7 +151,8 @@ impl OutboxStore for MySql {
             .collect::<Result<_, _>>()?;
         let mut sql = String::from("COMMIT");
         if !batch.is_empty() {
-            // An event that was emitted again meanwhile is in the outbox already, and must be the same.
+            // An event that was emitted again meanwhile is in the outbox already, and must be the
+            // same.
             sql = format!(
                 "INSERT INTO idem_outbox (seq, {EVENT}) SELECT seq, {EVENT} FROM idem_dead_letters AS letter \
                  WHERE seq IN ({batch}) {KEEP_EQUAL_EVENT}; \
@@ -172,11 +174,12 @@ fn columns(of: &str) -> String {
     )
 }
 
-/// Runs a batch that opens or commits a transaction, as each statement does in a session whose autocommit is off. If the server refuses, the transaction is rolled back.
+/// Runs a batch that opens or commits a transaction, as each statement does in a session whose
+/// autocommit is off. If the server refuses, the transaction is rolled back.
 async fn whole(conn: &mut MySqlConnection, sql: String) -> Result<Vec<MySqlRow>, sqlx::Error> {
     match raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *conn).await {
         Err(error) if error.as_database_error().is_some() => {
-            // Told as what it is, not as what became of the rollback.
+            // Reported as what it is, and not as what became of the rollback.
             execute(conn, "ROLLBACK".into())
                 .await
                 .map_err(|_| sqlx::Error::WorkerCrashed)?;
@@ -186,7 +189,8 @@ async fn whole(conn: &mut MySqlConnection, sql: String) -> Result<Vec<MySqlRow>,
     }
 }
 
-/// The first statement locks the row of the lease, so that no other relay can take it before COMMIT.
+/// The first statement locks the row of the lease, so that no other relay can take it before
+/// COMMIT.
 fn settlement_sql(lease: Lease, settlement: &Settlement) -> String {
     let held = format!(
         "(SELECT 1 FROM idem_relay WHERE {})",

@@ -35,7 +35,8 @@ fn a_number_of_the_server_means_one_thing() {
     }
 }
 
-/// Guards: a wait is rounded up, since 0 seconds would be none, and is no more than the server takes.
+/// Guards: a wait is rounded up, since 0 seconds would be none, and is no more than the server
+/// takes.
 #[test]
 fn a_wait_is_in_whole_seconds() {
     for (millis, seconds) in [

@@ -29,8 +29,8 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
         "IDM04" => ErrorClass::OtherNamespace,
         "IDM05" => ErrorClass::EventConflict,
         "42501" => ErrorClass::NotPermitted,
-        // A missing table, function, column or schema: of ours, or of a trigger of the user's that is
-        // deferred to COMMIT.
+        // A missing table, function, column or schema: of ours, or of a trigger of the user's that
+        // is deferred to COMMIT.
         "42P01" | "42883" | "42703" | "3F000" if is_ours(error) => ErrorClass::NotMigrated,
         // The server goes away, or reports an internal fault, perhaps after it has committed.
         code if ["57P", "08", "58", "XX", "F0"]

@@ -46,7 +46,8 @@ const fn is_busy(code: i32) -> bool {
     matches!(code & 0xff, 5 | 6)
 }
 
-/// `SQLITE_ERROR`: a missing table, column or savepoint, and everything else that is wrong with a statement.
+/// `SQLITE_ERROR`: a missing table, column or savepoint, and everything else that is wrong with a
+/// statement.
 pub(super) fn is_generic(error: &sqlx::Error) -> bool {
     code(error) == Some(1)
 }

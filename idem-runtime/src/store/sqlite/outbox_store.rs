@@ -23,7 +23,7 @@ use crate::store::{
 impl OutboxStore for Sqlite {
     async fn hold(conn: &mut SqliteConnection, lease: Lease) -> Result<bool, sqlx::Error> {
         let owner = bytes(lease.owner.as_bytes());
-        // Reading needs no lock: those who stand by keep out of the way of writers.
+        // Reading needs no lock: relays that stand by keep out of the way of writers.
         let held_by_another = format!(
             "SELECT 1 FROM idem_relay WHERE name = '{LEASE}' AND owner <> {owner} AND expires_at > {NOW}"
         );
@@ -51,8 +51,8 @@ impl OutboxStore for Sqlite {
         conn: &mut SqliteConnection,
         limit: Limit,
     ) -> Result<Vec<Stored>, sqlx::Error> {
-        // The clock moves on from row to row of one statement. An event could come due between the test of itself and
-        // that of its successor, which would then overtake it.
+        // The clock moves on from row to row of one statement. An event could come due between the
+        // test of itself and that of its successor, which would then overtake it.
         let now = now(conn).await?;
         let sql = format!(
             "SELECT {COLUMNS} FROM idem_outbox JOIN (\

@@ -201,8 +201,9 @@ pub(super) async fn advance_sequences(admin: &MySqlPool, name: &str) -> Result<(
 
 /// Transactions of sessions whose default database this is.
 ///
-/// A transaction holds each table that it used until its end, so an attempt to lock them all finds it. The server's list
-/// of transactions is not current: it is refreshed at most every tenth of a second.
+/// A transaction holds each table that it used until its end, so an attempt to lock them all finds
+/// it. The server's list of transactions is not current: it is refreshed at most every tenth of a
+/// second.
 pub(super) async fn open_transactions(
     admin: &MySqlPool,
     name: &str,

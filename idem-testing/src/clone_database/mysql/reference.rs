@@ -1,4 +1,5 @@
-//! What a fresh copy is like. With it a used copy can be read and refilled, as long as its tables are still the same.
+//! What a fresh copy is like. With it a used copy can be read and refilled, as long as its tables
+//! are still the same.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

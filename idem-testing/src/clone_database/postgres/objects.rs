@@ -6,7 +6,8 @@ use super::sql::{batch, string};
 use crate::clone_database::catalog::{Catalog, Described, ValueKind};
 use crate::comparison::snapshot::{LARGE_OBJECTS, Table, Value, Volatility};
 
-/// Neither what belongs to an extension nor what the server makes by itself. The columns of tables are compared elsewhere.
+/// Neither what belongs to an extension nor what the server makes by itself. The columns of tables
+/// are compared elsewhere.
 const OBJECTS: &str = "
 WITH schemas AS MATERIALIZED (
     SELECT oid, nspname FROM pg_namespace WHERE nspname <> 'information_schema' AND nspname !~ '^pg_'

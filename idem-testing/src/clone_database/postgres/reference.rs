@@ -1,9 +1,9 @@
-//! What a fresh copy holds. With it a used copy can be read, and refilled, in a fraction of the time that it takes to
-//! create and drop a database.
+//! What a fresh copy holds. With it a used copy can be read, and refilled, in a fraction of the
+//! time that it takes to create and drop a database.
 //!
-//! Only tables that changed are written again, in their old order: a statement without ORDER BY finds rows as it would in
-//! a fresh copy. Triggers and foreign keys must be off for that, which takes a superuser or a grant of
-//! `SET ON PARAMETER session_replication_role`.
+//! Only tables that changed are written again, in their old order: a statement without ORDER BY
+//! finds rows as it would in a fresh copy. Triggers and foreign keys must be off for that, which
+//! takes a superuser or a grant of `SET ON PARAMETER session_replication_role`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,7 +21,8 @@ use crate::comparison::snapshot::{LARGE_OBJECTS, SCHEMA_OBJECTS, Table, Value, V
 /// A changed table of more rows is not refilled: a new copy is cheaper.
 const ROWS: usize = 1000;
 
-/// Any DDL leaves rows with another transaction in the catalog. Sessions leave schemas for temporary tables behind.
+/// Any DDL leaves rows with another transaction in the catalog. Sessions leave schemas for
+/// temporary tables behind.
 const PREPARE: &str = "
 PREPARE idem_signature AS SELECT md5(string_agg(one, ',' ORDER BY one)) FROM (
     SELECT concat_ws(' ', 'class', oid, xmin) FROM pg_class WHERE oid >= 16384

@@ -28,7 +28,8 @@ pub(super) struct Symbols<'a> {
     mask: &'a Mask,
     /// Places of values that no clean run showed to differ, as its clock did not tick in between.
     ticked: BTreeSet<Place<'a>>,
-    /// The times that the expected side has in each masked place: the found ones must be as the clock moves them.
+    /// The times that the expected side has in each masked place: the found ones must be as the
+    /// clock moves them.
     expected_times: BTreeMap<Place<'a>, Vec<Timestamp>>,
     windows: [Window; 2],
     /// Of each domain, the identifiers that rows of the run have.
@@ -130,7 +131,8 @@ impl Side<'_> {
 }
 
 impl Side<'_> {
-    /// Whether a masked time is one of the expected ones, moved on as the clock does. A time that was extended twice is not.
+    /// Whether a masked time is one of the expected ones, moved on as the clock does. A time that
+    /// was extended twice is not.
     fn is_by_clock(&self, place: &(&str, usize, String), token: &Token) -> bool {
         let Symbols {
             expected_times,
@@ -196,8 +198,8 @@ fn masked_times<'a>(
 /// Times by place, in order.
 type Times<'a> = BTreeMap<Place<'a>, Vec<(String, Option<Timestamp>)>>;
 
-/// Places where all times of one side are those of the other by the clock. Times that are written in whole seconds
-/// are equal in clean runs of the same second.
+/// Places where all times of one side are those of the other by the clock. Times that are written
+/// in whole seconds are equal in clean runs of the same second.
 fn ticked<'a>(
     tables: &[TablePair<'a>],
     expected: &Snapshot,

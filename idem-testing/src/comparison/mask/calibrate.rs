@@ -20,7 +20,8 @@ struct Varying<'a> {
 }
 
 impl Mask {
-    /// Learns what may differ from clean runs of one delivery: at least two, one of them with sequences moved on.
+    /// Learns what may differ from clean runs of one delivery: at least two, one of them with
+    /// sequences moved on.
     ///
     /// # Errors
     ///
@@ -277,8 +278,8 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    /// The domain that all these numbers belong to, although no foreign key says so. Numbers that would be equal by chance
-    /// are kept apart by moving sequences on.
+    /// The domain that all these numbers belong to, although no foreign key says so. Numbers that
+    /// would be equal by chance are kept apart by moving sequences on.
     fn refers(&self, rows: &[Varying<'_>]) -> Option<usize> {
         let rank = |set: &BTreeSet<String>, number: &str| {
             let mut all: Vec<_> = set.iter().map(|one| (one.len(), one)).collect();

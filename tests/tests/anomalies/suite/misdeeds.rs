@@ -107,7 +107,7 @@ pub(crate) async fn call_of_itself(axis: Axis, fate: Fate) {
     row(axis, fate, vec![Deed::HandleAgain], Leaves::Whole).await;
 }
 
-/// Cure on MariaDB, where DDL commits: the fence. The others take DDL into the transaction.
+/// Guards, on MariaDB, where DDL commits: the fence. The others take DDL into the transaction.
 pub(crate) async fn ddl(axis: Axis, fate: Fate) {
     const CREATE: &str = "CREATE TABLE made_by_handler (id INTEGER)";
     let leaves = if DDL_COMMITS {

@@ -1,4 +1,5 @@
-//! Handlers whose claim, effect or events are not one transaction. Each test is named after the mistake.
+//! Handlers whose claim, effect or events are not one transaction. Each test is named after the
+//! mistake.
 
 use idem_testing::{FaultKind, ViolationKind};
 

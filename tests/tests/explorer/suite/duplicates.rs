@@ -1,5 +1,5 @@
-//! Handlers without any deduplication whose effect hides in values that differ from run to run. Each test is named after
-//! the mistake.
+//! Handlers without any deduplication whose effect hides in values that differ from run to run.
+//! Each test is named after the mistake.
 
 use idem_runtime::{Outcome, idempotent};
 use idem_testing::{Explorer, Fault, FaultKind, ViolationKind};
@@ -91,7 +91,8 @@ async fn a_trigger_that_writes_again_is_found() {
     );
 }
 
-/// Guards: the comparison of times with the clock of their run, also where they differ from run to run.
+/// Guards: the comparison of times with the clock of their run, also where they differ from run to
+/// run.
 #[tokio::test]
 async fn a_time_that_concurrent_deliveries_extend_is_found() {
     let report = explored_on(SUBSCRIPTIONS, async |pool: Pool| {
@@ -145,8 +146,8 @@ async fn a_handler_that_gives_up_in_silence_after_three_attempts_is_found() {
     assert!(repeated.is_some(), "{report}");
 }
 
-/// Guards: the same, for a statement that is tried again in one transaction. PostgreSQL runs no statement after one that
-/// failed, so the handler fails there.
+/// Guards: the same, for a statement that is tried again in one transaction. PostgreSQL runs no
+/// statement after one that failed, so the handler fails there.
 #[tokio::test]
 async fn a_statement_that_is_given_up_in_silence_is_found_where_it_fails_alone() {
     let template = template().await;

@@ -55,7 +55,8 @@ pub(crate) async fn explored_on<T: Debug>(
 
 /// No run of a sound function finds a violation.
 ///
-/// Without the drops: sqlx's own `begin`, dropped half way, leaves a transaction open in the pool (sqlx #4385).
+/// Without the drops: sqlx's own `begin`, dropped half way, leaves a transaction open in the pool
+/// (sqlx #4385).
 pub(crate) async fn explored_soundly<T: Debug>(
     more: &str,
     handler: impl AsyncFn(Pool) -> Result<T, sqlx::Error>,
@@ -99,7 +100,8 @@ pub(crate) async fn claim(conn: &mut Conn, id: &str) -> Result<bool, sqlx::Error
     }
 }
 
-/// The mistake is found as this kind of violation under these kinds of faults, and the report can be read.
+/// The mistake is found as this kind of violation under these kinds of faults, and the report can
+/// be read.
 #[track_caller]
 pub(crate) fn assert_found(
     report: &Report,
