@@ -105,6 +105,9 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
                     if class != ErrorClass::Unknown {
                         self.session.roll_back().await.map_err(Error::Store)?;
                     }
+                    if class == ErrorClass::NotMigrated {
+                        self.session.forget_home();
+                    }
                     return Err(class.into_error(error, Some(&home)));
                 }
             }
@@ -232,6 +235,9 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             class => {
                 if class != ErrorClass::Unknown {
                     self.session.disarm();
+                }
+                if class == ErrorClass::NotMigrated {
+                    self.session.forget_home();
                 }
                 Recovery::Fail(class.into_error(error, None))
             }

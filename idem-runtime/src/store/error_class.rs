@@ -49,7 +49,7 @@ impl ErrorClass {
             (Self::NotPermitted, Some(home)) => Error::NotPermitted {
                 grant: format!(
                     "GRANT USAGE ON SCHEMA \"{}\" TO the role that the handler takes",
-                    home.schema
+                    home.schema.replace('"', "\"\"")
                 ),
             },
             _ => Error::Store(error),

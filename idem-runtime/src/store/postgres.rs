@@ -24,9 +24,10 @@ use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 
 use self::call::{Transaction, claim_sql, finish_sql, lookup_sql};
+use self::home::foreign_if_aborted;
 use self::leak_on_drop::LeakOnDrop;
 use self::round_trip::{fetch_all, fetch_last};
-use super::verdict::fits;
+use super::verdict::{fits, verdict};
 use super::{
     BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
 };
@@ -52,7 +53,8 @@ impl Store for Postgres {
             let _ = write!(sql, " ISOLATION LEVEL {}", level.name());
         }
         let _ = write!(sql, "; {}", claim_sql(args, Transaction::Own));
-        Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await
+        let begun = Transactions::begin(conn, Some(AssertSqlSafe(sql).into_sql_str())).await;
+        begun.map_err(foreign_if_aborted)
     }
 
     async fn nest(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -100,10 +102,19 @@ impl Store for Postgres {
         conn: &mut PgConnection,
         home: &Home,
         claim: &Claim<'_>,
-        _in_transaction: bool,
+        in_transaction: bool,
     ) -> Result<Option<Record>, sqlx::Error> {
-        let row = fetch_last(conn, lookup_sql(home, claim)).await?;
-        row.as_ref().map_or(Ok(None), record)
+        let row = match fetch_last(conn, lookup_sql(home, claim)).await {
+            Err(error) if !in_transaction => return Err(foreign_if_aborted(error)),
+            answer => answer?,
+        };
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        if !in_transaction && row.try_get(1)? {
+            return Err(verdict(ErrorClass::ForeignTransaction));
+        }
+        record(&row)
     }
 
     async fn drain(conn: &mut PgConnection) -> Result<(), sqlx::Error> {

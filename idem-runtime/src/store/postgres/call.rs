@@ -13,6 +13,11 @@ use crate::key::StoredKey;
 use crate::outbox::Row;
 use crate::store::{BeginArgs, Claim, FinishArgs, Home};
 
+/// In the simple protocol the two clocks differ exactly inside a transaction that an earlier message
+/// began. With bound parameters they would always differ.
+pub(super) const IN_TRANSACTION: &str =
+    "pg_catalog.transaction_timestamp() <> pg_catalog.statement_timestamp()";
+
 /// Whose transaction a call is in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transaction {
@@ -59,9 +64,10 @@ fn queue(claim: &Claim<'_>) -> i64 {
     i64::from_be_bytes(*first)
 }
 
+/// The stored row, and whether this was asked inside a transaction that an earlier message began.
 pub(super) fn lookup_sql(home: &Home, claim: &Claim<'_>) -> String {
     format!(
-        "SELECT {}.idem_find({}, {})",
+        "SELECT {}.idem_find({}, {}), {IN_TRANSACTION}",
         name(&home.schema),
         text(claim.scope),
         bytes(claim.key.as_bytes()),

@@ -20,18 +20,7 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
         };
     };
     match &*code {
-        "IDM01" => ErrorClass::Duplicate,
         code if CONFLICTS.contains(&code) => ErrorClass::Conflict,
-        "55P03" => ErrorClass::TimedOut,
-        // Our own verdict, an aborted transaction, no transaction, a savepoint that is gone.
-        "IDM02" | "25P02" | "25P01" | "3B001" => ErrorClass::Lost,
-        "IDM03" => ErrorClass::ForeignTransaction,
-        "IDM04" => ErrorClass::OtherNamespace,
-        "IDM05" => ErrorClass::EventConflict,
-        "42501" => ErrorClass::NotPermitted,
-        // A missing table, function, column or schema: of ours, or of a trigger of the user's that
-        // is deferred to COMMIT.
-        "42P01" | "42883" | "42703" | "3F000" if is_ours(error) => ErrorClass::NotMigrated,
         // The server goes away, or reports an internal fault, perhaps after it has committed.
         code if ["57P", "08", "58", "XX", "F0"]
             .iter()
@@ -39,6 +28,18 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
         {
             ErrorClass::Unknown
         }
+        // A trigger of the user's that is deferred to COMMIT may fail by any code.
+        _ if !is_ours(error) => ErrorClass::Refused,
+        "IDM01" => ErrorClass::Duplicate,
+        "55P03" => ErrorClass::TimedOut,
+        // Our own verdict, an aborted transaction, no transaction, a savepoint that is gone.
+        "IDM02" | "25P02" | "25P01" | "3B001" => ErrorClass::Lost,
+        "IDM03" => ErrorClass::ForeignTransaction,
+        "IDM04" => ErrorClass::OtherNamespace,
+        "IDM05" => ErrorClass::EventConflict,
+        "42501" => ErrorClass::NotPermitted,
+        // A missing table, function, column or schema.
+        "42P01" | "42883" | "42703" | "3F000" => ErrorClass::NotMigrated,
         _ => ErrorClass::Refused,
     }
 }

@@ -4,15 +4,14 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row as _};
 
+use super::call::IN_TRANSACTION;
 use super::round_trip::fetch_last;
 use crate::store::verdict::verdict;
 use crate::store::{ErrorClass, Home, Store as _};
 
-/// Reads the catalog alone, and so fails in no transaction of somebody else, where an error would
-/// abort it. In the simple protocol the two clocks differ exactly inside a transaction that an
-/// earlier message began. With bound parameters they would always differ.
-const FIND: &str = "SELECT \
-    pg_catalog.transaction_timestamp() <> pg_catalog.statement_timestamp(), \
+/// Whether a transaction is open, and what `idem_home` says. Reads the catalog alone, and so fails in no
+/// transaction of somebody else, where an error would abort it.
+const FIND: &str = "\
     pg_namespace.nspname::text, \
     CASE WHEN pg_catalog.to_regclass(pg_catalog.quote_ident(pg_namespace.nspname) || '.idem_schema') IS NOT NULL \
         THEN pg_proc.prosrc END \
@@ -20,6 +19,10 @@ const FIND: &str = "SELECT \
     LEFT JOIN pg_catalog.pg_proc ON pg_proc.oid = pg_catalog.to_regprocedure(pg_catalog.concat( \
         pg_catalog.quote_ident(nullif(pg_catalog.current_setting('idem.home', true), '')) || '.', 'idem_home()')) \
     LEFT JOIN pg_catalog.pg_namespace ON pg_namespace.oid = pg_proc.pronamespace";
+
+fn find_sql() -> String {
+    format!("SELECT {IN_TRANSACTION}, {FIND}")
+}
 
 /// What `idem_home` says, and where it was found.
 #[derive(Debug)]
@@ -40,10 +43,8 @@ impl Found {
 
 pub(super) async fn find(conn: &mut PgConnection) -> Result<Home, sqlx::Error> {
     let joined = Postgres::depth(conn, 0).await? > 0;
-    let row = match fetch_last(conn, FIND.into()).await {
-        Err(error) if !joined && is_aborted(&error) => {
-            return Err(verdict(ErrorClass::ForeignTransaction));
-        }
+    let row = match fetch_last(conn, find_sql()).await {
+        Err(error) if !joined => return Err(foreign_if_aborted(error)),
         answer => answer?.ok_or(sqlx::Error::RowNotFound)?,
     };
     if !joined && row.try_get(0)? {
@@ -57,7 +58,7 @@ pub(super) async fn find(conn: &mut PgConnection) -> Result<Home, sqlx::Error> {
 
 /// The same, whatever transaction is open, and whether or not the schema was renamed.
 pub(super) async fn find_any(conn: &mut PgConnection) -> Result<Option<Found>, sqlx::Error> {
-    let row = fetch_last(conn, FIND.into()).await?;
+    let row = fetch_last(conn, find_sql()).await?;
     found(&row.ok_or(sqlx::Error::RowNotFound)?)
 }
 
@@ -85,9 +86,14 @@ fn parse(source: &str) -> Option<(u32, uuid::Uuid, String)> {
     Some((version, namespace, words.next()?.replace("''", "'")))
 }
 
-fn is_aborted(error: &sqlx::Error) -> bool {
+/// What an error means that a connection gave while it should have been in no transaction: in one that
+/// is aborted, every statement fails by this code, BEGIN too.
+pub(super) fn foreign_if_aborted(error: sqlx::Error) -> sqlx::Error {
     let code = error.as_database_error().and_then(DatabaseError::code);
-    code.as_deref() == Some("25P02")
+    if code.as_deref() == Some("25P02") {
+        return verdict(ErrorClass::ForeignTransaction);
+    }
+    error
 }
 
 #[cfg(test)]

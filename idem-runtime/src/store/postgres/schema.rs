@@ -4,7 +4,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, PgPool, Postgres, Row as _, raw_sql};
 
 use super::home::{self, Found};
-use super::literal::text;
+use super::literal::{name, text};
 use crate::store::Store as _;
 
 /// The advisory lock under which the tables are changed: "idem".
@@ -57,13 +57,29 @@ fn renamed(found: &Found) -> String {
     )
 }
 
-/// In the schema that handlers write to by default.
+/// Tables in the schema that handlers write to by default, and settings by which the log keeps what
+/// calls send. By default it keeps a statement that fails, so that is no warning.
 const WARNINGS: &str = "
-SELECT format('the table %1$I is unlogged: a crash of the server empties it, and the keys of what was handled stay. If a handler writes to \
+(SELECT format('the table %1$I is unlogged: a crash of the server empties it, and the keys of what was handled stay. If a handler writes to \
     it: ALTER TABLE %1$I SET LOGGED', relname)
 FROM pg_class
 WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relpersistence = 'u'
-ORDER BY relname";
+ORDER BY relname)
+UNION ALL
+(SELECT format('`%1$s` is `%2$s`: the log of the server keeps %3$s, and in them keys, results and events. Unless the log is protected like \
+    the tables, have a superuser turn it off for the role of this service: ALTER ROLE %4$I SET %1$s = %5$s', name, setting, kept, current_user, off)
+FROM (VALUES
+    ('log_statement', 'all statements', 'none'),
+    ('log_min_duration_statement', 'the statements that take so many milliseconds', '-1'),
+    ('log_min_duration_sample', 'some of the statements that take so many milliseconds', '-1'),
+    ('log_transaction_sample_rate', 'the statements of this share of all transactions', '0'),
+    ('auto_explain.log_min_duration', 'the statements that take so many milliseconds', '-1')
+) AS looked_at (name, kept, off)
+JOIN pg_settings USING (name)
+WHERE CASE name WHEN 'log_statement' THEN setting = 'all'
+    WHEN 'log_transaction_sample_rate' THEN setting::real > 0
+    ELSE setting::integer >= 0 END
+ORDER BY name)";
 
 pub(super) async fn warnings(pool: &PgPool) -> Result<Vec<String>, sqlx::Error> {
     let mut conn = pool.acquire().await?;
@@ -78,7 +94,9 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<(), sqlx::Error> {
     match home::find_any(&mut tx).await? {
         None => run_scripts(&mut tx, 0).await?,
         // The scripts leave what is there, but for the functions.
-        Some(found) if !found.is_settled() => run_scripts_in(&mut tx, &found, 0).await?,
+        Some(found) if !found.is_settled() || is_renewed(&mut tx, &found).await? => {
+            run_scripts_in(&mut tx, &found, 0).await?;
+        }
         Some(found) => run_scripts_in(&mut tx, &found, found.version).await?,
     }
     tx.commit().await
@@ -93,6 +111,18 @@ pub(super) async fn renew_namespace(pool: &PgPool) -> Result<(), sqlx::Error> {
         run_scripts_in(&mut tx, &found, 0).await?;
     }
     tx.commit().await
+}
+
+/// Whether the rows of another database were put into the table, and so the namespace that events of theirs were
+/// derived from.
+async fn is_renewed(conn: &mut PgConnection, found: &Found) -> Result<bool, sqlx::Error> {
+    let sql = format!(
+        "SELECT namespace::text FROM {}.idem_schema",
+        name(&found.home.schema)
+    );
+    let row = raw_sql(AssertSqlSafe(sql)).fetch_optional(conn).await?;
+    let namespace: Option<String> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(namespace.is_some_and(|namespace| namespace != found.home.namespace.to_string()))
 }
 
 async fn run_scripts(conn: &mut PgConnection, version: u32) -> Result<(), sqlx::Error> {
