@@ -33,8 +33,8 @@
 //! ```
 //!
 //! [`proxy::Proxy`] stands between a client and a server, to delay, count and lose what passes;
-//! [`poll::drop_at_pending`] cancels a future at each of its await points. [`at_rest`] tells whether
-//! every transaction has ended.
+//! [`poll::drop_at_pending`] cancels a future at each of its await points. [`at_rest`] tells
+//! whether every transaction has ended.
 
 pub mod at_rest;
 mod deploys;

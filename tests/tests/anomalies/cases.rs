@@ -1,4 +1,5 @@
-//! The table: which rows there are for a transaction that ends so, under the name of what must hold then.
+//! The table: which rows there are for a transaction that ends so, under the name of what must hold
+//! then.
 //!
 //! *First* is the first delivery, or the transaction that is in the way of one.
 

@@ -1,8 +1,8 @@
 //! What every database must do, by the same assertions on each.
 //!
 //! The files in a folder `suite/` are compiled once for each database, against the module that
-//! includes them: a new database is one line in each `mod.rs`, and the module that it names. Where a
-//! database can't keep a law, a constant of its module says which and why, and the law's test
+//! includes them: a new database is one line in each `mod.rs`, and the module that it names. Where
+//! a database can't keep a law, a constant of its module says which and why, and the law's test
 //! asserts what happens instead.
 
 #![allow(

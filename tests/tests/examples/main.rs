@@ -33,7 +33,7 @@ fn a_program_tells_how_it_is_called() {
         (
             "quickstart",
             ["redis://localhost", "--seed"],
-            "--seed needs a value",
+            "missing argument for option '--seed'",
         ),
         (
             "github_webhooks",

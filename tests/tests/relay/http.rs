@@ -63,7 +63,8 @@ async fn an_event_is_a_post_in_binary_mode() {
     assert_eq!(request.header("ce-datacontenttype"), None);
 }
 
-/// Guards: no more of an answer's body is read than is worth a connection. It would go on until the request's timeout.
+/// Guards: no more of an answer's body is read than is worth a connection. It would go on until the
+/// request's timeout.
 #[tokio::test]
 async fn an_answer_without_an_end_confirms_by_its_head() {
     let server = Server::start(|_, _| Answer::Endless).await;
@@ -197,8 +198,8 @@ async fn each_key_arrives_in_order_and_keys_side_by_side() {
     assert_eq!(arrived[&None].len(), 20);
 }
 
-/// Guards: requests of different keys do not wait for each other. The endpoint answers the first one only when it has
-/// seen the last.
+/// Guards: requests of different keys do not wait for each other. The endpoint answers the first
+/// one only when it has seen the last.
 #[tokio::test]
 async fn a_slow_key_does_not_delay_another() {
     let server = Server::start(|request, _| match n(request) {

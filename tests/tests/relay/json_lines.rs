@@ -86,7 +86,8 @@ async fn a_file_that_cant_be_written_is_tried_again() {
     assert_eq!(numbers(&path), [1]);
 }
 
-/// Guards: all lines are flushed before they are confirmed. The test runs itself in another process, whose output it reads.
+/// Guards: all lines are flushed before they are confirmed. The test runs itself in another
+/// process, whose output it reads.
 #[tokio::test]
 async fn lines_on_standard_output_are_whole() {
     const CHILD: &str = "IDEM_TESTS_PRINTS";

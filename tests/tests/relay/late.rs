@@ -7,7 +7,8 @@ use super::suite::{emit, relay};
 use super::{READ_UNCOMMITTED, start};
 use crate::receivers::{Log, To};
 
-/// Guards: rows are selected for not being published, and not for being younger than the last one seen.
+/// Guards: rows are selected for not being published, and not for being younger than the last one
+/// seen.
 #[tokio::test]
 async fn a_row_that_commits_late_is_not_skipped() {
     let db = start().await;

@@ -50,8 +50,9 @@ mod only_here {
         assert_eq!(found, [0, 0], "after {after}");
     }
 
-    /// Guards: the COMMIT after each statement. Without it the lease and the marks are rolled back with the connection, a look
-    /// goes on seeing what the first one saw, and `SET TRANSACTION` fails.
+    /// Guards: the COMMIT after each statement. Without it the lease and the marks are rolled back
+    /// with the connection, a look goes on seeing what the first one saw, and `SET TRANSACTION`
+    /// fails.
     #[tokio::test]
     async fn in_sessions_without_autocommit_events_are_published_buried_and_replayed() {
         let db = start().await;
@@ -100,8 +101,8 @@ mod only_here {
         assert_eq!(unpublished(&db.pool).await, 0);
     }
 
-    /// Guards: the ROLLBACK after what the server refused in the midst of a batch. Without it the connection goes back to the pool
-    /// with the transaction, and the rows stay locked.
+    /// Guards: the ROLLBACK after what the server refused in the midst of a batch. Without it the
+    /// connection goes back to the pool with the transaction, and the rows stay locked.
     #[tokio::test]
     async fn what_the_server_refuses_leaves_no_transaction_open() {
         let db = start().await;

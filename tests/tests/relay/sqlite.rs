@@ -1,4 +1,5 @@
-//! SQLite. It has one writer at a time, so there is no transaction that commits later than one with a higher number.
+//! SQLite. It has one writer at a time, so there is no transaction that commits later than one with
+//! a higher number.
 
 use idem_tests::TestDb;
 use sqlx::SqlitePool;

@@ -1,8 +1,8 @@
-//! PostgreSQL behind PgBouncer in transaction pooling: another server connection for each transaction, and none of them
-//! keeps a prepared statement or a setting.
+//! PostgreSQL behind PgBouncer in transaction pooling: another server connection for each
+//! transaction, and none of them keeps a prepared statement or a setting.
 //!
-//! It keeps every law. Connections have `statement_cache_capacity(0)`, since PgBouncer before 1.21 knows nothing of
-//! prepared statements: that is what the handlers' own queries need, not ours.
+//! It keeps every law. Connections have `statement_cache_capacity(0)`, since PgBouncer before 1.21
+//! knows nothing of prepared statements: that is what the handlers' own queries need, not ours.
 
 use idem_tests::TestDb;
 

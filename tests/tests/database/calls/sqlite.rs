@@ -1,11 +1,13 @@
 //! SQLite.
 //!
-//! One transaction writes at a time, so a claim waits for whoever writes and can't tell whether that one holds the same
-//! key: the duplicate of a call in another process ends as an error of the database, not as `InFlight`. Calls of one
-//! process wait for each other before that, by key, as everywhere.
+//! One transaction writes at a time, so a claim waits for whoever writes and can't tell whether
+//! that one holds the same key: the duplicate of a call in another process ends as an error of the
+//! database, not as `InFlight`. Calls of one process wait for each other before that, by key, as
+//! everywhere.
 //!
-//! A transaction that began by reading keeps what it read, and loses the right to write when another one does. Where it
-//! is the caller's, the claim in it fails; `BEGIN IMMEDIATE` avoids that.
+//! A transaction that began by reading keeps what it read, and loses the right to write when
+//! another one does. Where it is the caller's, the claim in it fails; `BEGIN IMMEDIATE` avoids
+//! that.
 
 use std::time::Duration;
 
@@ -29,7 +31,8 @@ pub(crate) async fn empty(connections: u32) -> Db {
     TestDb::empty(connections).await
 }
 
-/// Waits for a writer only as long as it takes to see one: the tests that use it have one that stays.
+/// Waits for a writer only as long as it takes to see one: the tests that use it have one that
+/// stays.
 pub(crate) async fn another_pool(db: &Db) -> Pool {
     let options = db.options().busy_timeout(Duration::from_millis(50));
     connect(&options, 2).await
@@ -82,7 +85,8 @@ mod only_here {
     use super::*;
     use crate::model::Order;
 
-    /// Connections that share a cache lock tables, not the file, and no busy timeout applies to that.
+    /// Connections that share a cache lock tables, not the file, and no busy timeout applies to
+    /// that.
     #[tokio::test]
     async fn a_database_in_memory_serves_several_connections() {
         let pool = SqlitePoolOptions::new()
@@ -121,7 +125,8 @@ mod only_here {
         assert!(delivery.await.unwrap().is_executed());
     }
 
-    /// Guards: a question that a writer keeps from being answered is left to the claim, which waits.
+    /// Guards: a question that a writer keeps from being answered is left to the claim, which
+    /// waits.
     #[tokio::test]
     async fn a_duplicate_that_asks_first_and_meets_a_writer_waits_for_it() {
         let database = server::sqlite();
@@ -144,8 +149,8 @@ mod only_here {
         assert!(delivery.await.unwrap().is_replayed());
     }
 
-    /// Guards: what the database refused is rolled back. A connection that was closed instead would take a database in memory
-    /// with it.
+    /// Guards: what the database refused is rolled back. A connection that was closed instead would
+    /// take a database in memory with it.
     #[tokio::test]
     async fn a_claim_that_is_refused_gives_its_connection_back() {
         let pool = SqlitePoolOptions::new()
@@ -174,7 +179,8 @@ mod only_here {
         assert_eq!(found.unwrap().len(), 1);
     }
 
-    /// sqlx runs a batch again that met such a lock, from its start: BEGIN would fail the second time.
+    /// sqlx runs a batch again that met such a lock, from its start: BEGIN would fail the second
+    /// time.
     #[tokio::test]
     async fn a_claim_that_meets_a_reader_of_its_table_waits_for_it() {
         let pool = SqlitePoolOptions::new()

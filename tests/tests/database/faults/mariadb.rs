@@ -1,9 +1,11 @@
 //! MariaDB, and MySQL by the same SQL.
 //!
-//! * A statement that fails for anything but a deadlock is undone alone and does not abort the transaction.
+//! * A statement that fails for anything but a deadlock is undone alone and does not abort the
+//!   transaction.
 //! * DDL commits: it can't be part of a transaction, so a handler with DDL surfaces.
-//! * In a *joined* call a swallowed deadlock surfaces, but what the handler did after it is already committed: autocommit can't be
-//!   turned off inside the caller's transaction and on again before its COMMIT.
+//! * In a *joined* call a swallowed deadlock surfaces, but what the handler did after it is already
+//!   committed: autocommit can't be turned off inside the caller's transaction and on again before
+//!   its COMMIT.
 
 use idem_tests::TestDb;
 
@@ -98,7 +100,8 @@ mod only_here {
         Err(sqlx::Error::RowNotFound)
     }
 
-    /// Guards: the timeout of the claim is taken back right after the claim, and by a rollback only if the claim failed.
+    /// Guards: the timeout of the claim is taken back right after the claim, and by a rollback only
+    /// if the claim failed.
     #[tokio::test]
     async fn a_lock_timeout_that_a_handler_sets_is_still_there_after_a_rollback() {
         let db = start(1).await;
@@ -173,8 +176,9 @@ mod only_here {
         (result, found[0], found[1])
     }
 
-    /// Guards: `autocommit=0` on our own transactions, and the fence. After a deadlock the server has rolled back, sqlx still
-    /// counts a transaction, and the next statement would commit by itself.
+    /// Guards: `autocommit=0` on our own transactions, and the fence. After a deadlock the server
+    /// has rolled back, sqlx still counts a transaction, and the next statement would commit by
+    /// itself.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_swallowed_deadlock_is_no_success_and_commits_nothing() {
         let db = start(6).await;

@@ -184,8 +184,8 @@ mod only_here {
         assert!(ended.is_err(), "no `retry`, no second attempt: {ended:?}");
     }
 
-    /// Guards: our statements run unseen by the subscriber. sqlx logs the text of one that takes longer than a
-    /// second, and ours carry keys and results.
+    /// Guards: our statements run unseen by the subscriber. sqlx logs the text of one that takes
+    /// longer than a second, and ours carry keys and results.
     #[tokio::test]
     async fn a_slow_disk_puts_no_result_into_the_log() {
         #[derive(Clone, Default)]
@@ -300,7 +300,8 @@ mod only_here {
         assert_eq!(claims, [1, 0]);
     }
 
-    /// Guards: the wait for a holder elsewhere is bounded, and so is what a dropped call leaves on the server.
+    /// Guards: the wait for a holder elsewhere is bounded, and so is what a dropped call leaves on
+    /// the server.
     #[tokio::test]
     async fn calls_dropped_while_they_wait_leave_no_session_behind() {
         let db = start(3).await;

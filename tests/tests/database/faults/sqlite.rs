@@ -1,7 +1,8 @@
 //! SQLite.
 //!
 //! * A statement that fails is undone alone and does not abort the transaction.
-//! * One transaction writes at a time: a duplicate that waits elsewhere waits for the database, and can't tell for which key.
+//! * One transaction writes at a time: a duplicate that waits elsewhere waits for the database, and
+//!   can't tell for which key.
 
 use idem_tests::TestDb;
 use idem_tests::server::{self};
@@ -64,7 +65,8 @@ mod only_here {
             .map(drop)
     }
 
-    /// Guards: a COMMIT that fails leaves SQLite's transaction open; it is rolled back and the error is the call's.
+    /// Guards: a COMMIT that fails leaves SQLite's transaction open; it is rolled back and the
+    /// error is the call's.
     #[tokio::test]
     async fn a_deferred_constraint_that_fails_at_commit_is_no_success() {
         let db = start(2).await;
@@ -93,8 +95,8 @@ mod only_here {
         count.bind(id).fetch_one(pool).await.unwrap()
     }
 
-    /// Guards: a call or a `begin()` that was dropped on a connection, at any point, has ended before the next call on that
-    /// connection asks whether a transaction is open.
+    /// Guards: a call or a `begin()` that was dropped on a connection, at any point, has ended
+    /// before the next call on that connection asks whether a transaction is open.
     #[tokio::test]
     async fn what_was_dropped_on_a_connection_does_not_reach_the_next_call_on_it() {
         let db = start(3).await;

@@ -52,7 +52,8 @@ async fn another_encoding_than_utf_8_is_refused_with_the_reason() {
     }
 }
 
-/// Guards: the tables check the encoding themselves, so that a schema that was applied by hand lets no two scopes be one.
+/// Guards: the tables check the encoding themselves, so that a schema that was applied by hand lets
+/// no two scopes be one.
 #[tokio::test]
 async fn tables_made_by_hand_in_another_encoding_take_no_claim() {
     for encoding in UTF_16 {

@@ -77,7 +77,8 @@ async fn set_version(pool: &PgPool, version: u32) {
     pool.execute(AssertSqlSafe(function)).await.unwrap();
 }
 
-/// The service that is deployed second must not refuse the tables of the first, nor work on older ones.
+/// The service that is deployed second must not refuse the tables of the first, nor work on older
+/// ones.
 #[tokio::test]
 async fn later_tables_are_fit_and_older_ones_are_not() {
     let (_database, pool) = migrated().await;
@@ -115,7 +116,8 @@ async fn emits(
     Ok(())
 }
 
-/// Each sentence ends with the statement that helps: run them all, and the role is fit, and handles a message.
+/// Each sentence ends with the statement that helps: run them all, and the role is fit, and handles
+/// a message.
 #[tokio::test]
 async fn a_role_without_grants_is_told_each_one() {
     let (database, admin) = migrated().await;
@@ -310,7 +312,8 @@ mod mariadb {
         verify(&pool).await.unwrap();
     }
 
-    /// Guards: the COMMIT after the version of the schema is read. The other questions begin no transaction.
+    /// Guards: the COMMIT after the version of the schema is read. The other questions begin no
+    /// transaction.
     #[tokio::test]
     async fn a_session_without_autocommit_is_left_at_rest() {
         let database = server::mariadb().database().await;

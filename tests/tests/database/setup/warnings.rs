@@ -1,4 +1,5 @@
-//! What does not keep a service from starting, and what a person should know: tables that can't take a handler's work back.
+//! What does not keep a service from starting, and what a person should know: tables that can't
+//! take a handler's work back.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -54,7 +55,8 @@ impl Log {
     }
 }
 
-/// Guards: every table of the database is looked at, not only ours, and by what its engine can do, not by its name.
+/// Guards: every table of the database is looked at, not only ours, and by what its engine can do,
+/// not by its name.
 #[tokio::test]
 async fn tables_without_transactions_are_named_on_mariadb() {
     let database = server::mariadb().database().await;

@@ -260,7 +260,8 @@ async fn upkeep_sets_gauges_and_counts_what_it_deletes() {
     upkeep.stop().await;
 }
 
-/// Keeps counters and gauges by name and label; the debugging recorder forgets a gauge that it has shown.
+/// Keeps counters and gauges by name and label; the debugging recorder forgets a gauge that it has
+/// shown.
 #[derive(Debug, Default)]
 struct Kept(Mutex<BTreeMap<(String, String), Arc<AtomicU64>>>);
 

@@ -17,8 +17,9 @@ const KEYS: [&str; 3] = ["a", "b", "c"];
 const WRITERS: u32 = 4;
 const ROUNDS: u32 = 15;
 
-/// Guards: rows are numbered while the handler holds the lock of its aggregate, and published by their number; and all
-/// of the lease. The events of a key arrive in the order in which the transactions that locked it have committed.
+/// Guards: rows are numbered while the handler holds the lock of its aggregate, and published by
+/// their number; and all of the lease. The events of a key arrive in the order in which the
+/// transactions that locked it have committed.
 #[tokio::test]
 async fn writers_that_lock_what_they_change_are_published_in_the_order_of_their_commits() {
     let db = start().await;

@@ -66,8 +66,8 @@ async fn a_batch_is_bounded_in_bytes_and_has_at_least_one_event() {
     assert_eq!(log.all().len(), 250);
 }
 
-/// Guards: an event is marked after its verdict, and the lease of a relay that is dropped is freed. The drop hits every
-/// point at which the relay waits, with the publication behind it or before it.
+/// Guards: an event is marked after its verdict, and the lease of a relay that is dropped is freed.
+/// The drop hits every point at which the relay waits, with the publication behind it or before it.
 #[tokio::test]
 async fn a_relay_that_is_dropped_at_any_point_loses_nothing_and_changes_no_id() {
     let db = start().await;
@@ -206,7 +206,8 @@ async fn missing_tables_are_told_by_name() {
     );
 }
 
-/// Guards: literals are escaped, and cleared of NUL. A reason with every character that could end a literal, or can't be stored.
+/// Guards: literals are escaped, and cleared of NUL. A reason with every character that could end a
+/// literal, or can't be stored.
 #[tokio::test]
 async fn any_reason_can_be_stored() {
     let db = start().await;

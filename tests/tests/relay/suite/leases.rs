@@ -57,8 +57,8 @@ async fn a_drain_ends_when_another_relay_has_published_all() {
     assert_eq!(within(first).await.unwrap().unwrap().published, 2);
 }
 
-/// Guards: a lease has an end, by the database's clock. The first relay goes down with its whole runtime, as in a crash:
-/// nothing is freed.
+/// Guards: a lease has an end, by the database's clock. The first relay goes down with its whole
+/// runtime, as in a crash: nothing is freed.
 #[tokio::test]
 async fn the_lease_of_a_relay_that_crashed_ends() {
     let db = start().await;
@@ -126,8 +126,8 @@ async fn end_of_lease(db: &Db) -> String {
     row.get(0)
 }
 
-/// Guards: every mark is bound to the owner of the lease. Another relay takes over while the first one's publisher works;
-/// what the first one learns after that is not written.
+/// Guards: every mark is bound to the owner of the lease. Another relay takes over while the first
+/// one's publisher works; what the first one learns after that is not written.
 #[tokio::test]
 async fn a_relay_that_lost_its_lease_marks_nothing() {
     for verdict in [Ok(()), Err(PublishError::retryable("no"))] {
@@ -155,8 +155,8 @@ async fn a_relay_that_lost_its_lease_marks_nothing() {
     }
 }
 
-/// Guards: a relay that learns of the loss of its lease drops what is in hand. It does not take a lease that is free
-/// again for its own: another relay had it in between.
+/// Guards: a relay that learns of the loss of its lease drops what is in hand. It does not take a
+/// lease that is free again for its own: another relay had it in between.
 #[tokio::test]
 async fn a_relay_that_lost_its_lease_stops_to_publish() {
     let db = start().await;

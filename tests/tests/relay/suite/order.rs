@@ -15,8 +15,8 @@ use crate::receivers::{Log, To};
 
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Guards: the events of a key whose retry has not come due are left out of a batch, and of a key only what stands
-/// before its first failure is marked.
+/// Guards: the events of a key whose retry has not come due are left out of a batch, and of a key
+/// only what stands before its first failure is marked.
 #[tokio::test]
 async fn each_key_stays_in_order_while_the_receiver_fails_at_random() {
     for seed in 0..4 {
@@ -54,8 +54,8 @@ async fn each_key_stays_in_order_while_the_receiver_fails_at_random() {
     }
 }
 
-/// Guards: what a key holds back is left out in the database, before the batch is filled. Without it the first batch
-/// with 50 events has room for no other key.
+/// Guards: what a key holds back is left out in the database, before the batch is filled. Without
+/// it the first batch with 50 events has room for no other key.
 #[tokio::test]
 async fn a_key_that_is_stuck_delays_no_other_event_however_much_it_holds_back() {
     let db = start().await;

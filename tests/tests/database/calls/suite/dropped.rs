@@ -1,4 +1,5 @@
-//! Calls that are dropped at each of their await points, and what comes next on the same connection or pool.
+//! Calls that are dropped at each of their await points, and what comes next on the same connection
+//! or pool.
 
 use idem_runtime::Outcome;
 use idem_tests::poll::drop_at_pending;
@@ -27,7 +28,8 @@ async fn assert_once(db: &Db, order: &Order, next: &Order, at: &str) {
     }
 }
 
-/// Guards: the rollback that a dropped call queues, and the question whether a transaction is open before the next one begins.
+/// Guards: the rollback that a dropped call queues, and the question whether a transaction is open
+/// before the next one begins.
 #[tokio::test]
 async fn the_call_after_a_dropped_one_on_a_connection_has_its_effect_or_fails() {
     let db = start().await;
@@ -75,8 +77,8 @@ async fn follow(db: &Db, conn: &mut Conn, next: &Order, at: &str) -> bool {
     }
 }
 
-/// The same for a connection of a pool, which is closed when it is given back: the calls that follow on the pool find none in a
-/// transaction.
+/// The same for a connection of a pool, which is closed when it is given back: the calls that
+/// follow on the pool find none in a transaction.
 #[tokio::test]
 async fn a_pools_connection_whose_call_was_dropped_serves_on_or_fails() {
     let db = start().await;

@@ -1,4 +1,5 @@
-//! A single event whose ID is in the outbox already, from an execution that the keys have forgotten.
+//! A single event whose ID is in the outbox already, from an execution that the keys have
+//! forgotten.
 
 use idem_runtime::{Disposition, Error, Outcome};
 

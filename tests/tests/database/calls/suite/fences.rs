@@ -1,4 +1,5 @@
-//! How a call knows that its end belongs to its beginning. (The faults that cut a call short are in the suite of the laws.)
+//! How a call knows that its end belongs to its beginning. (The faults that cut a call short are in
+//! the suite of the laws.)
 
 use idem_runtime::{Outcome, idempotent};
 use sqlx::{AssertSqlSafe, raw_sql};
@@ -31,7 +32,8 @@ async fn a_claim_that_is_gone_at_the_end_takes_the_effect_along() {
     assert_eq!(claims(&db).await, []);
 }
 
-/// The caller hears of it twice: from the call, and if it does not listen, from its COMMIT. The connection serves on.
+/// The caller hears of it twice: from the call, and if it does not listen, from its COMMIT. The
+/// connection serves on.
 #[tokio::test]
 async fn a_handler_that_ends_the_callers_transaction_surfaces_in_its_commit() {
     let db = start().await;

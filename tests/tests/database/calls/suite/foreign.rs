@@ -1,4 +1,5 @@
-//! A transaction that raw SQL began, where a call expects none: it is somebody else's, and no call touches it.
+//! A transaction that raw SQL began, where a call expects none: it is somebody else's, and no call
+//! touches it.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -85,7 +86,8 @@ fn is_foreign<T: std::fmt::Debug>(result: Result<T, Error<Refusal>>, of: &Foreig
     );
 }
 
-/// Guards: a call on a connection asks, without touching anything, whether a transaction is open before it begins its own.
+/// Guards: a call on a connection asks, without touching anything, whether a transaction is open
+/// before it begins its own.
 #[tokio::test]
 async fn a_callers_raw_transaction_is_refused_and_untouched() {
     let db = start().await;
@@ -147,8 +149,8 @@ impl io::Write for Log {
     }
 }
 
-/// Guards: a pool's connection that somebody left in a transaction is closed with a warning, and the call takes another one,
-/// however many there are.
+/// Guards: a pool's connection that somebody left in a transaction is closed with a warning, and
+/// the call takes another one, however many there are.
 #[tokio::test]
 async fn a_pools_connections_that_were_left_in_a_transaction_are_replaced() {
     let db = start().await;

@@ -13,7 +13,8 @@ use crate::model::Order;
 
 type Database = <Conn as sqlx::Connection>::Database;
 
-/// The level of the transaction that is open, as the server tells it; `None` where it has one alone.
+/// The level of the transaction that is open, as the server tells it; `None` where it has one
+/// alone.
 async fn level(tx: &mut Conn) -> Result<Option<String>, sqlx::Error> {
     let sql = match Database::NAME {
         "PostgreSQL" => "SHOW transaction_isolation",
@@ -65,7 +66,8 @@ async fn a_call_of_its_own_runs_at_the_level_that_its_handler_asks_for() {
     }
 }
 
-/// Guards: a joined call can't raise the level of the caller's transaction, so one that is weaker is refused.
+/// Guards: a joined call can't raise the level of the caller's transaction, so one that is weaker
+/// is refused.
 #[tokio::test]
 async fn a_transaction_that_is_weaker_than_its_handler_asks_for_is_refused() {
     let db = start().await;
@@ -139,7 +141,8 @@ async fn leave_by_default(
     leave(tx, doctor, meeting).await
 }
 
-/// Guards: the level and the attempts together. By default both doctors leave, since neither sees the other go.
+/// Guards: the level and the attempts together. By default both doctors leave, since neither sees
+/// the other go.
 #[tokio::test]
 async fn a_write_skew_is_prevented_by_serializable_and_retry() {
     let db = start().await;

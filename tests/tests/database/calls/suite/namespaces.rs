@@ -55,8 +55,8 @@ async fn one_message_in_two_databases_has_two_event_ids() {
     assert_eq!(ids_of_new_executions(&other, &orders).await, ids_of_other);
 }
 
-/// Guards: what is known of a pool is kept by its connect options as long as they live, and the claim refuses another
-/// database's namespace.
+/// Guards: what is known of a pool is kept by its connect options as long as they live, and the
+/// claim refuses another database's namespace.
 #[tokio::test]
 async fn a_pool_never_uses_the_namespace_of_one_that_was_dropped() {
     let databases = [start().await, start().await];
@@ -74,7 +74,8 @@ async fn a_pool_never_uses_the_namespace_of_one_that_was_dropped() {
     }
 }
 
-/// Guards: a claim with the namespace of another database is refused there, and made once more with the right one.
+/// Guards: a claim with the namespace of another database is refused there, and made once more with
+/// the right one.
 #[tokio::test]
 async fn a_pool_that_is_led_to_another_database_uses_that_ones_namespace() {
     let databases = [start().await, start().await];

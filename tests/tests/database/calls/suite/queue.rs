@@ -29,7 +29,8 @@ async fn slow(tx: &mut Conn, order: &Order, begun: &Begun) -> Result<(), Refusal
     Err(Refusal::Busy)
 }
 
-/// Guards: those who want one key wait in one queue of the database, and not for one holder after the other.
+/// Guards: those who want one key wait in one queue of the database, and not for one holder after
+/// the other.
 #[tokio::test]
 async fn in_flight_bounds_the_whole_wait_also_behind_several_that_fail() {
     let db = start().await;
@@ -82,7 +83,8 @@ async fn fails(tx: &mut Conn, order: &Order, ran: &AtomicU32) -> Result<(), Refu
     Err(Refusal::Busy)
 }
 
-/// How many transactions the one session of a pool has begun, or statements it has run where these are what is counted.
+/// How many transactions the one session of a pool has begun, or statements it has run where these
+/// are what is counted.
 async fn work(pool: &Pool) -> Option<i64> {
     let sql = match Database::NAME {
         // Only a transaction that writes takes one: what is asked is not counted.

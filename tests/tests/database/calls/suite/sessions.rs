@@ -62,7 +62,8 @@ async fn give_up(watched: &Pool, monitor: &mut Conn, others: Option<i64>, joined
     }
 }
 
-/// Guards: a connection whose call was dropped keeps its place in the pool until the server is done with it.
+/// Guards: a connection whose call was dropped keeps its place in the pool until the server is done
+/// with it.
 #[tokio::test]
 async fn calls_that_are_given_up_hold_no_more_sessions_than_their_pool_may_have() {
     let db = start().await;
@@ -113,7 +114,8 @@ async fn recovers(watched: &Pool, when: &str) {
     assert_eq!(locks(watched, &order).await.unwrap(), Outcome::Replayed(7));
 }
 
-/// Guards: the wait for the server is a task only where there is a runtime to run it. sqlx itself panics there.
+/// Guards: the wait for the server is a task only where there is a runtime to run it. sqlx itself
+/// panics there.
 #[test]
 fn a_call_dropped_outside_of_a_runtime_does_no_more_than_sqlx_does() {
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -10,8 +10,9 @@ fn points() -> impl Iterator<Item = (usize, usize)> {
     (0..5).flat_map(|round| (0..100).map(move |k| (round, k)))
 }
 
-/// Guards: the connection is armed to be closed from its acquisition to the end. Dropped at every point where the call waits,
-/// it leaves no open transaction in the pool, and no effect without claim or claim without effect.
+/// Guards: the connection is armed to be closed from its acquisition to the end. Dropped at every
+/// point where the call waits, it leaves no open transaction in the pool, and no effect without
+/// claim or claim without effect.
 #[tokio::test]
 async fn a_call_dropped_at_any_pending_point_leaves_all_or_nothing() {
     let db = start(2).await;
@@ -57,8 +58,8 @@ async fn a_call_dropped_at_any_pending_point_leaves_all_or_nothing() {
 
 /// The same inside the caller's transaction, whose COMMIT either keeps all of the rest or fails.
 ///
-/// Guards: the savepoint's begin is not dropped half way. sqlx would queue a ROLLBACK of the caller's transaction
-/// and let the caller's `commit()` say `Ok`.
+/// Guards: the savepoint's begin is not dropped half way. sqlx would queue a ROLLBACK of the
+/// caller's transaction and let the caller's `commit()` say `Ok`.
 #[tokio::test]
 async fn a_joined_call_dropped_at_any_pending_point_never_falsifies_the_callers_commit() {
     let db = start(2).await;

@@ -6,7 +6,8 @@ use tokio::task::JoinSet;
 
 use super::{Database, Order, apply, count, effects, sql, start, text_as_bytes};
 
-/// Guards: the unique constraint alone decides. Four processes deliver the same hundred orders at once.
+/// Guards: the unique constraint alone decides. Four processes deliver the same hundred orders at
+/// once.
 #[tokio::test]
 async fn the_same_keys_from_four_processes_make_one_effect_each() {
     let db = start(4).await;
@@ -64,7 +65,8 @@ async fn deliveries_of_one_process() {
     println!("executed={executed}");
 }
 
-/// Guards: a result that can't be read is an error, not a second execution and not an empty success.
+/// Guards: a result that can't be read is an error, not a second execution and not an empty
+/// success.
 #[tokio::test]
 async fn an_unreadable_result_is_never_executed_again() {
     let db = start(4).await;

@@ -61,7 +61,8 @@ async fn payloads(pool: &Pool, table: &str) -> Vec<String> {
         .collect()
 }
 
-/// Guards: the statement that writes the events compares them with what is there, in all but their headers.
+/// Guards: the statement that writes the events compares them with what is there, in all but their
+/// headers.
 #[tokio::test]
 async fn an_event_that_is_emitted_again_stays_as_it_is_or_fails_the_call() {
     let db = start(2).await;

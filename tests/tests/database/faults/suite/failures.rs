@@ -55,7 +55,8 @@ async fn a_users_own_unique_violation_is_no_duplicate() {
     );
 }
 
-/// Guards: the guard is armed for the whole call, also after it has asked first because its scope sees many duplicates.
+/// Guards: the guard is armed for the whole call, also after it has asked first because its scope
+/// sees many duplicates.
 #[tokio::test]
 async fn a_failure_after_a_storm_of_duplicates_leaves_nothing() {
     #[idempotent(key = "order.id", scope = "laws.stormy")]

@@ -1,4 +1,5 @@
-//! Nested transactions that are dropped: their rollback is only queued when the next call or the end of this one comes.
+//! Nested transactions that are dropped: their rollback is only queued when the next call or the
+//! end of this one comes.
 
 use idem_runtime::{Outbox, Outcome, idempotent, outbox};
 use sqlx::Connection as _;
@@ -85,8 +86,9 @@ const WHOLE: [Nested; 3] = [
     Nested::DroppedInCommitted,
 ];
 
-/// Guards: the depth is read once what was queued has run, so that a call which follows a dropped transaction on the same
-/// connection opens its own and does not join one that is about to be rolled back.
+/// Guards: the depth is read once what was queued has run, so that a call which follows a dropped
+/// transaction on the same connection opens its own and does not join one that is about to be
+/// rolled back.
 #[tokio::test]
 async fn a_transaction_dropped_before_a_call_is_not_joined() {
     let db = start(2).await;
@@ -121,7 +123,8 @@ async fn a_transaction_dropped_before_a_call_is_not_joined() {
     db.assert_no_open_transaction().await;
 }
 
-/// Guards: the same for a call that joins, and for a transaction that is dropped between two of them.
+/// Guards: the same for a call that joins, and for a transaction that is dropped between two of
+/// them.
 #[tokio::test]
 async fn a_transaction_dropped_in_the_callers_own_is_not_joined() {
     let db = start(2).await;
@@ -172,8 +175,9 @@ async fn a_handler_may_drop_what_it_nested() {
     db.assert_no_open_transaction().await;
 }
 
-/// Guards: a dropped call ends its own savepoint and what stands above it, and nothing of its caller's, whether the
-/// handler's nested transaction was dropped, with its rollback still queued, or leaked.
+/// Guards: a dropped call ends its own savepoint and what stands above it, and nothing of its
+/// caller's, whether the handler's nested transaction was dropped, with its rollback still queued,
+/// or leaked.
 #[tokio::test]
 async fn a_joined_call_dropped_after_its_nested_transaction_leaves_the_callers_work() {
     let db = start(2).await;

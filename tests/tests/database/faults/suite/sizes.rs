@@ -116,8 +116,8 @@ async fn a_large_result_and_a_large_event_are_stored_and_replayed() {
     }
 }
 
-/// Guards: a statement that the server would close the connection for is not sent. The error is final and names both
-/// sizes, and neither the connection nor the caller's transaction is lost.
+/// Guards: a statement that the server would close the connection for is not sent. The error is
+/// final and names both sizes, and neither the connection nor the caller's transaction is lost.
 #[tokio::test]
 async fn what_no_statement_can_hold_is_refused_before_it_is_sent() {
     let Some((limit, session)) = STATEMENT_LIMIT else {

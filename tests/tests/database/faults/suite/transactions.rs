@@ -38,8 +38,8 @@ pub(super) async fn events(pool: &Pool) -> i64 {
     count(pool, "SELECT count(*) FROM idem_outbox").await
 }
 
-/// Guards: where the connection broke, a call that commits can't know its end; one that leaves the COMMIT to its caller does: that
-/// COMMIT can't succeed.
+/// Guards: where the connection broke, a call that commits can't know its end; one that leaves the
+/// COMMIT to its caller does: that COMMIT can't succeed.
 #[tokio::test]
 async fn a_connection_that_breaks_before_the_end_leaves_it_unknown_unless_the_caller_commits() {
     let Some(break_connection) = BREAK_CONNECTION else {
@@ -61,7 +61,8 @@ async fn a_connection_that_breaks_before_the_end_leaves_it_unknown_unless_the_ca
     assert!(again.unwrap().is_executed());
 }
 
-/// Guards: the claim is a savepoint's, so that a nested handler's failure takes back its own effect and nothing else.
+/// Guards: the claim is a savepoint's, so that a nested handler's failure takes back its own effect
+/// and nothing else.
 #[tokio::test]
 async fn nested_handlers_share_the_callers_transaction() {
     let db = start(4).await;
