@@ -9,16 +9,21 @@ use futures_util::FutureExt as _;
 use rand::Rng as _;
 use sqlx::Pool;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::execution::back_off;
 use crate::schema::{Purged, purge_batch};
 use crate::store::{ErrorClass, OutboxStore};
 use crate::telemetry::Redacted;
+#[cfg(feature = "metrics")]
+use crate::telemetry::metrics::{BacklogGauges, TopicGauges};
 
 /// How long one batch of a purge, or one look at the backlog, may take.
 const LONGEST_STEP: Duration = Duration::from_mins(5);
+
+/// How long what is under way may go on once upkeep is stopped.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How often a batch that met a conflict is tried before it counts as failed.
 const ATTEMPTS: u32 = 5;
@@ -74,7 +79,7 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Ends it. A purge that is under way is stopped after the batch that the database has in hand.
+    /// Ends it. A purge that is under way ends with the batch of rows that it is at, within 10 s; from then on nothing is deleted.
     pub async fn stop(self) {
         drop(self.stop);
         // It catches its own panics; what is left is a runtime that shuts down.
@@ -128,8 +133,13 @@ pub fn spawn_upkeep<DB: OutboxStore>(pool: Pool<DB>, options: UpkeepOptions) -> 
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let task = tokio::spawn(async move {
-        let work = work(&pool, &options);
-        let _given_up = stopped.run_until_cancelled(work).await;
+        tokio::select! {
+            () = work(&pool, &options, &stopped) => {}
+            () = async {
+                stopped.cancelled().await;
+                sleep(GRACE).await;
+            } => {}
+        }
     });
     Upkeep {
         task,
@@ -137,15 +147,17 @@ pub fn spawn_upkeep<DB: OutboxStore>(pool: Pool<DB>, options: UpkeepOptions) -> 
     }
 }
 
-async fn work<DB: OutboxStore>(pool: &Pool<DB>, options: &UpkeepOptions) {
-    let purging = on_a_timer(pool, options.purge_every, PURGE_FAILED, || purge(pool));
+async fn work<DB: OutboxStore>(pool: &Pool<DB>, options: &UpkeepOptions, stop: &CancellationToken) {
+    let purging = on_a_timer(pool, options.purge_every, PURGE_FAILED, stop, || {
+        purge(pool, stop)
+    });
     #[cfg(not(feature = "metrics"))]
     purging.await;
     #[cfg(feature = "metrics")]
     {
-        let gauges = crate::telemetry::metrics::BacklogGauges::default();
+        let gauges = BacklogGauges::default();
         let measure = || measure(pool, &gauges);
-        let measuring = on_a_timer(pool, options.measure_every, MEASURE_FAILED, measure);
+        let measuring = on_a_timer(pool, options.measure_every, MEASURE_FAILED, stop, measure);
         tokio::join!(purging, measuring);
     }
 }
@@ -157,11 +169,12 @@ const PURGE_FAILED: &str = "expired keys and published events could not be delet
 const MEASURE_FAILED: &str = "the backlog of the outbox could not be read, and its gauges keep their old values: check the database, \
     that `migrate` has run, and that this role may SELECT from `idem_outbox` and `idem_dead_letters`";
 
-/// Runs a step again and again, whatever its end, until the pool is closed.
+/// Runs a step again and again, whatever its end, until it is stopped or the pool is closed.
 async fn on_a_timer<DB, F>(
     pool: &Pool<DB>,
     every: Duration,
     failed: &'static str,
+    stopped: &CancellationToken,
     step: impl Fn() -> F + Send,
 ) where
     DB: OutboxStore,
@@ -170,7 +183,9 @@ async fn on_a_timer<DB, F>(
     let mut failures = 0;
     let mut pause = every.mul_f64(rand::rng().random_range(0.0..=0.1));
     loop {
-        sleep_until(Instant::now() + pause).await;
+        if stopped.run_until_cancelled(sleep(pause)).await.is_none() {
+            return;
+        }
         let ended = AssertUnwindSafe(step()).catch_unwind().await;
         let Err(failure) = ended.unwrap_or(Err(Failure::Panicked)) else {
             failures = 0;
@@ -215,11 +230,12 @@ async fn bounded<T>(
     }
 }
 
-async fn purge<DB: OutboxStore>(pool: &Pool<DB>) -> Result<(), Failure> {
+async fn purge<DB: OutboxStore>(pool: &Pool<DB>, stop: &CancellationToken) -> Result<(), Failure> {
     let mut purged = Purged::default();
     let mut conflicts = 0;
     loop {
         match bounded(purge_batch(pool, &mut purged)).await {
+            Ok(true) if stop.is_cancelled() => break,
             Ok(true) => conflicts = 0,
             Ok(false) => break,
             // With a handler, or with the purge of another instance.
@@ -243,11 +259,14 @@ async fn purge<DB: OutboxStore>(pool: &Pool<DB>) -> Result<(), Failure> {
 }
 
 #[cfg(feature = "metrics")]
-async fn measure<DB: OutboxStore>(
-    pool: &Pool<DB>,
-    gauges: &crate::telemetry::metrics::BacklogGauges,
-) -> Result<(), Failure> {
+async fn measure<DB: OutboxStore>(pool: &Pool<DB>, gauges: &BacklogGauges) -> Result<(), Failure> {
     let backlog = bounded(crate::backlog::read(pool)).await?;
-    gauges.set(&backlog.topics);
+    let topics = backlog.topics.iter();
+    gauges.set(topics.map(|topic| TopicGauges {
+        topic: &topic.topic,
+        pending: topic.pending,
+        oldest: topic.oldest,
+        dead_letters: topic.dead_letters,
+    }));
     Ok(())
 }

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, gauge, histogram};
 
-use crate::store::TopicBacklog;
-
 const CALLS: &str = "idem_calls_total";
 const DURATION: &str = "idem_call_duration_seconds";
 const PENDING: &str = "idem_outbox_pending";
@@ -73,6 +71,15 @@ pub(crate) fn purged(keys: u64, events: u64) {
     counter!(PURGED_EVENTS).increment(events);
 }
 
+/// The gauges of one topic.
+#[derive(Debug)]
+pub(crate) struct TopicGauges<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) pending: u64,
+    pub(crate) oldest: Option<Duration>,
+    pub(crate) dead_letters: u64,
+}
+
 /// The topics whose gauges are set: one that has nothing left goes to 0, and not to where it was.
 #[derive(Debug, Default)]
 pub(crate) struct BacklogGauges(Mutex<BTreeSet<String>>);
@@ -82,19 +89,19 @@ impl BacklogGauges {
         clippy::cast_precision_loss,
         reason = "a gauge is a float, and exact up to 2^53"
     )]
-    pub(crate) fn set(&self, topics: &[TopicBacklog]) {
+    pub(crate) fn set<'a>(&self, topics: impl Iterator<Item = TopicGauges<'a>>) {
         describe_once();
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for gone in seen.iter() {
-            if !topics.iter().any(|topic| topic.topic == *gone) {
-                set(gone, 0.0, 0.0, 0.0);
-            }
-        }
+        let mut gone = std::mem::take(&mut *seen);
         for topic in topics {
             let oldest = topic.oldest.unwrap_or_default().as_secs_f64();
             let (pending, dead) = (topic.pending as f64, topic.dead_letters as f64);
-            set(&topic.topic, pending, oldest, dead);
-            seen.insert(topic.topic.clone());
+            set(topic.topic, pending, oldest, dead);
+            gone.remove(topic.topic);
+            seen.insert(topic.topic.to_owned());
+        }
+        for topic in gone {
+            set(&topic, 0.0, 0.0, 0.0);
         }
     }
 }
