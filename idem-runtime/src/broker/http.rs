@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{self, StreamExt as _};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
@@ -276,17 +276,10 @@ pub(super) fn binary_mode(
 }
 
 /// As section 3.1.3.2 of the binding says: space, quote, percent and all that is not visible ASCII.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+
 fn percent_encode(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len());
-    for &byte in value.as_bytes() {
-        match byte {
-            b'"' | b'%' | 0..=b' ' | 0x7f.. => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-            byte => encoded.push(char::from(byte)),
-        }
-    }
-    encoded
+    utf8_percent_encode(value, ENCODED).to_string()
 }
 
 pub(super) fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), PublishError> {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
-use idem_runtime::{Classify, Disposition, Error, Event, Outbox, idempotent, outbox};
+use idem_runtime::Error;
 use metrics::Unit;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use serde::{Deserialize, Serialize};
@@ -11,153 +11,11 @@ use tokio::sync::Notify;
 use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use super::handlers::{
+    Act, HANGS, KEY, SECRETS, apply, decline, delivery, refuse, register, weigh,
+};
 use super::{Conn, Pool, SYSTEM, database};
 use crate::capture::{Capture, Entry, Fields};
-
-/// What must not be found in any log, as text or in hexadecimal.
-const KEY: &str = "secret-key";
-const SECRETS: [&str; 2] = ["secret", "7365637265742d"];
-
-/// Told when a delivery that hangs has come as far as its body.
-static HANGS: Notify = Notify::const_new();
-
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    Succeed,
-    Fail,
-    Commit,
-    Panic,
-    Hang,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Delivery {
-    number: u32,
-    amount: u32,
-    act: Act,
-}
-
-impl Delivery {
-    fn key(&self) -> String {
-        format!("{KEY}-{}", self.number)
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Receipt {
-    text: String,
-}
-
-#[derive(Serialize, Event)]
-#[event(topic = "ledger.posted", key = "to")]
-struct Posted {
-    to: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Refused {
-    text: String,
-}
-
-impl Classify for Refused {
-    fn disposition(&self) -> Disposition {
-        Disposition::DeadLetter
-    }
-}
-
-impl From<sqlx::Error> for Refused {
-    fn from(_: sqlx::Error) -> Self {
-        let text = "secret-error".into();
-        Self { text }
-    }
-}
-
-#[idempotent(
-    key = "delivery.key()",
-    scope = "payments.apply",
-    fingerprint = "format!(\"secret-amount-{}\", delivery.amount)",
-    in_flight = "fail"
-)]
-#[outbox]
-async fn apply(
-    tx: &mut Conn,
-    outbox: &mut Outbox<Posted>,
-    delivery: Delivery,
-) -> Result<Receipt, Refused> {
-    tracing::info!("in the body");
-    outbox.emit_with(
-        &Posted {
-            to: "secret-recipient".into(),
-        },
-        &[("note", "secret-note")],
-    );
-    let text = "secret-receipt".into();
-    match delivery.act {
-        Act::Succeed => Ok(Receipt { text }),
-        Act::Fail => Err(Refused { text }),
-        Act::Commit => {
-            tx.execute("COMMIT").await?;
-            Ok(Receipt { text })
-        }
-        Act::Panic => panic!("in the body"),
-        Act::Hang => {
-            HANGS.notify_one();
-            std::future::pending::<()>().await;
-            Ok(Receipt { text })
-        }
-    }
-}
-
-#[idempotent(key = "delivery.key()", scope = "payments.refuse", on_error = "record")]
-async fn refuse(tx: &mut Conn, delivery: Delivery) -> Result<(), Refused> {
-    tx.execute("SELECT 1").await?;
-    let text = format!("secret-{delivery:?}");
-    Err(Refused { text })
-}
-
-/// An error that JSON can't hold.
-#[derive(Debug, Serialize, Deserialize)]
-struct Unstorable {
-    marker: Option<()>,
-}
-
-impl Classify for Unstorable {
-    fn disposition(&self) -> Disposition {
-        Disposition::DeadLetter
-    }
-}
-
-#[idempotent(
-    key = "delivery.key()",
-    scope = "payments.decline",
-    on_error = "record"
-)]
-async fn decline(_tx: &mut Conn, delivery: Delivery) -> Result<(), Unstorable> {
-    let marker = matches!(delivery.act, Act::Fail).then_some(());
-    Err(Unstorable { marker })
-}
-
-/// A result that JSON can't hold.
-#[idempotent(key = "delivery.key()", scope = "payments.weigh")]
-async fn weigh(_tx: &mut Conn, delivery: Delivery) -> Result<f64, sqlx::Error> {
-    Ok(f64::from(delivery.amount) / 0.0)
-}
-
-#[outbox(scope = "users.register", topic = "users.registered")]
-async fn register(tx: &mut Conn) -> Result<Receipt, sqlx::Error> {
-    tx.execute("SELECT 1").await?;
-    let text = "secret-user".into();
-    Ok(Receipt { text })
-}
-
-fn delivery(number: u32, act: Act) -> Delivery {
-    let amount = 1;
-    Delivery {
-        number,
-        amount,
-        act,
-    }
-}
 
 /// The ways that `on_error` and `on_duplicate` add.
 async fn every_end_of_an_error(pool: &Pool, seen: &mut Vec<(&'static str, &'static str)>) {

@@ -1,10 +1,12 @@
-//! What a deferred trigger of the user's fails with is the user's error, whatever its code means elsewhere.
+//! What a deferred trigger of the user's fails with is the user's error, whatever its code means
+//! elsewhere.
 
 use idem_runtime::Error;
 
 use crate::bed::{Bed, runs};
 
-/// Guards: an error's place, by which one of our own functions is told from a trigger of somebody else's.
+/// Guards: an error's place, by which one of our own functions is told from a trigger of somebody
+/// else's.
 #[tokio::test]
 async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_code() {
     let bed = Bed::start().await;

@@ -1,4 +1,5 @@
-//! What PostgreSQL alone has: schemas and roles that a handler may take, a log and statistics that keep statements, plans.
+//! What PostgreSQL alone has: schemas and roles that a handler may take, a log and statistics that
+//! keep statements, plans.
 
 mod bed;
 mod commits;

@@ -84,7 +84,8 @@ async fn deliver(pool: &PgPool, n: usize) {
     tx.commit().await.unwrap();
 }
 
-/// Guards: our functions are called by SELECT, whose constants the statistics leave out. For a CALL they keep them.
+/// Guards: our functions are called by SELECT, whose constants the statistics leave out. For a CALL
+/// they keep them.
 #[tokio::test]
 async fn statistics_of_statements_keep_one_entry_a_kind_and_no_value() {
     let bed = Bed::on(server().await).await;
@@ -118,7 +119,8 @@ async fn statistics_of_statements_keep_one_entry_a_kind_and_no_value() {
     assert!(bed.number(calls).await >= 40 * 8);
 }
 
-/// Guards: the settings that `verify_warnings` looks at are those by which the server's log keeps what calls send.
+/// Guards: the settings that `verify_warnings` looks at are those by which the server's log keeps
+/// what calls send.
 #[tokio::test]
 async fn a_setting_is_warned_of_if_and_only_if_the_log_then_keeps_payloads() {
     let bed = Bed::on(server().await).await;

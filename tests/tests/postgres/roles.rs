@@ -23,7 +23,8 @@ async fn outer(
     Ok(inner.is_executed())
 }
 
-/// Guards: functions are called by the schema that the pool learnt, and joined calls go where the first one went.
+/// Guards: functions are called by the schema that the pool learnt, and joined calls go where the
+/// first one went.
 #[tokio::test]
 async fn a_search_path_that_a_handler_sets_leads_neither_claim_nor_events_elsewhere() {
     for migrated in [false, true] {
@@ -93,7 +94,8 @@ async fn role(bed: &Bed, name: &str) -> String {
     role
 }
 
-/// Guards: the functions run with the rights of their owner, so that USAGE on the schema is all that a role needs.
+/// Guards: the functions run with the rights of their owner, so that USAGE on the schema is all
+/// that a role needs.
 #[tokio::test]
 async fn a_role_that_a_handler_takes_needs_usage_of_the_schema_and_nothing_else() {
     let bed = Bed::start().await;

@@ -10,7 +10,8 @@ use tokio::time::Instant;
 
 use crate::bed::Bed;
 
-/// Guards: what is due is compared with a time that does not change in a statement, so that an index answers.
+/// Guards: what is due is compared with a time that does not change in a statement, so that an
+/// index answers.
 #[tokio::test]
 async fn a_purge_finds_what_is_due_by_an_index() {
     let bed = Bed::start().await;
@@ -52,7 +53,8 @@ async fn retained(tx: &mut PgConnection, number: i64) -> Result<String, sqlx::Er
     Ok(format!("{number:0500}"))
 }
 
-/// Guards: pages keep room for the end of a claim, and the retention is set with the claim, not at its end.
+/// Guards: pages keep room for the end of a claim, and the retention is set with the claim, not at
+/// its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nearly_every_finish_stays_on_its_page() {
     const CALLS: i64 = 1_500;

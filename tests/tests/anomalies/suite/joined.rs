@@ -10,7 +10,8 @@ use crate::fate::Fate;
 use crate::model::{Order, State};
 use crate::stage::Stage;
 
-/// Guards: a joined call commits nothing itself, and its claim holds the key until the caller's transaction ends.
+/// Guards: a joined call commits nothing itself, and its claim holds the key until the caller's
+/// transaction ends.
 pub(crate) async fn is_its_callers(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let mut caller = Other::begin(&bed, fate).await;
@@ -109,8 +110,8 @@ pub(crate) async fn refused(axis: Axis, fate: Fate) {
 
 /// Inside the caller's transaction, whose COMMIT either keeps all of the rest or fails.
 ///
-/// Guards: the savepoint's begin is not dropped half way. sqlx would queue a ROLLBACK of the caller's transaction and let the
-/// caller's `commit()` say `Ok`.
+/// Guards: the savepoint's begin is not dropped half way. sqlx would queue a ROLLBACK of the
+/// caller's transaction and let the caller's `commit()` say `Ok`.
 pub(crate) async fn dropped_at_any_pending_point(axis: Axis) {
     let bed = Bed::start(axis).await;
     let mut points = 0;

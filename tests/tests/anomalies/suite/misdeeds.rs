@@ -44,8 +44,9 @@ async fn row(axis: Axis, fate: Fate, deeds: Vec<Deed>, leaves: Leaves) -> Bed {
     bed
 }
 
-/// Guards: the end of the call is our own statement; an aborted transaction answers it with an error, where sqlx's `commit()` says
-/// `Ok` and stores nothing. Where the failing statement is undone alone, the rest commits: only `?` can tell that it minds.
+/// Guards: the end of the call is our own statement; an aborted transaction answers it with an
+/// error, where sqlx's `commit()` says `Ok` and stores nothing. Where the failing statement is
+/// undone alone, the rest commits: only `?` can tell that it minds.
 pub(crate) async fn swallowed_error(axis: Axis, fate: Fate) {
     let leaves = if SWALLOWED_ERRORS_ABORT {
         Leaves::Nothing
@@ -97,17 +98,19 @@ pub(crate) async fn smuggled_commit_and_begin(axis: Axis, fate: Fate) {
     row(axis, fate, deeds, Leaves::Unfinished).await;
 }
 
-/// Guards: the depth of nesting is checked before the end. sqlx's COMMIT would release the savepoint, say `Ok` and store nothing.
+/// Guards: the depth of nesting is checked before the end. sqlx's COMMIT would release the
+/// savepoint, say `Ok` and store nothing.
 pub(crate) async fn leaked_nested_transaction(axis: Axis, fate: Fate) {
     row(axis, fate, vec![Deed::LeakNested], Leaves::Nothing).await;
 }
 
-/// Guards: a claim without its end that our own transaction sees is `Unfinished`: no wait for ourselves, no second effect.
+/// Guards: a claim without its end that our own transaction sees is `Unfinished`: no wait for
+/// ourselves, no second effect.
 pub(crate) async fn call_of_itself(axis: Axis, fate: Fate) {
     row(axis, fate, vec![Deed::HandleAgain], Leaves::Whole).await;
 }
 
-/// Cure on MariaDB, where DDL commits: the fence. The others take DDL into the transaction.
+/// Guards, on MariaDB, where DDL commits: the fence. The others take DDL into the transaction.
 pub(crate) async fn ddl(axis: Axis, fate: Fate) {
     const CREATE: &str = "CREATE TABLE made_by_handler (id INTEGER)";
     let leaves = if DDL_COMMITS {

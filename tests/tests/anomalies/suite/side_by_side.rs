@@ -8,8 +8,8 @@ use super::{Axis, LOSE_TO_NEWER};
 use crate::fate::Fate;
 use crate::model::{Order, RESULT, State};
 
-/// Guards: the claim of a joined call waits like any other. Where the winner is newer than the caller's snapshot, the caller's
-/// whole transaction must run again, and hears so.
+/// Guards: the claim of a joined call waits like any other. Where the winner is newer than the
+/// caller's snapshot, the caller's whole transaction must run again, and hears so.
 pub(crate) async fn joined(axis: Axis, fate: Fate) {
     waits(axis, fate, Fate::Commits).await;
 }
