@@ -9,6 +9,7 @@ mod measure;
 mod plot;
 mod postgres;
 mod report;
+mod saturated;
 mod saturation;
 mod sqlite;
 mod stats;

@@ -1,67 +1,13 @@
 //! Calls a second of several connections at once: what client and server can do together.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
+use crate::args::Args;
+use crate::arm::name;
+use crate::postgres;
 use anyhow::Result;
 use idem_tests::server::{Options, Postgres};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::task::JoinSet;
-
-use crate::args::Args;
-use crate::arm::{Payment, name};
-use crate::postgres;
 
 const CONNECTIONS: u32 = 8;
-
-/// How long an arm runs before the next one has its turn.
-const SLICE: Duration = Duration::from_millis(500);
-
-type Done = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
-
-/// One way of doing the work, by many at once.
-pub(crate) struct Saturated {
-    name: &'static str,
-    run: Arc<dyn Fn(Payment) -> Done + Send + Sync>,
-}
-
-impl Saturated {
-    pub(crate) fn new<F>(
-        name: &'static str,
-        run: impl Fn(Payment) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Result<()>> + Send + 'static,
-    {
-        Self {
-            name,
-            run: Arc::new(move |payment| Box::pin(run(payment))),
-        }
-    }
-
-    /// Calls a second, all connections busy.
-    async fn rate(&self) -> Result<f64> {
-        let start = Instant::now();
-        let mut workers = JoinSet::new();
-        for _ in 0..CONNECTIONS {
-            let run = self.run.clone();
-            workers.spawn(async move {
-                let mut calls = 0_u32;
-                while start.elapsed() < SLICE {
-                    run(Payment::new()).await?;
-                    calls += 1;
-                }
-                anyhow::Ok(calls)
-            });
-        }
-        let mut calls = 0;
-        while let Some(worker) = workers.join_next().await {
-            calls += worker??;
-        }
-        Ok(f64::from(calls) / start.elapsed().as_secs_f64())
-    }
-}
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
     let server = Postgres::start(Options::default().durable()).await?;
@@ -84,7 +30,7 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     for round in 0..=rounds {
         for (arm, rates) in arms.iter().zip(&mut rates) {
             progress.set_message(arm.name);
-            let rate = arm.rate().await?;
+            let rate = arm.rate(CONNECTIONS).await?;
             if round > 0 {
                 rates.push(rate);
                 progress.inc(1);

@@ -207,6 +207,15 @@ impl<E> Error<E> {
     }
 }
 
+impl<E> From<NotFaithful> for Error<E> {
+    fn from(refused: NotFaithful) -> Self {
+        Self::ResultNotFaithful {
+            type_name: refused.type_name,
+            cause: refused.cause.map(Into::into),
+        }
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection, Postgres};
 
 use self::statements::{ACCOUNTS, EFFECT};
 use crate::arm::{self, Arm, Payment, name};
-use crate::saturation::Saturated;
+use crate::saturated::Saturated;
 use crate::work::work;
 
 pub(crate) const SETTINGS: &str = "fsync and synchronous_commit on; pools: max_connections = 1 (underway: 2), \

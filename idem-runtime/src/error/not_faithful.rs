@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::Error;
-
 /// A duplicate would not get this value back.
 #[derive(Debug)]
 pub struct NotFaithful {
@@ -27,14 +25,5 @@ pub(super) const fn what(unreadable: bool) -> &'static str {
         "can't be stored as JSON and read back"
     } else {
         "is another value when it is read back from JSON"
-    }
-}
-
-impl<E> From<NotFaithful> for Error<E> {
-    fn from(refused: NotFaithful) -> Self {
-        Self::ResultNotFaithful {
-            type_name: refused.type_name,
-            cause: refused.cause.map(Into::into),
-        }
     }
 }
