@@ -78,7 +78,7 @@ async fn run(conn: &mut Conn, statements: &[&str]) {
     }
 }
 
-fn is_foreign<T: std::fmt::Debug>(result: Result<T, Error<Refusal>>, of: &Foreign) {
+fn is_foreign<T: std::fmt::Debug>(result: &Result<T, Error<Refusal>>, of: &Foreign) {
     assert!(
         matches!(result, Err(Error::ForeignTransaction)),
         "{:?}: {result:?}",
@@ -104,10 +104,10 @@ async fn a_callers_raw_transaction_is_refused_and_untouched() {
                 effect(&mut pooled, "first").await.unwrap();
             }
             for order in [&known, &Order::new("new")] {
-                is_foreign(place(&mut pooled, order).await, foreign);
-                is_foreign(apply(&mut *pooled, order).await, foreign);
-                is_foreign(keyless(&mut *pooled, order).await, foreign);
-                is_foreign(keyless(&mut pooled, order).await, foreign);
+                is_foreign(&place(&mut pooled, order).await, foreign);
+                is_foreign(&apply(&mut *pooled, order).await, foreign);
+                is_foreign(&keyless(&mut *pooled, order).await, foreign);
+                is_foreign(&keyless(&mut pooled, order).await, foreign);
             }
             if foreign.writes {
                 let second = effect(&mut pooled, "second").await;

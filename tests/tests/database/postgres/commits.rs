@@ -3,7 +3,7 @@
 
 use idem_runtime::Error;
 
-use crate::bed::{Bed, runs};
+use super::bed::{Bed, runs};
 
 /// Guards: an error's place, by which one of our own functions is told from a trigger of somebody
 /// else's.
@@ -28,7 +28,9 @@ async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_cod
             let Err(Error::Store(error)) = failed else {
                 panic!("{code}: {failed:?}");
             };
-            let found = error.as_database_error().and_then(|error| error.code());
+            let found = error
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code);
             assert_eq!(found.as_deref(), Some(code));
         }
         // Where the caller commits, its COMMIT says so.
@@ -36,7 +38,9 @@ async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_cod
         let joined = runs(&mut tx, code, &sql, "text", 1).await.unwrap();
         assert!(joined.is_executed());
         let error = tx.commit().await.unwrap_err();
-        let found = error.as_database_error().and_then(|error| error.code());
+        let found = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         assert_eq!(found.as_deref(), Some(code));
     }
     assert_eq!(

@@ -5,7 +5,7 @@ use idem_tests::server::{Options, Postgres};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
-use crate::bed::{Bed, Done, keyless, runs};
+use super::bed::{Bed, Done, keyless, runs};
 
 /// A server with statistics of statements.
 async fn server() -> &'static Postgres {

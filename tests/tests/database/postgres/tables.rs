@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::bed::Bed;
+use super::bed::Bed;
 
 /// Guards: what is due is compared with a time that does not change in a statement, so that an
 /// index answers.

@@ -6,7 +6,7 @@ use idem_runtime::renew_namespace;
 use idem_tests::server;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, raw_sql};
 
-use crate::bed::{Bed, connect, runs};
+use super::bed::{Bed, connect, runs};
 
 const FORGET: &str = "DELETE FROM idem_keys; DELETE FROM idem_outbox";
 

@@ -3,7 +3,7 @@
 use idem_runtime::{Disposition, Error, Outbox, idempotent, outbox};
 use sqlx::PgConnection;
 
-use crate::bed::{Bed, Done, keyless, perform, runs};
+use super::bed::{Bed, Done, keyless, perform, runs};
 
 /// Runs a statement, and then another handler in its transaction.
 #[idempotent(key = "id", scope = "postgres.outer")]

@@ -3,7 +3,7 @@
 use idem_runtime::{Error, VerifyError, migrate, verify};
 use sqlx::{Executor as _, PgPool};
 
-use crate::bed::{Bed, runs};
+use super::bed::{Bed, runs};
 
 /// Calls whose tables must not be found.
 async fn assert_refused(pool: &PgPool, case: &str) {
