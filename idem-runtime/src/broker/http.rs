@@ -261,7 +261,7 @@ pub(super) fn binary_mode(
             .parse()
             .map_err(|_| unsendable(&name))?;
         if name == "traceparent" || name == "tracestate" {
-            // Beside the attribute: where the endpoint's own tracing looks for it.
+            // Also without the prefix, where the endpoint's own tracing looks for it.
             headers.insert(
                 HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(&name))?,
                 value.clone(),

@@ -29,7 +29,7 @@ const ATTEMPTS: u32 = 5;
 /// When a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
-    /// When it is told to.
+    /// When its token is cancelled.
     Shutdown,
     /// When nothing is left to publish.
     Empty,
