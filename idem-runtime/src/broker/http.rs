@@ -87,9 +87,9 @@ impl fmt::Display for HttpError {
             Self::Url => f.write_str(
                 "not the URL of an HTTP endpoint, such as `http://127.0.0.1:8080/events`",
             ),
-            Self::Header => {
-                f.write_str("not the name and value of an HTTP header: visible ASCII characters")
-            }
+            Self::Header => f.write_str(
+                "not an HTTP header: a name has letters, digits and `-`, a value visible ASCII characters",
+            ),
             Self::Client(error) => write!(f, "the HTTP client can't be built: {error}"),
         }
     }

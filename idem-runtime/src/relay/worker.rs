@@ -92,7 +92,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
                 }
                 Err(RelayError::Store(error)) if self.survives(&error, reached, failures) => {
                     failures += 1;
-                    tracing::warn!(error = %Redacted(&error), failures, "the relay can't reach its database");
+                    tracing::warn!(error = %Redacted(&error), failures, "the database refused the relay or can't be reached; the relay tries again");
                     self.options
                         .poll_interval
                         .saturating_mul(1 << failures.min(16))

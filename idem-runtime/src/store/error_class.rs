@@ -48,7 +48,7 @@ impl ErrorClass {
             (Self::EventConflict, _) => Error::EventConflict,
             (Self::NotPermitted, Some(home)) => Error::NotPermitted {
                 grant: format!(
-                    "GRANT USAGE ON SCHEMA \"{}\" TO the role that the handler takes",
+                    "GRANT USAGE ON SCHEMA \"{}\" TO <the role that the handler takes>",
                     home.schema.replace('"', "\"\"")
                 ),
             },
