@@ -80,8 +80,8 @@ pub enum Error<E = Infallible> {
         /// The level that the handler asks for.
         needed: &'static str,
     },
-    /// The role that the handler took (`SET ROLE`) may not use the schema of this crate's tables, or
-    /// a function in it. Nothing was committed.
+    /// The role that the handler took (`SET ROLE`) may not use the schema of this crate's tables,
+    /// or a function in it. Nothing was committed.
     NotPermitted {
         /// The statement to run, with the name of the role to fill in.
         grant: String,
