@@ -31,8 +31,8 @@ pub(crate) use self::recent::Recent;
 /// One call: its session, its identity, and its place among the calls of this process.
 #[derive(Debug)]
 pub(crate) struct Execution<DB: Store, B: Begin<DB::Connection, Database = DB>> {
-    // Dropped before the guard: whoever is woken next must find the transaction ended, or its end
-    // under way.
+    // Dropped before the guard: the call that is woken next must find the transaction ended, or its
+    // end under way.
     session: Session<DB, B>,
     policy: Policy,
     recent: Option<&'static Recent>,

@@ -103,8 +103,9 @@ impl PublishError {
         }
     }
 
-    /// The same, but with no other attempt before `delay` has passed, if that is longer than the
-    /// relay's own backoff. At most an hour. No effect on an error that is not retryable.
+    /// The same error, but the message is not tried again before `delay` has passed. The relay's
+    /// own backoff may be longer. More than an hour counts as an hour. No effect on an error that
+    /// is not retryable.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         if let Remedy::Retry { after } = &mut self.remedy {

@@ -48,7 +48,7 @@ pub async fn drop_at_pending<F: Future>(k: usize, future: F) -> Option<F::Output
     .await
 }
 
-/// Runs `future` to its end, telling each poll; a panic in it is its result, as text.
+/// Runs `future` to its end, and reports each poll. A panic in it becomes the result, as text.
 pub(crate) async fn catch_panic<F: Future>(
     future: F,
     polled: impl Fn(),

@@ -33,7 +33,7 @@
 //! ```
 //!
 //! [`proxy::Proxy`] stands between a client and a server, to delay, count and lose what passes;
-//! [`poll::drop_at_pending`] cancels a future at each of its await points. [`at_rest`] tells
+//! [`poll::drop_at_pending`] cancels a future at each of its await points. [`at_rest`] checks
 //! whether every transaction has ended.
 
 pub mod at_rest;

@@ -2,7 +2,7 @@
 
 /// Implemented for `Result`: finds `T` and `E` behind an alias such as `anyhow::Result<T>`.
 #[diagnostic::on_unimplemented(
-    message = "a handler returns `Result<T, E>`, and `{Self}` is none",
+    message = "a handler returns `Result<T, E>`, and `{Self}` is not one",
     label = "not a `Result`",
     note = "an `Err` is what rolls the transaction back"
 )]

@@ -121,8 +121,7 @@ impl Store for Sqlite {
         }
         match lookup {
             Some((home, claim)) => match Self::lookup(conn, home, claim, false).await {
-                // A writer is in the way of the question. The next claim, which waits, has the
-                // answer.
+                // Another writer is in the way. The next claim waits for it, and finds the answer.
                 Err(error) if Self::classify(&error) == ErrorClass::Conflict => Ok(None),
                 found => found,
             },
@@ -246,8 +245,8 @@ fn foreign(error: sqlx::Error) -> sqlx::Error {
 /// that can be rolled back but, by a constraint that is deferred and violated, not committed.
 ///
 /// Without them sqlx counts a transaction that is not there, a ROLLBACK fails, and the connection
-/// goes back to its pool so. Under `PRAGMA foreign_keys = OFF`, which is not sqlx's default, the
-/// caller's COMMIT succeeds, and commits nothing.
+/// goes back to its pool in that state. Under `PRAGMA foreign_keys = OFF`, which is not sqlx's
+/// default, the caller's COMMIT succeeds, and commits nothing.
 async fn restore_ended(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let mut sql = String::from(
         "SAVEPOINT idem_abandon; ROLLBACK; BEGIN; \

@@ -5,7 +5,7 @@ use std::fmt;
 
 use sqlx::error::{DatabaseError, ErrorKind};
 
-/// An error as a server tells it. The driver's own type has no constructor.
+/// An error as a server reports it. The driver's own type has no constructor.
 #[derive(Debug)]
 struct StubError(&'static str);
 

@@ -52,8 +52,8 @@ impl Timestamp {
         })
     }
 
-    /// A number of seconds, milliseconds, microseconds or nanoseconds since 1970, told by its size:
-    /// from 2001 to 5138.
+    /// A number of seconds, milliseconds, microseconds or nanoseconds since 1970, known by its
+    /// size: from 2001 to 5138.
     pub(crate) fn from_number(number: &str) -> Option<Self> {
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let value: i128 = whole.parse().ok()?;

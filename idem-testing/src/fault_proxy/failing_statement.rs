@@ -12,8 +12,7 @@ pub(super) struct FailingStatement {
     pub(super) ends: bool,
 }
 
-/// The statement of a batch that such an error would `failing_statement`; `None` if it would
-/// `failing_statement` none.
+/// The statement of a batch that fails by such an error; `None` if none of them can.
 ///
 /// A deadlock happens where locks are taken: at the first statement that reads or writes. A
 /// serialization failure happens as late as possible: at COMMIT, or else at the last such

@@ -27,7 +27,7 @@ pub(super) struct Postgres {
     awaiting: bool,
     /// The request that is answered came as Query, not by the extended protocol.
     simple: bool,
-    /// As `ReadyForQuery` tells it: idle, in a transaction, or in one that is aborted.
+    /// As `ReadyForQuery` reports it: idle, in a transaction, or in one that is aborted.
     status: Status,
     sqlstate: Option<[u8; 5]>,
     group: Group,

@@ -18,7 +18,7 @@ pub struct Database {
     pub(super) home: Home,
 }
 
-/// Where a database lies, and so how it is dropped.
+/// Where a database is, and so how it is dropped.
 #[derive(Debug)]
 pub(super) enum Home {
     Postgres {

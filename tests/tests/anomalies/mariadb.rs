@@ -57,7 +57,7 @@ pub(crate) const SETUP: &[&str] = &[
 pub(crate) const COMMITS: &str = "; COMMIT; ";
 
 /// What makes the tables as [`SETUP`] leaves them. A deleted row is there for a while yet, and an
-/// INSERT of the same ID locks the gap beside it: hence TRUNCATE.
+/// INSERT of the same ID locks the gap next to it: hence TRUNCATE.
 pub(crate) const CLEAN: &[&str] = &[
     "DELETE FROM effects; TRUNCATE idem_keys; TRUNCATE idem_outbox; UPDATE uniques SET n = 0 WHERE n <> 0",
 ];

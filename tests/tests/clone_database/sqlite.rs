@@ -66,7 +66,7 @@ async fn what_can_not_be_explored_is_refused_with_the_fix() {
     );
 }
 
-/// The log beside the file holds what a copy of the file alone would not.
+/// The log next to the file holds what a copy of the file alone would not.
 #[tokio::test]
 async fn a_template_in_use_is_copied_whole_and_keeps_its_journal_mode() {
     let database = database().await;

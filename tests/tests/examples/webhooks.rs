@@ -102,7 +102,7 @@ fn an_unreadable_line_is_named_and_holds_up_no_other() {
     lines.push(json!({"delivery": "7", "event": "ping", "payload": {}}).to_string());
     fs::write(&file, lines.join("\n")).unwrap();
 
-    // A path with spaces is a database, too, and its events go beside it.
+    // A path with spaces is a database, too, and its events go next to it.
     let database = folder.path().join("web hooks?.db");
     let ran = run(program("github_webhooks").arg(&file).arg(&database));
     assert!(!ran.succeeded);

@@ -39,7 +39,7 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
         1305 | 1242 => ErrorClass::Lost,
         // SET TRANSACTION inside of a transaction.
         1568 => ErrorClass::ForeignTransaction,
-        // The scope that `claim_sql` takes away from a claim in another database.
+        // NULL, which `claim_sql` makes of the scope if the database is another one.
         1048 => ErrorClass::OtherNamespace,
         // A missing table or column.
         1146 | 1054 => ErrorClass::NotMigrated,

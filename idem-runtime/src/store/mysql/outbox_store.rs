@@ -179,7 +179,7 @@ fn columns(of: &str) -> String {
 async fn whole(conn: &mut MySqlConnection, sql: String) -> Result<Vec<MySqlRow>, sqlx::Error> {
     match raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *conn).await {
         Err(error) if error.as_database_error().is_some() => {
-            // Reported as what it is, and not as what became of the rollback.
+            // A connection that can't roll back is broken. Otherwise the first error is reported.
             execute(conn, "ROLLBACK".into())
                 .await
                 .map_err(|_| sqlx::Error::WorkerCrashed)?;

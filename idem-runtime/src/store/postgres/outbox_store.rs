@@ -18,7 +18,7 @@ use crate::store::{
 
 impl OutboxStore for Postgres {
     async fn hold(conn: &mut PgConnection, lease: Lease) -> Result<bool, sqlx::Error> {
-        // The first condition spares a relay that stands by a write each time it asks.
+        // The first condition saves a relay that stands by a write on each poll.
         let sql = format!(
             "INSERT INTO idem_relay (name, owner, expires_at) \
              SELECT '{LEASE}', '{owner}', {until} WHERE NOT EXISTS (SELECT FROM idem_relay \

@@ -64,7 +64,7 @@ pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
     let _ = write!(sql, " {KEEP_EQUAL_EVENT}");
 }
 
-/// Ends the claim; a row tells that there was one to end.
+/// Ends the claim; returns a row if there was one to end.
 pub(super) fn end_claim_sql(sql: &mut String, claim: &Claim<'_>, args: &FinishArgs<'_>) {
     let _ = write!(
         sql,

@@ -199,7 +199,7 @@ fn fill_sql(source: &str, table: &Table) -> Option<String> {
     Some(sql)
 }
 
-/// Its type follows from the column. Bytes of another type are text in an encoding that is none.
+/// Its type follows from the column. Bytes in a column of another type are text that can't be read.
 fn literal(value: &Value, type_name: &str) -> Option<String> {
     match value {
         Value::Null => Some("NULL".into()),

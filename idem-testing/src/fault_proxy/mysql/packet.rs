@@ -39,7 +39,7 @@ pub(super) const ANSWERED: &[u8] = &[
 /// The body of a packet that is continued in the next one.
 const FULL: usize = 0xff_ffff;
 
-/// One packet as it lies on the proxy.
+/// One packet as it is sent.
 #[derive(Debug)]
 pub(super) struct Packet<'a> {
     pub(super) body: &'a [u8],

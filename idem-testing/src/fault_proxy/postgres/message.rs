@@ -10,7 +10,7 @@ pub(super) const TERMINATE: &[u8] = b"X\0\0\0\x04";
 /// The types that a server sends and that nothing follows from here.
 pub(super) const FROM_SERVER: &[u8] = b"123ACDHIKNSTVcdnstv";
 
-/// As the server has it: a message of a gigabyte is none.
+/// The server's own limit: no message has a gigabyte.
 const LONGEST: usize = 0x3fff_ffff;
 const LONGEST_STARTUP: usize = 10_000;
 

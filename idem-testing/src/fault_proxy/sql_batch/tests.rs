@@ -136,7 +136,7 @@ mod mysql {
     }
 }
 
-/// No text makes it panic, and what it finds lies inside of the text, in order.
+/// No text makes it panic, and what it finds is inside of the text, in order.
 #[test]
 fn any_text_can_be_taken_apart() {
     let parts = [

@@ -1,4 +1,4 @@
-//! A purge beside a claim of the same table.
+//! A purge that runs at the same time as a claim of the same table.
 
 use super::bed::Bed;
 use super::handlers::applied;

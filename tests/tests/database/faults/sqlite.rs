@@ -127,7 +127,7 @@ mod only_here {
         db.assert_no_open_transaction().await;
     }
 
-    /// Guards: a batch of ours whose COMMIT finds a reader in its way ends its transaction, too.
+    /// Guards: a batch of this crate whose COMMIT meets a reader ends its transaction, too.
     #[tokio::test]
     async fn a_replay_of_dead_letters_that_cannot_commit_leaves_no_transaction_in_the_pool() {
         let database = server::sqlite();

@@ -5,8 +5,8 @@ use idem_runtime::Error;
 
 use super::bed::{Bed, runs};
 
-/// Guards: an error's place, by which one of our own functions is told from a trigger of somebody
-/// else's.
+/// Guards: an error's place, by which one of our own functions is distinguished from a trigger of
+/// somebody else's.
 #[tokio::test]
 async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_code() {
     let bed = Bed::start().await;

@@ -88,7 +88,7 @@ async fn an_unreadable_result_is_never_executed_again() {
     assert_eq!(effects(&db.pool, "o").await, 1);
 }
 
-/// Guards: a claim that was told of a row which is gone tries again, bounded.
+/// Guards: a claim that met a row which is gone by now tries again, a bounded number of times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_that_races_claims_fails_none_of_them() {
     let db = start(6).await;
