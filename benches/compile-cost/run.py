@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What 100 annotated handlers cost to compile, beside 100 plain ones and 100 with a dedup by hand.
+"""What 100 annotated handlers cost to compile, compared with 100 plain ones and 100 with a dedup by hand.
 
     benches/compile-cost/run.py [--handlers 100] [--runs 5] [--profile check release]
 

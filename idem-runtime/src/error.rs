@@ -101,7 +101,8 @@ pub enum Error<E = Infallible> {
     /// renamed: run [`migrate`](crate::migrate). Or this role may not use their schema:
     /// [`verify`](crate::verify) says so.
     NotMigrated,
-    /// The database refused, or could not be reached. Nothing was committed.
+    /// The database refused or could not be reached, or an event does not serialize. Nothing was
+    /// committed.
     Store(sqlx::Error),
 }
 
@@ -225,7 +226,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::DuplicateScopes(scopes) => return SharedScopes(scopes).fmt(f),
             // What the driver says is the source: some servers quote keys and rows in it.
             Self::Store(_) => {
-                "the database refused or could not be reached, and nothing was committed; the source of this error says why"
+                "the database refused or could not be reached, or an event does not serialize; nothing was committed. \
+                 The source of this error says why"
             }
             Self::InFlight => {
                 "an earlier delivery with this key is still running; deliver again later"

@@ -96,10 +96,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Whether keys are stored as hashes alone (`hash_key`).
     const HASH_KEY: bool;
 
-    /// Whether it takes many messages at once.
+    /// Whether it takes many messages at once. `false` for every handler of this release.
     const BATCH: bool = false;
 
-    /// Whether it stores nothing, since running it again does no harm.
+    /// Whether it stores nothing, since running it again does no harm. `false` for every handler of
+    /// this release.
     const NATURAL: bool = false;
 
     /// The key and the fingerprint of a delivery. Computed from the message and the context,

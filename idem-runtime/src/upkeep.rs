@@ -101,9 +101,9 @@ impl fmt::Debug for Upkeep {
 /// [`backlog`](crate::backlog) by topic, and counts what was deleted.
 ///
 /// Call it in each instance of a service, once the tables are there: several do no harm. It takes
-/// one connection of the pool at a time. Errors do not end it: each is logged at WARN, and the next
-/// attempt comes sooner than usual. It ends when the handle is stopped or dropped, or, with a
-/// warning, when somebody closes the pool.
+/// one connection of the pool at a time, or two with the feature `metrics`. Errors do not end it:
+/// each is logged at WARN, and the next attempt comes sooner than usual. It ends when the handle is
+/// stopped or dropped, or, with a warning, when somebody closes the pool.
 ///
 /// ```
 /// # #[cfg(all(feature = "macros", feature = "sqlite"))]
