@@ -75,7 +75,8 @@ pub enum Error<E = Infallible> {
     /// guide](crate::guide::joining_a_transaction#a-transaction-that-sqlx-did-not-open).
     ForeignTransaction,
     /// The handler asks for a stricter isolation level than the transaction that it was called in
-    /// has. Nothing was done.
+    /// has. On MySQL and MariaDB that can't be known, so there the handler takes no transaction of a
+    /// caller. Nothing was done.
     IsolationTooWeak {
         /// The level that the handler asks for.
         needed: &'static str,
@@ -272,8 +273,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::IsolationTooWeak { needed } => {
                 return write!(
                     f,
-                    "the handler needs the isolation level `{needed}`, and the transaction that it was called in is weaker; \
-                     begin that transaction at this level, or pass the pool"
+                    "the handler needs the isolation level `{needed}`, and the transaction that it was called in is weaker, or on \
+                     MySQL and MariaDB can't be checked; pass the pool, or elsewhere begin that transaction at this level"
                 );
             }
             Self::NotPermitted { grant } => {

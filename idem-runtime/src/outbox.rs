@@ -117,8 +117,8 @@ impl<E> Outbox<E> {
         self.emit_with(event, &[])
     }
 
-    /// Adds an event that carries `headers`, besides the `causation` and `traceparent` that each
-    /// event has.
+    /// Adds an event with these headers. It also gets `causation` under `#[idempotent]`, and
+    /// `traceparent` with the feature `opentelemetry`; a header of the same name takes their place.
     pub fn emit_with<Ev, Place>(&mut self, event: &Ev, headers: &[(&str, &str)]) -> EventId
     where
         Ev: Event,
