@@ -26,7 +26,7 @@ impl Bed {
     pub(crate) const LENIENT: &[&str] = &[];
     pub(crate) const KEY: &str = "key";
     /// Whether an event that differs from one with its ID fails its call.
-    pub(crate) const TELLS_EVENT_CONFLICTS: bool = false;
+    pub(crate) const TELLS_EVENT_CONFLICTS: bool = true;
     /// How long a statement may be, and which session it is in.
     pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> = None;
     pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([

@@ -4,6 +4,7 @@ use super::{BEGIN_COMMITS, CUT, Conn, DDL_COMMITS, Db, FAILED, IDENTITY, LOST, P
 
 mod claims;
 mod determinism;
+mod generated_keys;
 mod setup;
 mod sound;
 mod template;
