@@ -1,6 +1,7 @@
 //! What a deferred trigger of the user's fails with is the user's error, whatever its code means elsewhere.
 
 use idem_runtime::Error;
+use sqlx::error::DatabaseError;
 
 use crate::bed::{Bed, runs};
 
@@ -26,7 +27,7 @@ async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_cod
             let Err(Error::Store(error)) = failed else {
                 panic!("{code}: {failed:?}");
             };
-            let found = error.as_database_error().and_then(|error| error.code());
+            let found = error.as_database_error().and_then(DatabaseError::code);
             assert_eq!(found.as_deref(), Some(code));
         }
         // Where the caller commits, its COMMIT says so.
@@ -34,7 +35,7 @@ async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_cod
         let joined = runs(&mut tx, code, &sql, "text", 1).await.unwrap();
         assert!(joined.is_executed());
         let error = tx.commit().await.unwrap_err();
-        let found = error.as_database_error().and_then(|error| error.code());
+        let found = error.as_database_error().and_then(DatabaseError::code);
         assert_eq!(found.as_deref(), Some(code));
     }
     assert_eq!(
