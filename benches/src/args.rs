@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
+use lexopt::Arg::{Long, Short};
+use lexopt::ValueExt as _;
 
 pub(crate) const HELP: &str = "\
 usage: idem-benches [OPTIONS]
@@ -13,6 +15,7 @@ usage: idem-benches [OPTIONS]
   --rounds N        rounds to measure (default: 150, 60 through the proxy)
   --quick           8 rounds: to see that it runs
   --growth          the second table instead: claims in tables of 10 thousand, 1 and 5 million keys
+  --saturation      the third table instead: calls a second of 8 connections at once, on PostgreSQL
   --keys N          with --growth: leave out sizes above N
   --out FOLDER      where the CSV and SVG files go (default: benches/results)
 
@@ -25,40 +28,38 @@ pub(crate) struct Args {
     pub(crate) direct: bool,
     pub(crate) rounds: Option<usize>,
     pub(crate) growth: bool,
+    pub(crate) saturation: bool,
     pub(crate) keys: u64,
     pub(crate) out: PathBuf,
 }
 
 impl Args {
     /// `None`: help was asked for.
-    pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Option<Self>> {
-        let mut words = words;
+    pub(crate) fn parse(words: impl Iterator<Item = String> + 'static) -> Result<Option<Self>> {
+        let mut words = lexopt::Parser::from_args(words);
         let mut args = Self {
             only: None,
             arms: None,
             direct: false,
             rounds: None,
             growth: false,
+            saturation: false,
             keys: u64::MAX,
             out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/results")),
         };
-        while let Some(word) = words.next() {
-            let mut value = || {
-                words
-                    .next()
-                    .with_context(|| format!("{word} needs a value\n\n{HELP}"))
-            };
-            match word.as_str() {
-                "--only" => args.only = Some(value()?),
-                "--arms" => args.arms = Some(value()?),
-                "--direct" => args.direct = true,
-                "--rounds" => args.rounds = Some(value()?.parse()?),
-                "--quick" => args.rounds = Some(8),
-                "--growth" => args.growth = true,
-                "--keys" => args.keys = value()?.parse()?,
-                "--out" => args.out = value()?.into(),
-                "--help" | "-h" => return Ok(None),
-                _ => bail!("unknown argument {word}\n\n{HELP}"),
+        while let Some(word) = words.next()? {
+            match word {
+                Long("only") => args.only = Some(words.value()?.string()?),
+                Long("arms") => args.arms = Some(words.value()?.string()?),
+                Long("direct") => args.direct = true,
+                Long("rounds") => args.rounds = Some(words.value()?.parse()?),
+                Long("quick") => args.rounds = Some(8),
+                Long("growth") => args.growth = true,
+                Long("saturation") => args.saturation = true,
+                Long("keys") => args.keys = words.value()?.parse()?,
+                Long("out") => args.out = words.value()?.into(),
+                Long("help") | Short('h') => return Ok(None),
+                word => return Err(word.unexpected()).context(HELP),
             }
         }
         if let Some(only) = &args.only

@@ -9,6 +9,8 @@ mod measure;
 mod plot;
 mod postgres;
 mod report;
+mod saturated;
+mod saturation;
 mod sqlite;
 mod stats;
 mod work;
@@ -28,8 +30,9 @@ use crate::report::Set;
 
 /// The links, as they are called in every table and file.
 const DIRECT: &str = "no delay";
-const DELAYED: &str = "1 ms each way";
-const DELAY: Duration = Duration::from_millis(1);
+/// As far apart as two machines of one availability zone.
+const ZONE: (&str, Duration) = ("0.1 ms each way", Duration::from_micros(100));
+const DELAYED: (&str, Duration) = ("1 ms each way", Duration::from_millis(1));
 const SLOW_FLUSH: &str = "a flush 1 ms longer";
 
 #[tokio::main]
@@ -42,6 +45,9 @@ async fn main() -> Result<()> {
     println!("{}", machine::describe()?);
     if args.growth {
         return growth::run(&args).await;
+    }
+    if args.saturation {
+        return saturation::run(&args).await;
     }
     let mut sets = Vec::new();
     if args.wants("postgres") {
@@ -78,9 +84,12 @@ async fn on_postgres(args: &Args, sets: &mut Vec<Set>) -> Result<()> {
         let through = databases
             .each_ref()
             .map(|database| database.url_through(proxy.address()));
-        let arms = postgres::arms(through.each_ref().map(String::as_str)).await?;
-        proxy.delay(DELAY);
-        sets.push(measured(args, "PostgreSQL", DELAYED, arms).await?);
+        for (link, delay) in [ZONE, DELAYED] {
+            proxy.delay(Duration::ZERO);
+            let arms = postgres::arms(through.each_ref().map(String::as_str)).await?;
+            proxy.delay(delay);
+            sets.push(measured(args, "PostgreSQL", link, arms).await?);
+        }
         postgres::slow_down_flushes(urls).await?;
         sets.push(measured(args, "PostgreSQL", SLOW_FLUSH, postgres::arms(urls).await?).await?);
     }
@@ -104,8 +113,9 @@ async fn on_mariadb(args: &Args, sets: &mut Vec<Set>) -> Result<()> {
     if !args.direct {
         let proxy = Proxy::start(server.address())?;
         let arms = mariadb::arms(&database.url_through(proxy.address())).await?;
-        proxy.delay(DELAY);
-        sets.push(measured(args, "MariaDB", DELAYED, arms).await?);
+        let (link, delay) = DELAYED;
+        proxy.delay(delay);
+        sets.push(measured(args, "MariaDB", link, arms).await?);
     }
     Ok(())
 }
@@ -127,7 +137,7 @@ async fn measured(
             arm.name == name::BARE || chosen.contains(&arm.name) || rivals.contains(&arm.name)
         });
     }
-    let usual = if link == DELAYED { 60 } else { 150 };
+    let usual = if link == DELAYED.0 { 60 } else { 150 };
     let plan = Plan {
         warm_up: 4,
         rounds: args.rounds.unwrap_or(usual),

@@ -74,6 +74,7 @@ pub(crate) fn aims(sets: &[Set]) -> String {
     let aims = [
         ("no delay", name::OURS, name::BARE, 1.2),
         ("no delay", name::OURS, name::HAND, 0.8),
+        ("0.1 ms each way", name::OURS, name::HAND, 0.75),
         ("1 ms each way", name::OURS, name::HAND, 0.65),
         ("no delay", name::OURS_SKIP, name::BARE, 1.12),
         ("no delay", name::OURS_DUPLICATE, name::HAND_DUPLICATE, 0.5),

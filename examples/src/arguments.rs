@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::anyhow;
+use lexopt::{Arg, ValueExt as _};
 
 /// Arguments by place and options by name; each option takes a value.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,24 +20,27 @@ impl Arguments {
     /// # Errors
     /// What is left over, unknown or without its value.
     pub fn parse(
-        words: impl IntoIterator<Item = String>,
+        words: impl IntoIterator<Item = String, IntoIter: 'static>,
         places: usize,
         options: &[&'static str],
     ) -> anyhow::Result<Self> {
         let mut arguments = Self::default();
-        let mut words = words.into_iter();
-        while let Some(word) = words.next() {
-            if let Some(option) = options.iter().find(|option| **option == word) {
-                let value = words
-                    .next()
-                    .with_context(|| format!("{word} needs a value"))?;
+        let mut words = lexopt::Parser::from_args(words);
+        while let Some(word) = words.next()? {
+            let option = match &word {
+                Arg::Long(name) => options.iter().find(|option| option[2..] == **name),
+                _ => None,
+            };
+            if let Some(option) = option {
+                let value = words.value()?.string()?;
                 arguments.options.insert(option, value);
-            } else if word.starts_with('-') {
-                bail!("unknown option {word}");
-            } else if arguments.places.len() == places {
-                bail!("one argument too many: {word:?}");
-            } else {
-                arguments.places.push(word);
+                continue;
+            }
+            match word {
+                Arg::Value(place) if arguments.places.len() < places => {
+                    arguments.places.push(place.string()?);
+                }
+                word => return Err(word.unexpected().into()),
             }
         }
         Ok(arguments)

@@ -10,6 +10,7 @@ mod sources {
     pub(crate) mod errors;
     pub(crate) mod event;
     pub(crate) mod expand;
+    pub(crate) mod function;
     pub(crate) mod handler;
     pub(crate) mod key;
     pub(crate) mod model;
@@ -23,7 +24,7 @@ use syn::parse::Parser as _;
 use syn::{Attribute, DeriveInput, File, ImplItemFn, ItemFn, ItemImpl};
 
 // As the sources name each other.
-use self::sources::{attr, check, errors, event, expand, handler, key, model, tokens};
+use self::sources::{attr, check, errors, event, expand, function, handler, key, model, tokens};
 
 /// What the bytes of an input after its first stand for when that is 0: whole tokens mutate into deeper places than characters do.
 const WORDS: &[&str] = include!("attributes/words.in");

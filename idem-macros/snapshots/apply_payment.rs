@@ -15,14 +15,17 @@ async fn apply_payment(
         ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
         "apply_payment").key("event.id", || ::idem_runtime::__private::key_type:: < (&
         PaymentCaptured,), _, _ > (| (event,) | ::idem_runtime::__private::key(& (event
-        .id))), "replay:Receipt@1")
+        .id))), "replay:Receipt@1").raises(|| ::idem_runtime::__private::error_of:: <
+        ::core::result::Result < (), AppError > > ().find())
     }
     let mut __call = ::idem_runtime::__private::call(
         tx,
         &__SPEC,
         ::idem_runtime::__private::key(&(event.id)),
         ::core::option::Option::None,
-        ::idem_runtime::__private::replay::<Receipt>(),
+        ::idem_runtime::__private::replay::<
+            Receipt,
+        >(::idem_runtime::__private::equality::<Receipt>().find()),
         ::idem_runtime::__private::rollback::<AppError>(),
     );
     if let ::core::option::Option::Some(__done) = __call.begin().await {
@@ -45,7 +48,7 @@ async fn apply_payment(
                     .await?;
                 Ok(Receipt { account: event.account })
             };
-            __ret
+            #[allow(unreachable_code)] return __ret;
         })
         .await;
     __call.end(__result).await

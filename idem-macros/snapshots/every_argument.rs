@@ -20,7 +20,8 @@ pub(crate) async fn apply(
         "apply").key("(event.tenant,event.id)", || ::idem::__private::key_type:: < (&
         Received < Payment >,), _, _ > (| (event,) | ::idem::__private::key(& (& (event
         .tenant), & (event.id),))), "skip").hash_key().fingerprint("event.amount")
-        .record().retention("30d").isolation("repeatable read")
+        .record().retention("30d").isolation("repeatable read").raises(||
+        ::idem::__private::error_of:: < anyhow::Result < Receipt > > ().find())
     }
     let mut __call = ::idem::__private::call(
             tx,
@@ -32,7 +33,12 @@ pub(crate) async fn apply(
             ::idem::__private::skip::<Receipt>(),
             ::idem::__private::record::<
                 <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
-            >(),
+            >(
+                ::idem::__private::equality::<
+                    <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
+                >()
+                    .find(),
+            ),
         )
         .conflict(|__error| {
             #[allow(unused_imports)]
@@ -55,7 +61,7 @@ pub(crate) async fn apply(
                     return __ret;
                 }
                 let __ret: anyhow::Result<Receipt> = { body(tx, event).await };
-                __ret
+                #[allow(unreachable_code)] return __ret;
             })
             .await;
         if let ::core::option::Option::Some(__done) = __call.end_or_retry(__result).await
@@ -101,7 +107,12 @@ impl ::idem::Handler for Apply {
             ::idem::__private::skip::<Receipt>(),
             ::idem::__private::record::<
                 <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
-            >(),
+            >(
+                ::idem::__private::equality::<
+                    <anyhow::Result<Receipt> as ::idem::__private::Returned>::Err,
+                >()
+                    .find(),
+            ),
             2u32,
         )
     }

@@ -18,13 +18,17 @@ where
     ::idem_runtime::__private::inventory::submit! {
         ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
         "post").key("event.id", || ::std::string::String::from("_"), "replay:Balance@1")
+        .raises(|| ::idem_runtime::__private::error_of:: < ::core::result::Result < (),
+        sqlx::Error > > ().find())
     }
     let mut __call = ::idem_runtime::__private::call(
             tx,
             &__SPEC,
             ::idem_runtime::__private::key(&(event.id)),
             ::core::option::Option::None,
-            ::idem_runtime::__private::replay::<Balance>(),
+            ::idem_runtime::__private::replay::<
+                Balance,
+            >(::idem_runtime::__private::equality::<Balance>().find()),
             ::idem_runtime::__private::rollback::<sqlx::Error>(),
         )
         .conflict(|__error| {
@@ -53,7 +57,7 @@ where
                 let __ret: Result<Balance, sqlx::Error> = {
                     self.insert(tx, event, left + right).await
                 };
-                __ret
+                #[allow(unreachable_code)] return __ret;
             })
             .await;
         if let ::core::option::Option::Some(__done) = __call.end_or_retry(__result).await

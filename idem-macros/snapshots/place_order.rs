@@ -17,7 +17,8 @@ async fn place_order(
         ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
         "place_order").key("command.id", || ::idem_runtime::__private::key_type:: < (&
         PlaceOrder,), _, _ > (| (command,) | ::idem_runtime::__private::key(& (command
-        .id))), "replay:Receipt@1").emits(< OrderPlaced as
+        .id))), "replay:Receipt@1").raises(|| ::idem_runtime::__private::error_of:: <
+        ::core::result::Result < (), AppError > > ().find()).emits(< OrderPlaced as
         ::idem_runtime::__private::EventSet > ::contracts)
     }
     let mut __call = ::idem_runtime::__private::call(
@@ -25,7 +26,9 @@ async fn place_order(
         &__SPEC,
         ::idem_runtime::__private::key(&(command.id)),
         ::core::option::Option::None,
-        ::idem_runtime::__private::replay::<Receipt>(),
+        ::idem_runtime::__private::replay::<
+            Receipt,
+        >(::idem_runtime::__private::equality::<Receipt>().find()),
         ::idem_runtime::__private::rollback::<AppError>(),
     );
     if let ::core::option::Option::Some(__done) = __call.begin().await {
@@ -51,7 +54,7 @@ async fn place_order(
                     );
                 Ok(Receipt)
             };
-            __ret
+            #[allow(unreachable_code)] return __ret;
         })
         .await;
     __call.emit(__outbox);

@@ -10,7 +10,8 @@ async fn register(
     );
     ::idem_runtime::__private::inventory::submit! {
         ::idem_runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), __SCOPE,
-        "register").emits(||
+        "register").raises(|| ::idem_runtime::__private::error_of:: <
+        ::core::result::Result < (), AppError > > ().find()).emits(||
         ::std::vec![::idem_runtime::__private::EventContract::new("users.registered",
         "UserRegistered", "user.id")])
     }
@@ -31,7 +32,7 @@ async fn register(
                 return __ret;
             }
             let __ret: Result<UserRegistered, AppError> = { insert(tx, user).await };
-            __ret
+            #[allow(unreachable_code)] return __ret;
         })
         .await;
     __call.emit_value("users.registered", "UserRegistered", __ordering_key, &__result);

@@ -18,7 +18,8 @@ struct Event {
     key: Option<Expression>,
 }
 
-// Input:  #[derive(Event)] #[event(topic = "orders.placed", key = "order_id")] struct OrderPlaced { .. }
+// Input:  #[derive(Event)] #[event(topic = "orders.placed", key = "order_id")]
+//         struct OrderPlaced { .. }
 // Output: impl Event for OrderPlaced { const TOPIC ..; const TYPE ..; fn ordering_key(&self) .. }
 pub(crate) fn derive(item: TokenStream) -> TokenStream {
     let input: DeriveInput = match syn::parse2(item) {

@@ -8,7 +8,7 @@ use crate::function::{Attributes, Function};
 use crate::{check, expand};
 
 // Input:  #[idempotent(..)] #[outbox] async fn f(tx: &mut C, ..) -> Result<T, E> { .. }
-// Output:                             async fn f(tx: impl Begin<C>, ..) -> Result<Outcome<T>, Error<E>> { .. }
+// Output: async fn f(tx: impl Begin<C>, ..) -> Result<Outcome<T>, Error<E>> { .. }
 pub(crate) fn transform(attribute: Macro, args: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let args = Args::read(attribute, args, Span::call_site(), &mut errors);

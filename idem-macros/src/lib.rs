@@ -2,8 +2,8 @@
 //! not on this one.
 //!
 //! Tokens in, tokens out: `attr` reads arguments, `function` reads the function, `check` holds every
-//! rule and every message, `model` is what passed, `expand` writes it out, and `handler` drives them.
-//! Nothing in here knows SQL, a database or a broker.
+//! rule and every message, `model` is what passed, `expand` writes it out, and `handler` drives
+//! them. Nothing in here knows SQL, a database or a broker.
 
 mod attr;
 mod check;

@@ -9,7 +9,8 @@ use crate::store::Store;
 
 /// The connection of a database whose feature is on.
 ///
-/// Demanded by each expansion, so that a handler on anything else is refused where it is written, not where it is called.
+/// Demanded by each expansion, so that a handler on anything else is refused where it is written,
+/// and not where it is called.
 #[diagnostic::on_unimplemented(
     message = "a handler can't run on `{Self}`",
     label = "not a connection of a supported database",
@@ -21,11 +22,11 @@ pub trait Supported: Connection {}
 
 /// What a generated handler takes in place of its transaction parameter.
 ///
-/// | argument | transaction | law |
+/// | argument | transaction | what holds |
 /// |---|---|---|
-/// | `&pool` | opened, committed and retried by the call | all |
-/// | `&mut tx` | the caller's: the call joins it by a savepoint, and the caller's COMMIT decides. Ack nothing before it | all; a call dropped in its last round trip makes the caller's COMMIT fail |
-/// | `&mut pool_connection` | the call's own, or joined if one is open | all; a dropped call closes the connection |
+/// | `&pool`, or a clone of it | opened, committed and retried by the call | everything |
+/// | `&mut tx` | the caller's: the call joins it by a savepoint, and the caller's COMMIT decides. Ack nothing before it | everything; a call dropped in its last round trip makes the caller's COMMIT fail |
+/// | `&mut pool_connection` | the call's own, or joined if one is open | everything; a dropped call closes the connection |
 /// | `&mut connection` | the call's own, or joined if one is open | a call dropped while it begins leaves a transaction open on it: drop the connection then |
 ///
 /// A function that passes its own origin on is generic over it:
@@ -50,7 +51,12 @@ pub trait Supported: Connection {}
 /// # }
 /// ```
 ///
-/// What each argument asks of its caller stands in [the guide](crate::guide::joining_a_transaction).
+/// "Open" means: opened by sqlx. A transaction that raw SQL began is not joined. On the caller's
+/// own connection the call ends with
+/// [`Error::ForeignTransaction`](crate::Error::ForeignTransaction) and leaves it untouched; a
+/// pool's connection in that state is closed, and another one is taken.
+///
+/// [The guide](crate::guide::joining_a_transaction) says what each argument asks of its caller.
 ///
 /// Sealed; implemented for each database whose feature is on.
 #[diagnostic::on_unimplemented(
@@ -101,9 +107,9 @@ impl<DB: Store> Begin<DB::Connection> for OwnedPool<DB> {
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
 macro_rules! begin_on {
     ($database:ty, $connection:ty) => {
-        impl $crate::begin::Supported for $connection {}
+        impl Supported for $connection {}
 
-        impl $crate::Begin<$connection> for &sqlx::Pool<$database> {
+        impl Begin<$connection> for &sqlx::Pool<$database> {
             type Database = $database;
 
             fn pool(&self) -> Option<&sqlx::Pool<$database>> {
@@ -111,7 +117,17 @@ macro_rules! begin_on {
             }
         }
 
-        impl $crate::Begin<$connection> for &mut sqlx::Transaction<'_, $database> {
+        // Refused, a pool without its `&` would be three errors: at the argument, at the call and at
+        // its await. It is a handle, so to take it is as good.
+        impl Begin<$connection> for sqlx::Pool<$database> {
+            type Database = $database;
+
+            fn pool(&self) -> Option<&sqlx::Pool<$database>> {
+                Some(self)
+            }
+        }
+
+        impl Begin<$connection> for &mut sqlx::Transaction<'_, $database> {
             type Database = $database;
 
             fn connection(&mut self) -> Option<&mut $connection> {
@@ -119,7 +135,7 @@ macro_rules! begin_on {
             }
         }
 
-        impl $crate::Begin<$connection> for &mut sqlx::pool::PoolConnection<$database> {
+        impl Begin<$connection> for &mut sqlx::pool::PoolConnection<$database> {
             type Database = $database;
 
             fn connection(&mut self) -> Option<&mut $connection> {
@@ -131,7 +147,7 @@ macro_rules! begin_on {
             }
         }
 
-        impl $crate::Begin<$connection> for &mut $connection {
+        impl Begin<$connection> for &mut $connection {
             type Database = $database;
 
             fn connection(&mut self) -> Option<&mut $connection> {
@@ -141,5 +157,9 @@ macro_rules! begin_on {
     };
 }
 
-#[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
-pub(crate) use begin_on;
+#[cfg(feature = "postgres")]
+begin_on!(sqlx::Postgres, sqlx::PgConnection);
+#[cfg(feature = "mysql")]
+begin_on!(sqlx::MySql, sqlx::MySqlConnection);
+#[cfg(feature = "sqlite")]
+begin_on!(sqlx::Sqlite, sqlx::SqliteConnection);

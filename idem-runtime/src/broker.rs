@@ -10,12 +10,12 @@
 //! | `time` | when it was emitted, by the database's clock |
 //! | `datacontenttype` | `application/json` |
 //! | `partitionkey` | the ordering key, if there is one |
-//! | `topic` | the topic (an extension of ours) |
+//! | `topic` | the topic (an extension attribute of this crate) |
 //! | `causation`, `traceparent`, ... | the headers, one attribute each |
 //!
-//! Names of attributes are lower-case ASCII letters and digits, so a header `Tenant-ID` travels as `tenantid`; one
-//! whose name is taken then, or empty, gets an `x` in front. The headers `subject` and `dataschema` become the
-//! attributes of that name.
+//! Names of attributes are lower-case ASCII letters and digits, so a header `Tenant-ID` travels as
+//! `tenantid`. If that name is taken or empty, it gets an `x` in front. The headers `subject` and
+//! `dataschema` become the attributes of that name.
 //!
 //! [CloudEvents]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 

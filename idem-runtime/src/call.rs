@@ -2,12 +2,16 @@
 
 pub(crate) mod codec;
 pub(crate) mod conflict;
+pub(crate) mod fidelity;
+pub(crate) mod inner_error;
 mod key;
 mod keyless;
 mod replay;
 pub(crate) mod returned;
 mod settle;
 pub(crate) mod spec;
+
+use sqlx::error::DatabaseError;
 
 use self::codec::{OnDuplicate, OnError};
 use self::replay::replay;
@@ -26,7 +30,7 @@ pub use self::key::{Encoded, identity, key, key_type, ordering_key};
 pub use self::keyless::{Transaction, transaction};
 pub use self::replay::Replayer;
 
-type FindDatabaseError<E> = for<'a> fn(&'a E) -> Option<&'a sqlx::Error>;
+type FindDatabaseError<E> = for<'a> fn(&'a E) -> Option<&'a dyn DatabaseError>;
 
 /// One call of a handler with a key.
 #[derive(Debug)]
@@ -50,7 +54,7 @@ pub fn call<C: Supported, B: Begin<C>, K: ?Sized, T, R, E>(
     on_duplicate: OnDuplicate<T, R>,
     on_error: OnError<E>,
 ) -> Call<B::Database, B, T, R, E> {
-    let identity = spec.identity(key.erase(), fingerprint);
+    let identity = spec.identity(key, fingerprint);
     Call {
         execution: Execution::new(
             origin,

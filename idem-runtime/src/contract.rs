@@ -21,8 +21,9 @@ use self::duplicate_scope::duplicates;
 pub(crate) use self::duplicate_scope::{SharedScopes, duplicate_scopes, shared};
 use self::lock::{Handler, Mode};
 pub use self::registered::Contract;
+pub(crate) use self::registered::FindError;
 
-/// Expands to a test that compares this crate's handlers with `idem.lock`, the file beside its
+/// Expands to a test that compares this crate's handlers with `idem.lock`, the file next to its
 /// `Cargo.toml` in which each handler's contract is one line. Commit the file: a change of a
 /// contract is then a line in the diff.
 ///
@@ -38,7 +39,7 @@ pub use self::registered::Contract;
 /// difference fails, with what it would do to messages in production. To accept it, run
 /// `IDEM_LOCK=accept cargo test`, and commit the file. Two handlers with one scope always fail.
 ///
-/// A blank in an expression, a type or a topic stands as `␣`, so that each line splits at its
+/// A blank in an expression, a type or a topic is written as `␣`, so that each line splits at its
 /// blanks.
 ///
 /// # Where to put it
@@ -63,7 +64,7 @@ pub use self::registered::Contract;
 ///   idem_runtime::contracts!("idem.worker.lock");
 ///   ```
 ///
-/// # What a line does not tell
+/// # What a line does not show
 /// A change of shape inside a type that keeps its name: bump `result_version` with it.
 #[macro_export]
 macro_rules! contracts {

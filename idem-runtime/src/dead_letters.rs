@@ -19,7 +19,7 @@ const BATCH: u32 = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// Its place in the order of emission; what [`dead_letters`] takes to go on after this one.
+    /// Its place in the order of emission. [`dead_letters`] takes it to go on after this one.
     pub seq: i64,
     /// The event. If its headers were what made it unreadable, it has none.
     pub message: Message,
@@ -76,11 +76,13 @@ pub async fn dead_letters<DB: OutboxStore>(
     Ok(buried.into_iter().map(dead_letter).collect())
 }
 
-/// Puts dead letters back into the outbox, under the same event IDs and with all their attempts before them; how many.
+/// Puts dead letters back into the outbox, under the same event IDs and with all their attempts
+/// before them. Returns how many.
 ///
-/// They take their old place in the order of emission: the replayed events of one key come in order, and before the
-/// younger ones that are still pending. Those that were published meanwhile stay before them, so a
-/// consumer that depends on the order of a key must tell an old event by its content.
+/// They take their old place in the order of emission: the replayed events of one key come in
+/// order, and before the younger ones that are still pending. Younger ones that were published
+/// meanwhile stay published before them, so a consumer that depends on the order of a key must
+/// recognise an old event by its content.
 ///
 /// ```
 /// use idem_runtime::{DeadLetterFilter, replay_dead_letters};
@@ -93,10 +95,12 @@ pub async fn dead_letters<DB: OutboxStore>(
 /// # }
 /// ```
 ///
-/// One whose ID is in the outbox with another content, since its message ran again after its retention, stays a dead letter.
+/// If its message ran again after its retention, an event with the same ID may be in the outbox.
+/// Where the content differs, the dead letter stays.
 ///
 /// # Errors
-/// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses; what was replayed until then stays so.
+/// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses. What was replayed until
+/// then stays replayed.
 pub async fn replay_dead_letters<DB: OutboxStore>(
     pool: &Pool<DB>,
     which: DeadLetterFilter<'_>,

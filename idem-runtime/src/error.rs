@@ -1,19 +1,23 @@
 //! What can go wrong in a call of a handler.
 
+mod not_faithful;
+
 use std::convert::Infallible;
 use std::fmt;
 
 use crate::contract::{DuplicateScope, SharedScopes};
 use crate::disposition::{Classify, Disposition};
 
+pub(crate) use self::not_faithful::NotFaithful;
+
 /// Why a call of an idempotent handler did not return an [`Outcome`](crate::Outcome).
 ///
 /// Messages hold neither keys nor payloads. `E` is the handler's own error type; any
-/// `E: Debug + Display` makes this a [`std::error::Error`], so `anyhow` and `Box<dyn Error>` work as
-/// `E` and around it.
+/// `E: Debug + Display` makes this a [`std::error::Error`], so `anyhow` and `Box<dyn Error>` work
+/// as `E` and around it.
 ///
-/// What is in the database after each of them, and what a consumer does, stands in
-/// [the guide](crate::guide::replay_and_errors#the-errors).
+/// [The guide](crate::guide::replay_and_errors#the-errors) says of each what is in the database
+/// afterwards, and what a consumer does.
 ///
 /// ```
 /// use idem_runtime::{Disposition, Error};
@@ -37,7 +41,8 @@ pub enum Error<E = Infallible> {
         /// delivery then ran nothing.
         replayed: bool,
     },
-    /// An earlier delivery of the same key still runs, and `in_flight` says how long to wait for it.
+    /// An earlier delivery of the same key still runs, and `in_flight` says how long to wait for
+    /// it.
     InFlight,
     /// The key is known with another fingerprint: two different messages under one ID.
     FingerprintMismatch,
@@ -59,13 +64,14 @@ pub enum Error<E = Infallible> {
     },
     /// The key was claimed and committed without its end.
     Unfinished,
-    /// More than one handler of this program has the same scope: what one of them handled would be a
-    /// duplicate for the other. Nothing was done.
+    /// More than one handler of this program has the same scope: what one of them handled would be
+    /// a duplicate for the other. Nothing was done.
     DuplicateScopes(&'static [DuplicateScope]),
-    /// The key of this message is empty. Nothing was done.
+    /// The key of this message is empty, or a part of it is. Nothing was done.
     EmptyKey,
     /// The connection that was passed to the handler is inside a transaction that sqlx did not
-    /// open. Nothing was done, and that transaction is untouched.
+    /// open. Nothing was done, and that transaction is untouched. See [the
+    /// guide](crate::guide::joining_a_transaction#a-transaction-that-sqlx-did-not-open).
     ForeignTransaction,
     /// The handler asks for a stricter isolation level than the transaction that it was called in
     /// has. Nothing was done.
@@ -73,8 +79,8 @@ pub enum Error<E = Infallible> {
         /// The level that the handler asks for.
         needed: &'static str,
     },
-    /// The role that the handler took may not use the schema of this crate's tables. Nothing was
-    /// committed.
+    /// The role that the handler took (`SET ROLE`) may not use the schema of this crate's tables.
+    /// Nothing was committed.
     NotPermitted {
         /// The statement that gives the role what it lacks.
         grant: String,
@@ -90,7 +96,8 @@ pub enum Error<E = Infallible> {
     /// An event of this call has the ID of one that is still in the outbox, and another content.
     /// Nothing was committed.
     EventConflict,
-    /// The tables of this crate are missing or older than this release.
+    /// The tables of this crate are missing or older than this release, or their schema was
+    /// renamed: run [`migrate`](crate::migrate).
     NotMigrated,
     /// The database refused, or could not be reached. Nothing was committed.
     Store(sqlx::Error),
@@ -167,12 +174,13 @@ impl<E> Error<E> {
         }
     }
 
-    /// Whether an operator should know of it at once: a bug, a setup that is not done, or an end that nobody knows.
+    /// Whether an operator should know of it at once: a bug, a setup that is not done, or an end
+    /// that nobody knows.
     pub(crate) const fn is_alarming(&self) -> bool {
         !matches!(self, Self::Handler { .. } | Self::InFlight | Self::Store(_))
     }
 
-    /// The name of the variant, as it stands in logs and metrics.
+    /// The name of the variant in logs and metrics.
     pub(crate) const fn label(&self) -> &'static str {
         match self {
             Self::Handler {
@@ -195,6 +203,15 @@ impl<E> Error<E> {
             Self::DuplicateScopes(_) => "duplicate_scopes",
             Self::NotMigrated => "not_migrated",
             Self::Store(_) => "store_error",
+        }
+    }
+}
+
+impl<E> From<NotFaithful> for Error<E> {
+    fn from(refused: NotFaithful) -> Self {
+        Self::ResultNotFaithful {
+            type_name: refused.type_name,
+            cause: refused.cause.map(Into::into),
         }
     }
 }
@@ -225,7 +242,13 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                  it was not executed again. Deploy the type that wrote it, or delete the row of `idem_keys` to execute again"
             }
             Self::ResultNotFaithful { type_name, cause } => {
-                return not_faithful(f, type_name, cause.is_some());
+                let what = not_faithful::what(cause.is_some());
+                return write!(
+                    f,
+                    "the `{type_name}` that the handler returned {what}, so a duplicate would not get it; nothing was stored. \
+                     Look for nested `Option`s, NaN or infinity, `#[serde(skip)]` and `#[serde(untagged)]`, \
+                     or say `on_duplicate = \"skip\"`"
+                );
             }
             Self::Unfinished => {
                 "this key was claimed and committed without its end, by a COMMIT or DDL in the handler, or by a \
@@ -271,20 +294,6 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             }
         })
     }
-}
-
-fn not_faithful(f: &mut fmt::Formatter<'_>, type_name: &str, unreadable: bool) -> fmt::Result {
-    let what = if unreadable {
-        "can't be stored as JSON and read back"
-    } else {
-        "is another value when it is read back from JSON"
-    };
-    write!(
-        f,
-        "the `{type_name}` that the handler returned {what}, so a duplicate would not get it; nothing was stored. \
-         Look for nested `Option`s, NaN or infinity, `#[serde(skip)]` and `#[serde(untagged)]`, \
-         or say `on_duplicate = \"skip\"`"
-    )
 }
 
 impl<E: fmt::Debug + fmt::Display> std::error::Error for Error<E> {

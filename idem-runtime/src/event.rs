@@ -34,10 +34,11 @@ pub trait Event: Serialize {
     /// Where it is published.
     const TOPIC: &'static str;
 
-    /// Its `type` attribute in CloudEvents, by which consumers choose what to do with it.
+    /// Its `type` attribute in CloudEvents, by which consumers choose what to do with it. Event IDs
+    /// derive from it, too.
     const TYPE: &'static str;
 
-    /// The expression of its ordering key, as `idem.lock` shows it; the derive says it.
+    /// The expression of its ordering key, as `idem.lock` shows it. The derive sets it.
     #[doc(hidden)]
     const ORDERING_KEY: &'static str = "_";
 
@@ -84,7 +85,7 @@ impl EventContract {
     }
 }
 
-/// Says that `E` stands in an [`EventSet`].
+/// Says that `E` is one of an [`EventSet`].
 #[diagnostic::on_unimplemented(
     message = "this handler does not declare that it emits `{E}`",
     label = "`{E}` is not one of the outbox's events",
@@ -99,6 +100,14 @@ impl<E: Event> EventSet for E {
 }
 
 impl<E> Emits<E, ()> for E {}
+
+/// With one implementation alone, the compiler takes what is emitted for `E` itself, and reports
+/// another event as a mismatched type instead of as undeclared.
+#[derive(Debug)]
+pub enum NoEvent {}
+
+#[diagnostic::do_not_recommend]
+impl<E> Emits<NoEvent, NoEvent> for E {}
 
 macro_rules! event_sets {
     ($(($($name:ident $place:literal)+))*) => {$(
@@ -163,8 +172,8 @@ impl Key for EventId {
     }
 }
 
-/// What orders events, those with the same one being published in order: a text of at most 255
-/// bytes, made of any [`Key`].
+/// What orders events: those with the same ordering key are published in order. A text of at most
+/// 255 bytes, made of any [`Key`].
 ///
 /// ```
 /// use idem_runtime::OrderingKey;

@@ -2,6 +2,7 @@
 
 mod backoff;
 mod claim;
+mod dropped;
 mod finish;
 mod in_flight;
 mod lookup;
@@ -12,7 +13,6 @@ mod session;
 
 use uuid::Uuid;
 
-use self::backoff::back_off;
 use self::in_flight::KeyGuard;
 use self::session::Session;
 use crate::begin::Begin;
@@ -22,6 +22,7 @@ use crate::identity::Identity;
 use crate::key::StoredKey;
 use crate::store::{Claim, Fence, Store};
 
+pub(crate) use self::backoff::back_off;
 pub(crate) use self::claim::ClaimResult;
 pub(crate) use self::finish::FinishError;
 pub(crate) use self::policy::Policy;
@@ -123,7 +124,10 @@ impl Policy {
 }
 
 /// Whether a call may go on to claim.
-fn admit(policy: &Policy, _identity: &Identity) -> Result<(), Error> {
+fn admit(policy: &Policy, identity: &Identity) -> Result<(), Error> {
+    if identity.is_empty() {
+        return Err(Error::EmptyKey);
+    }
     match shared(&policy.scope) {
         Some(scopes) => Err(Error::DuplicateScopes(scopes)),
         None => Ok(()),

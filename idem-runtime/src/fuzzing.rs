@@ -1,5 +1,5 @@
-//! Doors for the targets in `fuzz/` to what is private. `cargo fuzz` alone compiles them (`--cfg fuzzing`): no
-//! program that uses this crate ever sees them.
+//! Doors for the targets in `fuzz/` to what is private. `cargo fuzz` alone compiles them
+//! (`--cfg fuzzing`): no program that uses this crate ever sees them.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,18 +17,18 @@ pub fn replayed<T: Serialize + DeserializeOwned>(body: Option<Vec<u8>>) -> Optio
         result_version: 1,
         body,
     };
-    crate::call::codec::replay().decode(&record, 1)
+    crate::call::codec::replay(None).decode(&record, 1)
 }
 
 /// The bytes that are stored of a result.
 pub fn stored<T: Serialize + DeserializeOwned>(value: &T) -> Option<Vec<u8>> {
-    let body = crate::call::codec::replay()
+    let body = crate::call::codec::replay(None)
         .encode(value)
         .expect("it serializes");
     body.as_result().body().map(<[u8]>::to_vec)
 }
 
-/// What stands in `idem_outbox.key`.
+/// What `idem_outbox.key` holds.
 pub fn ordering_key<K: Key + ?Sized>(key: &K) -> String {
     OrderingKey::of(key).into_string()
 }

@@ -1,4 +1,4 @@
-//! How to use it, and what it does when things go wrong: one page a question.
+//! How to use this crate, and what it does when things go wrong: one page for each question.
 //!
 //! | page | the question |
 //! |---|---|

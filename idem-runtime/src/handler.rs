@@ -47,10 +47,11 @@ use crate::store::Store;
 /// # }
 /// ```
 ///
-/// The attribute alone implements it.
+/// Only the attribute implements it.
 ///
-/// A consumer of any handler spawns it: messages, contexts and results can cross threads, and so can
-/// the call. A handler whose body holds something across an await that is not `Send` can't be one.
+/// A consumer may spawn any handler: messages, contexts and results can cross threads, and so can
+/// the call. A function whose body holds something across an await that is not `Send` can't be a
+/// `Handler`.
 ///
 /// ```
 /// # #[cfg(feature = "postgres")]
@@ -77,7 +78,7 @@ pub trait Handler: Send + Sync + 'static {
     type Database: Store;
     /// What is delivered.
     type Message: Send + Sync + 'static;
-    /// What it borrows beside the message; `()` if nothing.
+    /// What it borrows besides the message; `()` if nothing.
     type Context: Send + Sync + 'static;
     /// What it returns.
     type Output: Send + 'static;
@@ -109,7 +110,7 @@ pub trait Handler: Send + Sync + 'static {
     #[doc(hidden)]
     fn replayer() -> Replayer<Self::Output, Self::Replay, Self::Error>;
 
-    /// Handles one delivery; ends as the function does, see [`Outcome`] and [`Error`].
+    /// Handles one delivery. It ends as the function does: see [`Outcome`] and [`Error`].
     fn call<B: Begin<<Self::Database as Database>::Connection>>(
         begin: B,
         message: &Received<Self::Message>,

@@ -14,17 +14,30 @@ use crate::key::StoredKey;
 #[derive(Clone)]
 pub struct Identity {
     pub(crate) key: StoredKey,
+    empty: bool,
     pub(crate) fingerprint: Option<StoredKey>,
 }
 
 impl Identity {
     /// With `hash`, neither is readable in what is stored (`hash_key`).
-    pub(crate) fn new(key: StoredKey, fingerprint: Option<StoredKey>, hash: bool) -> Self {
+    pub(crate) fn new(
+        key: StoredKey,
+        empty: bool,
+        fingerprint: Option<StoredKey>,
+        hash: bool,
+    ) -> Self {
         let stored = |key: StoredKey| if hash { key.hashed() } else { key };
         Self {
             key: stored(key),
+            empty,
             fingerprint: fingerprint.map(stored),
         }
+    }
+
+    /// Whether the key, or a part of it, is empty. A call with it ends as
+    /// [`Error::EmptyKey`](crate::Error::EmptyKey).
+    pub const fn is_empty(&self) -> bool {
+        self.empty
     }
 }
 
@@ -56,7 +69,12 @@ mod tests {
     use super::*;
 
     fn identity(key: &str, fingerprint: &str) -> Identity {
-        Identity::new(StoredKey::of(key), Some(StoredKey::of(fingerprint)), false)
+        Identity::new(
+            StoredKey::of(key),
+            false,
+            Some(StoredKey::of(fingerprint)),
+            false,
+        )
     }
 
     #[test]
@@ -74,7 +92,12 @@ mod tests {
 
     #[test]
     fn a_hashed_identity_holds_neither_in_clear() {
-        let hashed = Identity::new(StoredKey::of("secret"), Some(StoredKey::of("secret")), true);
+        let hashed = Identity::new(
+            StoredKey::of("secret"),
+            false,
+            Some(StoredKey::of("secret")),
+            true,
+        );
         assert_eq!(hashed.key, StoredKey::of("secret").hashed());
         assert_eq!(hashed.fingerprint, Some(StoredKey::of("secret").hashed()));
     }

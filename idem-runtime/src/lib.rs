@@ -1,25 +1,31 @@
 //! Effectively-once message handlers on [sqlx] and tokio.
 //!
-//! Brokers and webhooks deliver at least once: after a lost acknowledgement, a crash or a rebalance the same message comes
-//! again. This crate makes the handler of a message bear that.
+//! Brokers and webhooks deliver at least once: after a lost acknowledgement, a crash or a rebalance
+//! the same message comes again. This crate makes it safe to handle the same message more than
+//! once.
 //!
-//! > A handler annotated with `#[idempotent(key = "...")]` may be delivered any number of times within its retention, in any
-//! > order, concurrently, across crashes. **Its database effect happens once.** Every later delivery gets the stored result of
-//! > the first. Events that it emits exist if and only if the effect does, and are published at least once, with the same
-//! > event ID every time.
+//! > A handler annotated with `#[idempotent(key = "...")]` may be delivered any number of times
+//! > within its retention, in any order, concurrently, across crashes. **Its database effect
+//! > happens once.** Every later delivery gets the stored result of the first. Events that it emits
+//! > exist if and only if the effect does, and are published at least once, with the same event ID
+//! > every time.
 //!
-//! The claim of the key, the effect, the stored result and the events commit in **one** transaction of the database that the effect is in:
-//! PostgreSQL, MySQL, MariaDB or SQLite. There is no lease, no clock, and no state "in progress" that can get stuck: a unique constraint decides.
+//! The claim of the key, the effect, the stored result and the events commit in **one** transaction
+//! of the database that the effect is in: PostgreSQL, MySQL, MariaDB or SQLite. There is no lease,
+//! no clock, and no state "in progress" that could get stuck: a unique constraint decides.
 //!
 //! # Not promised
 //!
-//! * **Effects outside of that database.** An HTTP call in a handler happens at least once, since the handler runs again after a rollback. Pass a
-//!   deterministic key on, such as the message's ID, or emit an event and make the call in the handler of that event.
-//! * **Duplicates under different keys.** The producer says what is the same message; see [choosing a key](guide::choosing_a_key).
+//! * **Effects outside of that database.** An HTTP call in a handler happens at least once, since
+//!   the handler runs again after a rollback. Pass a deterministic key on, such as the message's
+//!   ID, or emit an event and make the call in the handler of that event.
+//! * **Duplicates under different keys.** The producer says what is the same message; see [choosing
+//!   a key](guide::choosing_a_key).
 //! * **Duplicates after retention**, once the key is purged; the default is to remember for ever.
-//! * **Order.** Deliveries may come in any order. (Events of one ordering key are published in order.)
-//! * **What a swallowed error leaves, on SQLite and MySQL.** There a failed statement is undone alone: a handler that ignores its error and says `Ok` commits the rest.
-//!   Use `?`.
+//! * **Order.** Deliveries may come in any order. (Events of one ordering key are published in
+//!   order.)
+//! * **What a swallowed error leaves, on SQLite and MySQL.** There a failed statement is undone
+//!   alone: a handler that ignores its error and says `Ok` commits the rest. Use `?`.
 //!
 //! # A first handler
 //!
@@ -66,8 +72,9 @@
 //! # }
 //! ```
 //!
-//! When the call returns `Ok`, all of it is committed: acknowledge the message. When it returns an [`Error`], its
-//! [`disposition`](Error::disposition) says whether to deliver again or to put the message aside.
+//! When the call returns `Ok`, all of it is committed: acknowledge the message. When it returns an
+//! [`Error`], its [`disposition`](Error::disposition) says whether to deliver again or to put the
+//! message aside.
 //!
 //! # Map
 //!
@@ -77,13 +84,15 @@
 //! | say what identifies a message | [`Key`](trait@Key) and `#[derive(Key)]`, [`ContentHash`] |
 //! | say which errors are permanent | [`Classify`], [`Disposition`] |
 //! | publish events | [`outbox`](macro@outbox), [`Outbox`], [`Event`](trait@Event) and `#[derive(Event)]` |
-//! | call a handler with a pool, or in a transaction of yours | [`Begin`] |
+//! | call a handler with a pool, or in your own transaction | [`Begin`] |
 //! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`] |
 //! | look at events that could not be sent | [`dead_letters`], [`replay_dead_letters`] |
-//! | take handlers as types, in a consumer of yours | [`Handler`], [`Received`], [`Identity`] |
+//! | take handlers as types, in your own consumer | [`Handler`], [`Received`], [`Identity`] |
 //! | ask what an earlier delivery stored, without running | [`lookup`] |
-//! | prove that a handler of yours acts once | `idem_testing::explore`, of the crate `idem-testing` |
-//! | create, check and clean the tables | [`migrate`], [`verify`], [`purge`] |
+//! | prove that a handler acts once | `idem_testing::explore`, of the crate `idem-testing` |
+//! | create, check and clean the tables | [`migrate`], [`verify`], [`spawn_upkeep`], [`purge`] |
+//! | see what waits to be published | [`backlog`] |
+//! | copy a database that goes on together with its original | [`renew_namespace`] |
 //! | see a change of a contract in the diff | [`contracts!`] |
 //! | understand what happens when | [`guide`] |
 //!
@@ -103,15 +112,24 @@
 //!
 //! # What holds at every crash point
 //!
-//! 1. **A duplicate is told by our claim alone.** A unique violation in your own tables is your error, and never mistaken for a duplicate delivery.
-//! 2. **`Ok` means committed, all of it.** A swallowed SQL error, a COMMIT or ROLLBACK inside the handler, a nested transaction that leaked, DDL on MySQL: each ends as
-//!    an [`Error`], and never as a success whose effect is missing.
-//! 3. **Dropping the future is safe** at any await: no half effect, and no open transaction that goes back to the pool. (On a bare connection the second half can't be kept;
-//!    see [`Begin`].)
-//! 4. **Duplicates do not drain the pool.** While the first delivery runs, the others of this process wait without a connection. Every wait is bounded.
-//! 5. **A stored result that can't be read is an error**, never a second execution and never an empty success.
+//! 1. **Only this crate's own claim decides what is a duplicate.** A unique violation in your own
+//!    tables is your error, and never mistaken for a duplicate delivery.
+//! 2. **`Ok` means committed, all of it.** A swallowed SQL error, a COMMIT or ROLLBACK inside the
+//!    handler, a nested transaction that leaked, DDL on MySQL: each ends as an [`Error`], and never
+//!    as a success whose effect is missing.
+//! 3. **Dropping the future is safe** at any await: no half effect, and no open transaction that
+//!    goes back to the pool. (On a bare connection the second half can't be kept; see [`Begin`].)
+//!    The server never has more sessions of a pool than the pool has connections.
+//! 4. **Duplicates do not drain the pool.** While the first delivery runs, the others of this
+//!    process wait without a connection. Every wait is bounded.
+//! 5. **A replay is what the first delivery returned.** A result that would be read back as another
+//!    value fails the first delivery before COMMIT. A stored result that can't be read is an error,
+//!    never a second execution and never an empty success.
+//! 6. **Your transactions are left alone.** On your own connection, a transaction that raw SQL began
+//!    is neither joined nor ended: see [`Error::ForeignTransaction`].
 //!
-//! The [table of crash points](guide::crash_points) says for each line of a call what is in the database if it ends there.
+//! The [table of crash points](guide::crash_points) says for each line of a call what is in the
+//! database if it ends there.
 
 // The pages link to the macros.
 #![cfg_attr(not(feature = "macros"), allow(rustdoc::broken_intra_doc_links))]
@@ -120,6 +138,7 @@
 #[allow(unused_extern_crates)]
 extern crate self as idem_runtime;
 
+mod backlog;
 mod begin;
 pub mod broker;
 mod call;
@@ -155,8 +174,10 @@ mod relay;
 mod schema;
 mod store;
 mod telemetry;
+mod upkeep;
 mod verify;
 
+pub use backlog::{Backlog, backlog};
 pub use begin::Begin;
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};
@@ -185,12 +206,14 @@ pub use outcome::Outcome;
 pub use publisher::{PublishError, Publisher};
 pub use relay::{Relay, RelayError, RelayStats};
 pub use schema::{Purged, migrate, purge, renew_namespace};
-pub use store::DeadLetterFilter;
+pub use store::{DeadLetterFilter, TopicBacklog};
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
+pub use upkeep::{Upkeep, UpkeepOptions, spawn_upkeep};
 pub use verify::{VerifyError, verify, verify_warnings};
 
-// The README's example must compile, too. Only a test sees the file: it is not in the published package.
+// The README's example must compile, too. Only a test sees the file: it is not in the published
+// package.
 #[cfg(all(doctest, feature = "macros", feature = "postgres"))]
 #[doc = include_str!("../../README.md")]
 pub mod readme {}
@@ -204,6 +227,8 @@ pub mod __private {
 
     pub use crate::call::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
     pub use crate::call::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
+    pub use crate::call::fidelity::{equality, written};
+    pub use crate::call::inner_error::error_of;
     pub use crate::call::returned::Returned;
     pub use crate::call::spec::Spec;
     pub use crate::call::{

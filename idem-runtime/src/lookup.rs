@@ -40,7 +40,7 @@ use crate::message::Received;
 /// # Errors
 /// What a delivery would get that came now: the stored error of the handler as
 /// [`Error::Handler`], [`Error::Unfinished`], [`Error::FingerprintMismatch`],
-/// [`Error::ResultUndecodable`], [`Error::DuplicateScopes`], [`Error::NotMigrated`] or
+/// [`Error::ResultUndecodable`], [`Error::EmptyKey`], [`Error::DuplicateScopes`], [`Error::NotMigrated`] or
 /// [`Error::Store`].
 pub async fn lookup<H: Handler>(
     pool: &Pool<H::Database>,

@@ -1,4 +1,4 @@
-//! What travels: a message on its way out, and on its way in.
+//! Messages on their way out, and on their way in.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,7 +42,9 @@ impl fmt::Debug for Message {
     }
 }
 
-/// A delivery as a handler takes it when it wants more than the data.
+/// A delivery: the data, and what the transport says of it. [`Handler`](crate::Handler) takes it,
+/// and so does a function that wants more than the data, such as the ID as its key:
+/// `event: &Received<Payment>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received<M> {
@@ -57,7 +59,7 @@ pub struct Received<M> {
 }
 
 impl<M> Received<M> {
-    /// A delivery without ordering key and headers.
+    /// A delivery without an ordering key and headers. The fields can be set afterwards.
     ///
     /// ```
     /// let received = idem_runtime::Received::new("evt_1", 7);

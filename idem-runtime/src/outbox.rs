@@ -35,12 +35,12 @@ impl fmt::Debug for Row {
 /// Collects the events of one handler. `E` is one event type or a tuple of them; only these can be
 /// emitted.
 ///
-/// The rows are written in one statement after the handler's body, in its transaction: they exist if and only if its
-/// effect does. See [the guide](crate::guide::the_outbox).
+/// The rows are written in one statement after the handler's body, in its transaction: they exist
+/// if and only if its effect does. See [the guide](crate::guide::the_outbox).
 ///
-/// Until then they are kept in memory, for the whole call: one that was emitted while a nested transaction (`tx.begin()`)
-/// was open stays when that one is rolled back. Emit after its commit; the guide has
-/// [an example](crate::guide::the_outbox#nested-transactions).
+/// Until then they are kept in memory, for the whole call: one that was emitted while a nested
+/// transaction (`tx.begin()`) was open stays when that one is rolled back. Emit after its commit;
+/// the guide has [an example](crate::guide::the_outbox#nested-transactions).
 ///
 /// ```
 /// # #[cfg(all(feature = "macros", feature = "sqlite"))]
@@ -100,14 +100,15 @@ impl<E> Outbox<E> {
         }
     }
 
-    /// Adds an event; it is published after the commit, at least once, under the returned ID.
+    /// Adds an event. It is published after the commit, at least once, under the returned ID.
     ///
-    /// Inside `#[idempotent]` the ID is derived from the database's namespace, the handler's scope and
-    /// key, the event's type, and its ordinal among the events of that type: a handler that runs again
-    /// emits the same IDs. In `#[outbox]` alone it is a UUID of version 7.
+    /// Inside `#[idempotent]` the ID is derived from the database's namespace, the handler's scope
+    /// and key, the event's type, and its ordinal among the events of that type: a handler that
+    /// runs again emits the same IDs, if it emits the events of one type in the same order. In
+    /// `#[outbox]` alone it is a UUID of version 7.
     ///
-    /// An event that does not serialize fails the handler after its body, before COMMIT. Rolling back a nested transaction
-    /// does not take an event back.
+    /// An event that does not serialize fails the handler after its body, before COMMIT. Rolling
+    /// back a nested transaction does not take an event back.
     pub fn emit<Ev, Place>(&mut self, event: &Ev) -> EventId
     where
         Ev: Event,
@@ -116,7 +117,8 @@ impl<E> Outbox<E> {
         self.emit_with(event, &[])
     }
 
-    /// Adds an event that carries `headers` beside the `causation` and `traceparent` that each event has.
+    /// Adds an event that carries `headers`, besides the `causation` and `traceparent` that each
+    /// event has.
     pub fn emit_with<Ev, Place>(&mut self, event: &Ev, headers: &[(&str, &str)]) -> EventId
     where
         Ev: Event,
@@ -244,7 +246,8 @@ mod tests {
         );
     }
 
-    /// The derivation is published: a change gives a re-execution other IDs than the first run gave.
+    /// The derivation is published: a change gives a re-execution other IDs than the first run
+    /// gave.
     #[test]
     fn derived_ids_have_not_changed() {
         let namespace = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);

@@ -1,8 +1,9 @@
 //! What a call of an idempotent handler returns.
 
-/// Whether this delivery ran the handler, or an earlier one had.
+/// Whether this delivery ran the handler, or an earlier one did.
 ///
-/// `R` is `T` unless the handler says `on_duplicate = "skip"`: then nothing was stored and `R` is `()`.
+/// `R` is `T` unless the handler says `on_duplicate = "skip"`: then nothing was stored and `R` is
+/// `()`.
 ///
 /// ```
 /// use idem_runtime::Outcome;

@@ -33,16 +33,16 @@ use crate::message::Message;
 pub trait Publisher: Send + Sync {
     /// Sends the messages and gives one verdict for each, in their order.
     ///
-    /// `Ok` says that the receiver has taken the message over for good: the relay never sends it again. Whatever is
-    /// not confirmed comes again, under the same ID.
+    /// `Ok` says that the receiver has taken the message over for good: the relay never sends it
+    /// again. What is not confirmed comes again, under the same ID.
     ///
-    /// Messages with the same [`key`](Message::key) must be sent in the order of the slice. After one of them failed
-    /// retryably the later ones of its key must not be sent in this call: answer
-    /// [`PublishError::held_back`]. The relay takes no other verdict for them into account, so what was sent
-    /// all the same is sent again.
+    /// Messages with the same [`key`](Message::key) must be sent in the order of the slice. Once
+    /// one of them has failed and may be tried again, the later ones of its key must not be sent in
+    /// this call: answer [`PublishError::held_back`] for them. The relay takes no other verdict for
+    /// them into account, so one that was sent all the same is sent again.
     ///
-    /// The call should end, by timeouts of its own: a relay that shuts down waits for it. It may be dropped at any
-    /// await, when the relay loses its lease or is dropped itself.
+    /// The call should end by timeouts of its own, since a relay that shuts down waits for it. It
+    /// may be dropped at any await, when the relay loses its lease or is dropped itself.
     fn publish(
         &self,
         messages: &[Message],
@@ -94,7 +94,8 @@ impl PublishError {
         }
     }
 
-    /// The message was not tried, because one before it with the same ordering key failed. Counts as no attempt.
+    /// The message was not tried, because one before it with the same ordering key failed. Counts
+    /// as no attempt.
     pub fn held_back() -> Self {
         Self {
             reason: "an earlier message with the same ordering key failed".into(),
@@ -102,8 +103,8 @@ impl PublishError {
         }
     }
 
-    /// The same, but with no other attempt before `delay` has passed, if that is longer than the relay's own
-    /// backoff; an hour at most. Without effect on an error that is not retryable.
+    /// The same, but with no other attempt before `delay` has passed, if that is longer than the
+    /// relay's own backoff. At most an hour. No effect on an error that is not retryable.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         if let Remedy::Retry { after } = &mut self.remedy {

@@ -15,11 +15,14 @@ const BATCH: u32 = 1_000;
 /// How long a published event is kept.
 const KEEP_PUBLISHED: Duration = Duration::from_hours(24);
 
-/// Creates the tables, or brings them to this release's version. Safe when many services start at once;
-/// never drops or rewrites anything.
+/// Creates the tables, or brings them to this release's version. Safe when many services start at
+/// once. It never drops or rewrites anything.
 ///
-/// Needs a role that may run DDL; where the service's may not, see
-/// [the guide](crate::guide::migrations_and_deploys) and [`verify`](crate::verify).
+/// It also mints the namespace of this database, once: see [`renew_namespace`]. On PostgreSQL it
+/// makes the functions of this crate again where the schema of the tables was renamed.
+///
+/// Needs a role that may run DDL. Where the service's role may not, see [the
+/// guide](crate::guide::migrations_and_deploys) and [`verify`](crate::verify).
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
@@ -44,11 +47,11 @@ pub async fn migrate<DB: Store>(pool: &Pool<DB>) -> Result<(), Error> {
 /// Gives this database a new namespace: a random ID that each event ID is derived from, so that two
 /// databases never mint one event ID for two events.
 ///
-/// A dump that is restored, a standby and a renamed database keep the namespace, and must. Call this
-/// for a copy that goes on beside its original, such as a new tenant's database that was made from
-/// another one as its template, before the copy handles its first message. A message that the copy
-/// handled before gets the same result as ever, but one that runs again there emits its events under
-/// new IDs.
+/// A dump that is restored, a standby and a renamed database keep the namespace, and must. Call
+/// this for a copy that goes on together with its original, such as a new tenant's database that
+/// was made from another one as its template, before the copy handles its first message. A message
+/// that the copy handled before gets the same result as ever, but one that runs again there emits
+/// its events under new IDs.
 ///
 /// Services that run need not be restarted.
 ///
@@ -68,11 +71,12 @@ pub struct Purged {
     pub events: u64,
 }
 
-/// Deletes the keys whose retention has passed and the events that were published more than a day ago, in
-/// batches of a thousand rows, by the database's clock. Safe beside running handlers and other purges, and to drop half way.
+/// Deletes the keys whose retention has passed and the events that were published more than a day
+/// ago, in batches of a thousand rows, by the database's clock. Safe while handlers and other
+/// purges run, and safe to drop half way.
 ///
-/// Nothing calls it but you: from a job, or a timer. A message whose key was purged runs again if it comes again; see
-/// [retention](crate::guide::retention).
+/// Nothing calls it but you: from a job, or by [`spawn_upkeep`](crate::spawn_upkeep). A message
+/// whose key was purged runs again if it comes again; see [retention](crate::guide::retention).
 ///
 /// ```no_run
 /// # #[cfg(feature = "postgres")]
@@ -84,19 +88,26 @@ pub struct Purged {
 /// ```
 ///
 /// # Errors
-/// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses; what was deleted until then stays so.
+/// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses. What was deleted until then
+/// stays deleted.
 pub async fn purge<DB: Store>(pool: &Pool<DB>) -> Result<Purged, Error> {
     let mut purged = Purged::default();
-    loop {
-        let (keys, events) = DB::purge(pool, BATCH, KEEP_PUBLISHED)
-            .await
-            .map_err(store_error::<DB>)?;
-        purged.keys += keys;
-        purged.events += events;
-        if keys < u64::from(BATCH) && events < u64::from(BATCH) {
-            return Ok(purged);
-        }
-    }
+    while purge_batch(pool, &mut purged)
+        .await
+        .map_err(store_error::<DB>)?
+    {}
+    Ok(purged)
+}
+
+/// One batch of a purge; whether there may be more.
+pub(crate) async fn purge_batch<DB: Store>(
+    pool: &Pool<DB>,
+    purged: &mut Purged,
+) -> Result<bool, sqlx::Error> {
+    let (keys, events) = DB::purge(pool, BATCH, KEEP_PUBLISHED).await?;
+    purged.keys += keys;
+    purged.events += events;
+    Ok(keys >= u64::from(BATCH) || events >= u64::from(BATCH))
 }
 
 pub(crate) fn store_error<DB: Store>(error: sqlx::Error) -> Error<Infallible> {

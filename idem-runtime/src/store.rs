@@ -1,4 +1,4 @@
-//! What a database must do for us; one file beside this one for each that can.
+//! What a database must do for this crate. Each database is a file in this folder.
 
 #![cfg_attr(
     not(any(feature = "postgres", feature = "mysql", feature = "sqlite")),
@@ -9,16 +9,17 @@ use std::fmt;
 use std::future::{self, Future};
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::{Database, Pool};
 use sqlx_core::transaction::TransactionManager as _;
-use uuid::Uuid;
 
 use self::depth::counted;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
-pub(crate) mod depth;
+mod depth;
 mod error_class;
+mod home;
 mod isolation;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
@@ -32,13 +33,16 @@ mod stub_error;
 mod verdict;
 
 pub(crate) use error_class::ErrorClass;
+pub(crate) use home::Home;
 pub use isolation::Isolation;
-pub use outbox_store::DeadLetterFilter;
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;
+pub use outbox_store::{DeadLetterFilter, TopicBacklog};
 pub(crate) use outbox_store::{
-    Backlog, DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Retry, Settlement, Stored,
+    DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Remaining, Retry, Settlement, Stored,
 };
+#[cfg(test)]
+pub(crate) use stub_error::stub_error;
 
 /// A database that keeps the claims and the outbox: PostgreSQL, MySQL/MariaDB, SQLite.
 ///
@@ -55,11 +59,11 @@ pub trait Store: Database + fmt::Debug {
     /// The schema's DDL, one script a version, oldest first.
     const MIGRATIONS: &'static [&'static str];
 
-    /// How many transactions are open on this connection, each nested one counted, once everything that is queued on
-    /// it has run. This is the only way to ask.
+    /// How many transactions are open on this connection, once everything that is queued on it has
+    /// run. Each nested one counts. Nothing else may ask sqlx for it.
     ///
-    /// What is queued can only lower the count. So a count of `floor`, below which the caller expects none, is right
-    /// without asking the connection.
+    /// What is queued can only lower the count. So a count of `floor`, below which the caller
+    /// expects none, is right without asking the connection.
     fn depth(
         conn: &mut Self::Connection,
         floor: usize,
@@ -72,7 +76,8 @@ pub trait Store: Database + fmt::Debug {
     /// Where the tables are, as this connection finds them, and which database's they are.
     ///
     /// Outside of a transaction of sqlx's it also reports a transaction that somebody opened by raw
-    /// SQL, by [`ErrorClass::ForeignTransaction`], or else [`open`](Self::open) does. Touches nothing in it.
+    /// SQL, by [`ErrorClass::ForeignTransaction`], or else [`open`](Self::open) does. Touches
+    /// nothing in it.
     fn find_home(
         conn: &mut Self::Connection,
     ) -> impl Future<Output = Result<Home, sqlx::Error>> + Send;
@@ -86,39 +91,41 @@ pub trait Store: Database + fmt::Debug {
         args: &BeginArgs<'_>,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Sets a savepoint of sqlx's in a transaction that the caller opened. Dropped half way, it leaves that
-    /// transaction as it was.
+    /// Sets a savepoint of sqlx's in a transaction that the caller opened. Dropped half way, it
+    /// leaves that transaction as it was.
     fn nest(conn: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
         Self::TransactionManager::begin(conn, None)
     }
 
-    /// Rolls back to that savepoint. If the handler ended the caller's transaction, the caller's COMMIT fails later on.
+    /// Rolls back to that savepoint. If the handler ended the caller's transaction, the caller's
+    /// COMMIT fails later on.
     fn unnest(conn: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
         Self::TransactionManager::rollback(conn)
     }
 
-    /// Whether the transaction that the caller opened is at least of this level, as far as that can be
-    /// known.
+    /// Whether the transaction that the caller opened is at least of this level, as far as that can
+    /// be known.
     fn is_isolated(
         conn: &mut Self::Connection,
         level: Isolation,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
-    /// The same as [`open`](Self::open) inside a transaction that the caller opened: the claim, and the fence.
-    /// `false`: the key is already there.
+    /// The same as [`open`](Self::open) inside a transaction that the caller opened: the claim, and
+    /// the fence. `false`: the key is already there.
     fn join(
         conn: &mut Self::Connection,
         args: &BeginArgs<'_>,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
-    /// Rolls back what [`open`](Self::open) began, whole or half, leaves the connection as a pool hands it out,
-    /// and looks the key up in the same round trip.
+    /// Rolls back what [`open`](Self::open) began, whole or half, leaves the connection as a pool
+    /// hands it out, and looks the key up in the same round trip.
     fn abandon(
         conn: &mut Self::Connection,
         lookup: Option<(&Home, &Claim<'_>)>,
     ) -> impl Future<Output = Result<Option<Record>, sqlx::Error>> + Send;
 
-    /// The row of a key. Inside a transaction it sees what the conflict was told by, whatever the isolation.
+    /// The row of a key. Inside a transaction it sees the row that the claim met, whatever the
+    /// isolation.
     fn lookup(
         conn: &mut Self::Connection,
         home: &Home,
@@ -147,12 +154,15 @@ pub trait Store: Database + fmt::Debug {
     /// What an error of one of our own statements means.
     fn classify(error: &sqlx::Error) -> ErrorClass;
 
-    /// Whether an error of ours means that the tables are missing; may ask the database.
+    /// Whether an error of a handler's statement is a [`ErrorClass::Conflict`].
+    fn is_conflict(error: &dyn DatabaseError) -> bool;
+
+    /// The version of the tables; `None` if they are missing.
     fn schema_version(
         pool: &Pool<Self>,
     ) -> impl Future<Output = Result<Option<u32>, sqlx::Error>> + Send;
 
-    /// What handlers need of the tables that are there and this role can't have: one sentence each, with its fix.
+    /// What handlers need of the tables and this role lacks: one sentence each, with its fix.
     fn missing_requirements(
         pool: &Pool<Self>,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send {
@@ -171,21 +181,13 @@ pub trait Store: Database + fmt::Debug {
     /// Gives this database a new namespace, as a copy of another one needs.
     fn renew_namespace(pool: &Pool<Self>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Deletes at most `limit` expired keys and at most `limit` published events that are older than `keep`.
+    /// Deletes at most `limit` expired keys and at most `limit` published events that are older
+    /// than `keep`.
     fn purge(
         pool: &Pool<Self>,
         limit: u32,
         keep: Duration,
     ) -> impl Future<Output = Result<(u64, u64), sqlx::Error>> + Send;
-}
-
-/// Where the tables are, and which database's they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Home {
-    /// The schema of the tables. Empty where a connection's database has one set of them.
-    pub(crate) schema: String,
-    /// The random ID that `migrate` minted for this database. Each event ID is derived from it.
-    pub(crate) namespace: Uuid,
 }
 
 /// What is claimed.
@@ -222,9 +224,9 @@ pub struct BeginArgs<'a> {
 /// How a later statement knows that it is in the transaction that claimed.
 #[derive(Clone, Debug)]
 pub struct Fence {
-    /// The savepoint that stands right after the claim. It is named by the depth of its
-    /// transaction: unique among the calls that are nested in one another, and one of a few names,
-    /// since servers keep statistics for each text of a statement.
+    /// The savepoint right after the claim. It is named by the depth of its transaction: unique
+    /// among the calls that are nested in one another, and one of a few names, since servers keep
+    /// statistics for each text of a statement.
     pub(crate) savepoint: String,
     /// Whether the effects must be undoable while the claim stays.
     #[cfg_attr(

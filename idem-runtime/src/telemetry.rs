@@ -124,8 +124,9 @@ macro_rules! span {
     }};
 }
 
-/// The handler of a delivery is what OpenTelemetry calls a process operation. Which broker it came from is the
-/// consumer's to know: `messaging.system` and `messaging.destination.name` can be recorded on the span from the body.
+/// The handler of a delivery is what OpenTelemetry calls a process operation. Which broker it came
+/// from is the consumer's to know: `messaging.system` and `messaging.destination.name` can be
+/// recorded on the span from the body.
 fn span(keyed: bool, scope: &'static str, system: &'static str) -> Span {
     if keyed {
         span!(

@@ -1,4 +1,4 @@
-//! Is this program fit to handle messages? Asked once, before it takes the first.
+//! Whether this program is fit to handle messages: asked once, before it takes the first.
 
 use std::fmt;
 
@@ -7,14 +7,15 @@ use sqlx::Pool;
 use crate::contract::{DuplicateScope, SharedScopes, duplicate_scopes};
 use crate::store::Store;
 
-/// Checks at start-up what would otherwise fail with the first message. Changes nothing, so that a role without the right to
-/// run [`migrate`](crate::migrate) can call it.
+/// Checks at start-up what would otherwise fail with the first message. Changes nothing, so that a
+/// role without the right to run [`migrate`](crate::migrate) can call it.
 ///
 /// * No two handlers of this program have one scope.
-/// * The tables are there, of this release's version or a later one; this role may read and write them, and the server takes
-///   writes.
-/// * PostgreSQL: the procedures are found in the tables' schema and may be called. MySQL, MariaDB: the tables have transactions.
-///   SQLite: the encoding is UTF-8, and there is a journal.
+/// * The tables are there, of this release's version or a later one; this role may do what a
+///   handler needs, and the server takes writes.
+/// * PostgreSQL: the functions are found in the tables' schema, were made for it, and may be
+///   called. MySQL, MariaDB: the tables have transactions. SQLite: the encoding is UTF-8, and there
+///   is a journal.
 ///
 /// What [`verify_warnings`] finds is logged at WARN and is no error.
 ///
@@ -51,15 +52,17 @@ pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
     Ok(())
 }
 
-/// What in this database could take the promise from a handler that writes to it, or show what it
+/// What in this database could break the promise for a handler that writes to it, or show what it
 /// stores: one sentence each, with its fix.
 ///
-/// The tables are the user's own, and only the user knows which of them a handler writes to; so
-/// they keep no service from starting. [`verify`] logs them.
+/// The tables are your own, and only you know which of them a handler writes to. So they keep no
+/// service from starting, and [`verify`] only logs them.
 ///
-/// * MySQL, MariaDB: tables of the connection's database whose engine has no transactions (`MyISAM`, `MEMORY`, `Aria`). What a
-///   failed handler wrote there stays, and the next delivery writes it again.
-/// * PostgreSQL: tables of the connection's schema that are `UNLOGGED`. A crash of the server empties them.
+/// * MySQL, MariaDB: tables of the connection's database whose engine has no transactions
+///   (`MyISAM`, `MEMORY`, `Aria`). What a failed handler wrote there stays, and the next delivery
+///   writes it again.
+/// * PostgreSQL: tables of the connection's schema that are `UNLOGGED`. A crash of the server
+///   empties them.
 /// * SQLite: a journal in memory, which does not survive the process.
 ///
 /// It also names the settings by which a server keeps the text of statements that succeed, and in
@@ -87,7 +90,8 @@ pub async fn verify_warnings<DB: Store>(pool: &Pool<DB>) -> Result<Vec<String>, 
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// More than one handler has the same scope: what one of them handled would be a duplicate for the other.
+    /// More than one handler has the same scope: what one of them handled would be a duplicate for
+    /// the other.
     DuplicateScopes(Vec<DuplicateScope>),
     /// The tables are missing, or older than this release.
     NotMigrated {

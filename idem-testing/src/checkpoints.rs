@@ -1,8 +1,9 @@
-//! The steps of a call on SQLite, which has no server: the checkpoints at which it asks whether to go on with a
-//! statement.
+//! The steps of a call on SQLite, which has no server: the checkpoints at which it asks whether to
+//! go on with a statement.
 //!
-//! SQLite asks at the end of each step of a statement and inside of loops, so also after a COMMIT has been done and before
-//! it is reported. For the same statements on the same database these points are the same.
+//! SQLite asks at the end of each step of a statement and inside of loops, so also after a COMMIT
+//! has been done and before it is reported. For the same statements on the same database these
+//! points are the same.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -31,9 +32,14 @@ pub struct Checkpoints {
 struct State {
     counts: bool,
     armed: Option<(u64, CheckpointAction)>,
+    /// How often a row that failed fails again when it is written again.
+    repeats_left: u32,
+    /// The row that failed.
+    failed: Option<String>,
     holds: bool,
     happened: bool,
-    /// For each checkpoint, what the call had changed last, and how often its future had been polled.
+    /// For each checkpoint, what the call had changed last, and how often its future had been
+    /// polled.
     after: Vec<(String, u64)>,
     polls: u64,
     /// The rows that were written, or were about to be.
@@ -43,10 +49,11 @@ struct State {
 
 impl Checkpoints {
     /// Forgets what was counted, and counts from here.
-    pub(crate) fn arm(&self, armed: Option<(u64, CheckpointAction)>) {
+    pub(crate) fn arm(&self, armed: Option<(u64, CheckpointAction)>, repeats: u32) {
         *self.state() = State {
             counts: true,
             armed,
+            repeats_left: repeats,
             last: "at the start".into(),
             ..State::default()
         };
@@ -87,8 +94,9 @@ impl Checkpoints {
         self.state().polls += 1;
     }
 
-    /// The last checkpoint of each statement before the call got its result. There the work of the statement is done: BEGIN has
-    /// begun and COMMIT has committed, and in practice neither fails after that.
+    /// The last checkpoint of each statement before the call got its result. There the work of the
+    /// statement is done: BEGIN has begun and COMMIT has committed, and in practice neither fails
+    /// after that.
     pub(crate) fn ends(&self) -> Vec<u64> {
         let state = self.state();
         let after = &state.after;
@@ -140,7 +148,15 @@ impl Checkpoints {
             return true;
         }
         state.writes.push(what.to_owned());
-        let fails = state.armed == Some((state.writes.len() as u64, CheckpointAction::FailWrite));
+        let is_at_point =
+            state.armed == Some((state.writes.len() as u64, CheckpointAction::FailWrite));
+        let fails_again = state.failed.as_deref() == Some(what) && state.repeats_left > 0;
+        if is_at_point {
+            state.failed = Some(what.to_owned());
+        } else if fails_again {
+            state.repeats_left -= 1;
+        }
+        let fails = is_at_point || fails_again;
         state.happened |= fails;
         !fails
     }
@@ -171,7 +187,7 @@ mod tests {
     fn checkpoints_are_counted_named_and_ended_by_statement() {
         let checkpoints = Checkpoints::default();
         assert!(checkpoints.pass(), "counting has not begun");
-        checkpoints.arm(Some((3, CheckpointAction::Interrupt)));
+        checkpoints.arm(Some((3, CheckpointAction::Interrupt)), 0);
         checkpoints.polled();
         assert!(checkpoints.pass() && checkpoints.pass());
         checkpoints.polled();
@@ -191,9 +207,18 @@ mod tests {
     }
 
     #[test]
+    fn a_row_that_failed_fails_again_as_often_as_armed() {
+        let checkpoints = Checkpoints::default();
+        checkpoints.arm(Some((2, CheckpointAction::FailWrite)), 2);
+        let rows = ["claim", "effect", "claim", "effect", "effect", "effect"];
+        let written = rows.map(|row| checkpoints.write(row));
+        assert_eq!(written, [true, false, true, false, false, true]);
+    }
+
+    #[test]
     fn a_held_statement_goes_on_when_it_is_released() {
         let checkpoints = std::sync::Arc::new(Checkpoints::default());
-        checkpoints.arm(Some((1, CheckpointAction::Hold)));
+        checkpoints.arm(Some((1, CheckpointAction::Hold)), 0);
         let statement = std::thread::spawn({
             let checkpoints = std::sync::Arc::clone(&checkpoints);
             move || checkpoints.pass()

@@ -1,12 +1,13 @@
 //! Copies of a database that the explorer runs a handler on, and what they hold afterwards.
 //!
-//! The order of calls: [`open_template`](CloneDatabase::open_template) once. For each run [`copy`](CloneDatabase::copy), a
-//! pool with [`connect_options`](CloneDatabase::connect_options), the run itself, `pool.close()`,
-//! [`open_transactions`](CloneDatabase::open_transactions), [`snapshot`](CloneDatabase::snapshot),
-//! [`discard`](CloneDatabase::discard). At the end [`close_template`](CloneDatabase::close_template). If a run is to get
-//! other numbers from the database, [`advance_sequences`](CloneDatabase::advance_sequences) comes between the copy and
-//! the pool. All of these take a shared template, and may run at the same time on several copies. The URL of a copy, for
-//! a process of its own, is `connect_options(..).to_url_lossy()`.
+//! The order of calls: [`open_template`](CloneDatabase::open_template) once. For each run
+//! [`copy`](CloneDatabase::copy), a pool with [`connect_options`](CloneDatabase::connect_options),
+//! the run itself, `pool.close()`, [`open_transactions`](CloneDatabase::open_transactions),
+//! [`snapshot`](CloneDatabase::snapshot), [`discard`](CloneDatabase::discard). At the end
+//! [`close_template`](CloneDatabase::close_template). If a run is to get other numbers from the
+//! database, [`advance_sequences`](CloneDatabase::advance_sequences) comes between the copy and the
+//! pool. All of these take a shared template, and may run at the same time on several copies. The
+//! URL of a copy, for a process of its own, is `connect_options(..).to_url_lossy()`.
 
 mod catalog;
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
@@ -41,8 +42,8 @@ pub trait CloneDatabase: Store {
     /// The user's database, which is only read, and what copies are made from.
     type Template: fmt::Debug + Send + Sync + 'static;
 
-    /// Checks that the database at `url` can be explored, reads it, and removes copies that were left by an exploration
-    /// whose process is gone.
+    /// Checks that the database at `url` can be explored, reads it, and removes copies that were
+    /// left by an exploration whose process is gone.
     fn open_template(url: &str) -> impl Future<Output = Result<Self::Template, SetupError>> + Send;
 
     /// Where the server listens; `None` if there is no server.
@@ -112,14 +113,15 @@ impl DatabaseCopy {
         &self.name
     }
 
-    /// Sets the start of the time in which rows may say that they were written. Call it when a run begins long after its
-    /// copy was made.
+    /// Sets the start of the time in which rows may say that they were written. Call it when a run
+    /// begins long after its copy was made.
     pub fn start(&mut self) {
         self.since = SystemTime::now();
     }
 }
 
-/// How long the connections of a run may take to end: a pool that closes does not wait for the server.
+/// How long the connections of a run may take to end: a pool that closes does not wait for the
+/// server.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) const SETTLED_WITHIN: std::time::Duration = std::time::Duration::from_millis(300);
 

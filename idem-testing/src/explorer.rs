@@ -27,15 +27,23 @@ use crate::setup_error::SetupError;
 
 /// Explores a handler with one message, on copies of the database at this URL.
 ///
-/// The message is delivered with the ID `explored`, no ordering key and no headers; see [`Explorer::run_received`] for others, and
-/// [`Explorer`] for everything that can be set.
+/// The message is delivered with the ID `explored`, no ordering key and no headers; see
+/// [`Explorer::run_received`] for others, and [`Explorer`] for everything that can be set.
 ///
-/// The message is cloned once; a type that is not `Clone` can be given by value to [`Explorer::run_received`].
+/// The message is cloned once; a type that is not `Clone` can be given by value to
+/// [`Explorer::run_received`].
 ///
 /// Call it in a test, on a tokio runtime of any flavour, and end with [`Report::assert_holds`].
 pub async fn explore<H>(database_url: &str, message: &H::Message) -> Report
 where
-    H: Handler<Database: Explorable, Message: Clone, Context: Default, Error: Debug>,
+    H: Handler<
+            Database: Explorable,
+            Message: Clone,
+            Context: Default,
+            Output: Debug,
+            Replay: Debug,
+            Error: Debug,
+        >,
 {
     Explorer::new(database_url).run::<H>(message).await
 }
@@ -76,13 +84,14 @@ pub struct Explorer {
     ignored: Vec<String>,
 }
 
-/// The default. On two processors, two runs at a time take five sixths of the time of one, and more runs save nothing.
+/// The default. On two processors, two runs at a time take five sixths of the time of one, and more
+/// runs save nothing.
 const CONCURRENCY: usize = 2;
 
 impl Explorer {
-    /// Explores handlers on the database at this URL: a template that is read and copied, and never changed. It holds the
-    /// schema, the tables of `idem-runtime`, and the rows that the delivery needs. On PostgreSQL there must be no other
-    /// connection to it.
+    /// Explores handlers on the database at this URL: a template that is read and copied, and never
+    /// changed. It holds the schema, the tables of `idem-runtime`, and the rows that the delivery
+    /// needs. On PostgreSQL there must be no other connection to it.
     pub fn new(database_url: impl Into<String>) -> Self {
         let mut fault_kinds = BTreeSet::from(FaultKind::ALL);
         fault_kinds.remove(&FaultKind::Killed);
@@ -112,8 +121,9 @@ impl Explorer {
         self
     }
 
-    /// Also kills a process by SIGKILL at each step. The process is this test, started again by its name for each step. Code
-    /// before the exploration runs again in every such process and must be repeatable. Slow.
+    /// Also kills a process by SIGKILL at each step. The process is this test, started again by its
+    /// name for each step. Code before the exploration runs again in every such process and must be
+    /// repeatable. Slow.
     ///
     /// In a program that is not a test, the program is started again with the same arguments.
     #[must_use]
@@ -122,8 +132,8 @@ impl Explorer {
         self
     }
 
-    /// Also carries out this number of runs with a second fault, in the second delivery. They are drawn at random from all
-    /// pairs. For a nightly test.
+    /// Also carries out this number of runs with a second fault, in the second delivery. They are
+    /// drawn at random from all pairs. For a nightly test.
     #[must_use]
     pub const fn double_faults(mut self, runs: usize) -> Self {
         self.double_faults = runs;
@@ -144,8 +154,8 @@ impl Explorer {
         self
     }
 
-    /// How many runs go on at a time, each on a copy of its own; 2 by default. Set it to 1 for a handler that keeps state in
-    /// the process outside its context, such as a `static`.
+    /// How many runs go on at a time, each on a copy of its own; 2 by default. Set it to 1 for a
+    /// handler that keeps state in the process outside its context, such as a `static`.
     #[must_use]
     pub fn concurrency(mut self, runs: usize) -> Self {
         self.concurrency = runs.max(1);
@@ -169,28 +179,36 @@ impl Explorer {
     /// Explores a handler whose context has a default.
     pub async fn run<H>(&self, message: &H::Message) -> Report
     where
-        H: Handler<Database: Explorable, Message: Clone, Context: Default, Error: Debug>,
+        H: Handler<
+                Database: Explorable,
+                Message: Clone,
+                Context: Default,
+                Output: Debug,
+                Replay: Debug,
+                Error: Debug,
+            >,
     {
         let received = Received::new("explored", message.clone());
         self.run_received::<H>(received, |_| H::Context::default())
             .await
     }
 
-    /// Explores a handler with this delivery and with contexts from this function. A context lives as long as a process: a run
-    /// makes a second one when it delivers again after a restart.
+    /// Explores a handler with this delivery and with contexts from this function. A context lives
+    /// as long as a process: a run makes a second one when it delivers again after a restart.
     pub async fn run_received<H>(
         &self,
         received: Received<H::Message>,
         context: impl Fn(&Pool<H::Database>) -> H::Context,
     ) -> Report
     where
-        H: Handler<Database: Explorable, Error: Debug>,
+        H: Handler<Database: Explorable, Output: Debug, Replay: Debug, Error: Debug>,
     {
         self.explore(&HandlerTarget::<H, _>::new(received, context))
             .await
     }
 
-    /// Explores a function, such as a handler that was written by hand, or one that takes more than a message.
+    /// Explores a function, such as a handler that was written by hand, or one that takes more than
+    /// a message.
     ///
     /// ```no_run
     /// # #[cfg(feature = "postgres")]
@@ -210,6 +228,7 @@ impl Explorer {
     where
         DB: Explorable,
         F: AsyncFn(Pool<DB>) -> Result<T, E>,
+        T: Debug,
         E: Debug,
     {
         let name = std::any::type_name::<F>().trim_end_matches("::{{closure}}");

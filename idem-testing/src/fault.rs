@@ -20,17 +20,21 @@ use std::str::FromStr;
 pub enum FaultKind {
     /// The connection is cut before the request reaches the server.
     CutRequest,
-    /// The server executes the request, and the connection is cut before its reply: the acknowledgement of a COMMIT is lost.
+    /// The server executes the request, and the connection is cut before its reply: the
+    /// acknowledgement of a COMMIT is lost.
     CutReply,
     /// The connection is cut in the middle of the reply.
     TruncatedReply,
     /// The server answers with SQLSTATE 40001, and the connection stays open.
     SerializationFailure,
-    /// The server answers that it chose this transaction as the victim of a deadlock, and the connection stays open.
+    /// The server answers that it chose this transaction as the victim of a deadlock, and the
+    /// connection stays open.
     Deadlock,
-    /// SQLite fails to write a row, as if a constraint were violated: the statement is undone, and the transaction goes on.
+    /// SQLite fails to write a row, as if a constraint were violated: the statement is undone, and
+    /// the transaction goes on.
     FailedWrite,
-    /// SQLite ends the statement with `SQLITE_INTERRUPT`, before it has done its work or halfway through.
+    /// SQLite ends the statement with `SQLITE_INTERRUPT`, before it has done its work or halfway
+    /// through.
     Interrupted,
     /// The future is dropped while SQLite is at a checkpoint of a statement.
     DroppedInside,
@@ -40,7 +44,8 @@ pub enum FaultKind {
     InARow,
     /// Delivered three times at once.
     AtOnce,
-    /// The process is killed by SIGKILL. Off unless [`Explorer::kill`](super::Explorer::kill) is called.
+    /// The process is killed by SIGKILL. Off unless [`Explorer::kill`](super::Explorer::kill) is
+    /// called.
     Killed,
 }
 
@@ -61,7 +66,7 @@ impl FaultKind {
         Self::Killed,
     ];
 
-    /// As it stands in a report and in `IDEM_EXPLORE`.
+    /// Its name in a report and in `IDEM_EXPLORE`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CutRequest => "cut-request",
@@ -92,6 +97,14 @@ impl FaultKind {
     /// Whether its points are the rows that are written.
     pub(crate) const fn is_at_write(self) -> bool {
         matches!(self, Self::FailedWrite)
+    }
+
+    /// Whether it can come again each time the handler tries the same statement again.
+    pub(crate) const fn can_repeat(self) -> bool {
+        matches!(
+            self,
+            Self::CutRequest | Self::SerializationFailure | Self::Deadlock | Self::FailedWrite
+        )
     }
 
     /// Whether the statement of its step fails, and the connection stays open.
@@ -154,21 +167,39 @@ pub(crate) struct FaultPoint {
     pub(crate) kind: FaultKind,
     /// Counted from 1; 0 for a kind that has no points.
     pub(crate) point: u64,
+    /// Whether it comes again each time the handler tries the same statement again in this
+    /// delivery.
+    pub(crate) repeats: bool,
+}
+
+impl FaultPoint {
+    /// What was done, for a report; `step` is the noun for its points.
+    pub(crate) fn describe(self, step: &str) -> String {
+        let once = self.kind.describe(step, self.point);
+        if self.repeats {
+            format!("{once}, and so it was each time the statement was tried again")
+        } else {
+            once
+        }
+    }
 }
 
 impl fmt::Display for FaultPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.kind.has_point() {
-            write!(f, "{}@{}", self.kind, self.point)
+            let repeats = if self.repeats { ".." } else { "" };
+            write!(f, "{}@{}{repeats}", self.kind, self.point)
         } else {
             self.kind.fmt(f)
         }
     }
 }
 
-/// What is injected in one run: a fault into the first delivery, and for a double fault another one into the second.
+/// What is injected in one run: a fault into the first delivery, and for a double fault another one
+/// into the second.
 ///
-/// Written `cut-reply@6`, or `cut-reply@6+dropped@2`.
+/// Written `cut-reply@6`; `deadlock@6..` if it comes again whenever the handler tries the statement
+/// of step 6 again in this delivery; `cut-reply@6+dropped@2` for a double fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fault {
     pub(crate) first: FaultPoint,
@@ -182,9 +213,23 @@ impl Fault {
 
     pub(crate) const fn at(kind: FaultKind, point: u64) -> Self {
         Self {
-            first: FaultPoint { kind, point },
+            first: FaultPoint {
+                kind,
+                point,
+                repeats: false,
+            },
             second: None,
         }
+    }
+
+    /// The same fault, which comes again in the same delivery; `None` if that is not possible.
+    pub(crate) fn repeated(mut self) -> Option<Self> {
+        let can_repeat = self.first.kind.can_repeat() && self.second.is_none();
+        if self.first.repeats || !can_repeat {
+            return None;
+        }
+        self.first.repeats = true;
+        Some(self)
     }
 
     /// Its kind; for a double fault, the kind of the first.
@@ -192,8 +237,8 @@ impl Fault {
         self.first.kind
     }
 
-    /// The point of the fault in the first delivery: a round trip, a checkpoint or a pending point, counted
-    /// from 1. `None` for a kind that has no points.
+    /// The point of the fault in the first delivery: a round trip, a checkpoint or a pending point,
+    /// counted from 1. `None` for a kind that has no points.
     pub fn point(&self) -> Option<u64> {
         self.first.kind.has_point().then_some(self.first.point)
     }
@@ -224,6 +269,13 @@ impl FromStr for FaultPoint {
                 let names = FaultKind::ALL.map(FaultKind::name).join(", ");
                 format!("`{name}` is not a kind of fault: write one of {names}")
             })?;
+        let (point, repeats) = match point.and_then(|point| point.strip_suffix("..")) {
+            Some(_) if !kind.can_repeat() => {
+                return Err(format!("`{name}` can't be repeated: write `{name}@3`"));
+            }
+            Some(point) => (Some(point), true),
+            None => (point, false),
+        };
         let point = match (kind.has_point(), point) {
             (false, None) => 0,
             (false, Some(_)) => return Err(format!("`{name}` has no point: write `{name}` alone")),
@@ -234,7 +286,11 @@ impl FromStr for FaultPoint {
                     format!("`{text}` does not say where: write `{name}@3` for its third point")
                 })?,
         };
-        Ok(Self { kind, point })
+        Ok(Self {
+            kind,
+            point,
+            repeats,
+        })
     }
 }
 
@@ -262,6 +318,7 @@ mod tests {
             "cut-reply@6",
             "in-a-row",
             "killed@1",
+            "deadlock@5..",
             "cut-request@2+dropped@11",
         ] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
@@ -286,6 +343,10 @@ mod tests {
         assert_eq!(
             error("cut-reply@0"),
             "`cut-reply@0` does not say where: write `cut-reply@3` for its third point"
+        );
+        assert_eq!(
+            error("dropped@3.."),
+            "`dropped` can't be repeated: write `dropped@3`"
         );
         assert_eq!(
             error("at-once@2"),

@@ -1,29 +1,31 @@
-//! A proxy between sqlx and a server that understands the protocol. It counts round trips, shows the SQL of each, and
-//! injects faults into some of them.
+//! A proxy between sqlx and a server that understands the protocol. It counts round trips, shows
+//! the SQL of each, and injects faults into some of them.
 //!
-//! It runs on a thread and a runtime of its own, so it works under any runtime of the client, also with a paused clock. It
-//! speaks plain text: a client that insists on TLS gets none, and a server that insists turns the client away. Passwords
-//! pass unchanged.
+//! It runs on a thread and a runtime of its own, so it works under any runtime of the client, also
+//! with a paused clock. It speaks plain text: a client that insists on TLS gets none, and a server
+//! that insists turns the client away. Passwords pass unchanged.
 //!
 //! # What is a round trip
 //!
-//! Everything that the client sends until the server has to answer, and the whole answer: a query, the messages up to a
-//! Sync, a command of MySQL, each turn of a handshake, the data of a COPY. Requests that come together, such as a queued
-//! ROLLBACK and the next statement, are one round trip each. Terminate, Close and `CancelRequest` are not counted. Pings of
-//! the pool are: it sends one when it hands out a connection, and one, from a task of its own, when it takes one back.
+//! Everything that the client sends until the server has to answer, and the whole answer: a query,
+//! the messages up to a Sync, a command of MySQL, each turn of a handshake, the data of a COPY.
+//! Requests that come together, such as a queued ROLLBACK and the next statement, are one round
+//! trip each. Terminate, Close and `CancelRequest` are not counted. Pings of the pool are: it sends
+//! one when it hands out a connection, and one, from a task of its own, when it takes one back.
 //!
 //! # What a cut leaves
 //!
-//! The client's end is closed at once. The server's session ends in order after the server has answered what it was sent:
-//! the open transaction is rolled back before the connection closes. A server does that by itself, but MariaDB does it
-//! after it has closed the connection, and PostgreSQL behind a pooler after the pooler has, so [`FaultProxy::settle`]
-//! could not tell when it is done.
+//! The client's end is closed at once. The server's session ends in order after the server has
+//! answered what it was sent: the open transaction is rolled back before the connection closes. A
+//! server does that by itself, but MariaDB does it after it has closed the connection, and
+//! PostgreSQL behind a pooler after the pooler has, so [`FaultProxy::settle`] could not tell when
+//! it is done.
 //!
 //! # What an injected error leaves
 //!
-//! The statement that is to fail is replaced by one that raises the error, so the state afterwards is the server's own.
-//! What comes before it in the same batch is executed. If that fails by itself, its error is passed on, and the fault has
-//! not happened.
+//! The statement that is to fail is replaced by one that raises the error, so the state afterwards
+//! is the server's own. What comes before it in the same batch is executed. If that fails by
+//! itself, its error is passed on, and the fault has not happened.
 //!
 //! On PostgreSQL (40001 or 40P01):
 //!
@@ -39,11 +41,13 @@
 //! | `ROLLBACK; work` | any | `ROLLBACK`, the error | none |
 //! | anything else | aborted | the request itself: it fails, or rolls back | |
 //!
-//! On MySQL and MariaDB (1213 for both): what comes before the statement, the error, and a `ROLLBACK` of the whole
-//! transaction, as the server does it. `autocommit` and variables stay as they were set.
+//! On MySQL and MariaDB (1213 for both): what comes before the statement, the error, and a
+//! `ROLLBACK` of the whole transaction, as the server does it. `autocommit` and variables stay as
+//! they were set.
 //!
-//! A deadlock fails the first statement that reads or writes. A serialization failure fails COMMIT, or else the last such
-//! statement. A ROLLBACK, a ping, a handshake and the data of a COPY never fail: they pass, and the fault does not happen.
+//! A deadlock fails the first statement that reads or writes. A serialization failure fails COMMIT,
+//! or else the last such statement. A ROLLBACK, a ping, a handshake and the data of a COPY never
+//! fail: they pass, and the fault does not happen.
 
 mod codec;
 mod connection;
@@ -158,10 +162,17 @@ impl FaultProxy {
         self.address
     }
 
-    /// Forgets what was counted and armed, and counts from here: the next round trip is 1, over all connections
-    /// together. Without a fault it only counts and records. After a fault has happened counting goes on.
+    /// Forgets what was counted and armed, and counts from here: the next round trip is 1, over all
+    /// connections together. Without a fault it only counts and records. After a fault has happened
+    /// counting goes on.
     pub fn arm(&self, faults: &[(u64, ProxyFault)]) {
         self.state.arm(faults);
+    }
+
+    /// After [`arm`](Self::arm) with one fault: injects it again, at most this number of times,
+    /// into each later statement that is the same by `identity`.
+    pub fn repeat(&self, times: u32, identity: fn(&str) -> String) {
+        self.state.repeat(times, identity);
     }
 
     /// Stops counting and injecting. What was counted stays.
@@ -184,14 +195,16 @@ impl FaultProxy {
         self.state.injected()
     }
 
-    /// Why a connection could not be served since [`arm`](Self::arm): the server did not answer, or what passed was not
-    /// the protocol. Such an end is an error of the proxy, not an injected fault.
+    /// Why a connection could not be served since [`arm`](Self::arm): the server did not answer, or
+    /// what passed was not the protocol. Such an end is an error of the proxy, not an injected
+    /// fault.
     pub fn error(&self) -> Option<String> {
         self.state.error()
     }
 
-    /// Waits until every request has its reply, and the server has closed every connection that was cut or that its client
-    /// has left: what is in the database then stays. False if that takes longer than `within`.
+    /// Waits until every request has its reply, and the server has closed every connection that was
+    /// cut or that its client has left: what is in the database then stays. False if that takes
+    /// longer than `within`.
     ///
     /// It blocks the thread, so tasks of the client can't run there meanwhile: close a pool before.
     pub fn settle(&self, within: Duration) -> bool {

@@ -1,7 +1,9 @@
-//! Checks that a message handler acts once: visits every crash point of it on copies of a real database.
+//! Checks that a message handler acts once: visits every crash point of it on copies of a real
+//! database.
 //!
-//! What happens if a message is processed three times, and the process dies in between? One line of a test answers that
-//! for a handler of [`idem-runtime`](idem_runtime), on your database with your schema:
+//! What happens if a message is processed three times, and the process dies in between? One line of
+//! a test answers that for a handler of [`idem-runtime`](idem_runtime), on your database with your
+//! schema:
 //!
 //! ```no_run
 //! # #[cfg(feature = "postgres")]
@@ -39,34 +41,52 @@
 //!
 //! # How it works
 //!
-//! The database at the URL is a template. It is read and copied, and never changed. Each run works on a copy of its own.
+//! The database at the URL is a template. It is read and copied, and never changed. Each run works
+//! on a copy of its own.
 //!
-//! 1. Clean runs count the steps of one delivery. On PostgreSQL, MySQL and MariaDB a step is a round trip through a proxy
-//!    between sqlx and the server. On SQLite it is a checkpoint inside a statement. Clean runs also show what the effect
-//!    is, and which columns differ from run to run: generated identities, clocks, UUIDs. An identity is not ignored: in
-//!    every run it must connect the same rows, in all tables that refer to it. Row counts are never ignored.
-//! 2. For each step and each [`FaultKind`], one run injects that fault into the first delivery, and delivers again until a
-//!    delivery succeeds. (SQLite has many checkpoints in a statement. Of more than 150, the explorer visits those around
-//!    each change and others at even distances, and the report says how many.)
-//! 3. After each delivery the whole database must hold none of the effect or all of it: claim, rows, result, events. After
-//!    a successful delivery it must hold all of it. A later delivery, to another process, must change nothing. No
-//!    transaction may stay open.
+//! 1. Clean runs count the steps of one delivery. On PostgreSQL, MySQL and MariaDB a step is a
+//!    round trip through a proxy between sqlx and the server. On SQLite it is a checkpoint inside a
+//!    statement. Clean runs also show what the effect is, and which columns differ from run to run:
+//!    generated identities, clocks, UUIDs. An identity is not ignored: in every run it must connect
+//!    the same rows, in all tables that refer to it. Row counts are never ignored.
+//! 2. For each step and each [`FaultKind`], one run injects that fault into the first delivery, and
+//!    delivers again until a delivery succeeds. If a delivery succeeds in spite of its fault, the
+//!    handler may have tried again by itself: then another run injects the fault each time the
+//!    handler tries that statement. (SQLite has many checkpoints in a statement. Of more than 150,
+//!    the explorer visits those around each change and others at even distances, and the report
+//!    says how many.)
+//! 3. After each delivery the whole database must hold none of the effect or all of it: claim,
+//!    rows, result, events. After a successful delivery it must hold all of it. No transaction may
+//!    stay open.
+//! 4. Once a copy holds all of the effect, nothing in it may change any more, also not a time, a
+//!    generated identity or a random token. A late delivery, to another process, must change
+//!    nothing either.
+//! 5. A duplicate must return what the first delivery returned. Results are compared as their
+//!    `Debug` shows them, without regard to the order of a list.
 //!
-//! A relay publishes what a commit left in the outbox. The outbox is compared after each delivery, so an event that could
-//! have been published between two deliveries is in the end state, under the same ID.
+//! The whole database is its tables. On PostgreSQL it is also large objects and the objects of the
+//! schema (views, functions, triggers, types and so on), on SQLite views, triggers, indexes and
+//! `user_version`, on MySQL and MariaDB views. Sequences are not compared, since a transaction that
+//! is rolled back moves them, too.
+//!
+//! A relay publishes what a commit left in the outbox. The outbox is compared after each delivery,
+//! so an event that could have been published between two deliveries is in the end state, under the
+//! same ID.
 //!
 //! # What it does not check
 //!
-//! It visits each point at which the handler talks to its database. It does not look at other effects, such as an HTTP
-//! call, and it does not try all interleavings of two different messages. It takes one message: a handler with branches
-//! deserves one exploration for each of them.
+//! It visits each point at which the handler talks to its database. It does not look at other
+//! effects, such as an HTTP call, nor at virtual tables of SQLite, and it does not try all
+//! interleavings of two different messages. It takes one message: a handler with branches deserves
+//! one exploration for each of them.
 //!
 //! # Cost
 //!
-//! A handler of five prepared statements takes about 80 runs on PostgreSQL and 70 on MariaDB: 3 to 4 s and 2 s on two
-//! processors. Two runs go on at a time, see [`Explorer::concurrency`]. A run compares all tables three times, so keep the
-//! template small. A used copy is refilled where the role may do so (on PostgreSQL: a superuser, or a role that may set
-//! `session_replication_role`). Otherwise it is created anew, which takes two to ten times as long, depending on the disk.
+//! A handler of five prepared statements takes about 80 runs on PostgreSQL and 70 on MariaDB: 3 to
+//! 4 s and 2 s on two processors. Two runs go on at a time, see [`Explorer::concurrency`]. A run
+//! compares all tables three times, so keep the template small. A used copy is refilled where the
+//! role may do so (on PostgreSQL: a superuser, or a role that may set `session_replication_role`).
+//! Otherwise it is created anew, which takes two to ten times as long, depending on the disk.
 //!
 //! # Features
 //!

@@ -57,7 +57,8 @@ impl Report {
     /// Prints the report.
     ///
     /// # Panics
-    /// If a run found a violation, or the exploration could not be carried out, with the report as message.
+    /// If a run found a violation, or the exploration could not be carried out, with the report as
+    /// message.
     #[track_caller]
     pub fn assert_holds(&self) {
         assert!(self.holds(), "{self}");
@@ -84,7 +85,8 @@ impl Report {
         &self.runs
     }
 
-    /// The columns that may differ from run to run, and why: `orders.id (identity, the same in all tables)`.
+    /// The columns that may differ from run to run, and why: `orders.id (identity, the same in all
+    /// tables)`.
     pub fn mask(&self) -> &[String] {
         &self.mask
     }

@@ -11,6 +11,7 @@ mod fixture;
 pub(crate) mod injector;
 pub(crate) mod plan;
 pub(crate) mod process;
+mod returned;
 pub(crate) mod runner;
 mod single_run;
 pub(crate) mod target;

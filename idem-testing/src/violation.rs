@@ -8,7 +8,8 @@ use crate::fault::Fault;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ViolationKind {
-    /// Clean runs of one delivery leave databases that differ by more than clocks and generated identifiers.
+    /// Clean runs of one delivery leave databases that differ by more than clocks and generated
+    /// identifiers.
     NotDeterministic,
     /// Between two deliveries the database held a part of the effect, not all of it.
     Partial,
@@ -18,8 +19,10 @@ pub enum ViolationKind {
     Differs,
     /// A delivery after the effect was complete changed the database.
     Repeated,
-    /// Clean runs of one delivery emit events with different IDs. A second execution, after a failover that lost the
-    /// first, would publish the same events as new ones.
+    /// A duplicate returned something else than the first delivery.
+    OutcomeDiffers,
+    /// Clean runs of one delivery emit events with different IDs. A second execution, after a
+    /// failover that lost the first, would publish the same events as new ones.
     EventIds,
     /// Later deliveries do not succeed, although a clean run does.
     Stuck,
@@ -37,6 +40,7 @@ impl ViolationKind {
                 "the delivery succeeded, but the database is not as a clean run leaves it"
             }
             Self::Repeated => "the effect happened again",
+            Self::OutcomeDiffers => "a duplicate returned something else than the first delivery",
             Self::EventIds => "an event has a different ID in each execution",
             Self::Stuck => "no later delivery succeeds",
             Self::OpenTransaction => "a transaction was left open",
@@ -65,6 +69,10 @@ impl ViolationKind {
                 "record the ID that the producer gave the message, in the transaction of the effect, and have the database refuse \
                  a second one: that is what `#[idempotent(key = \"event.id\")]` generates"
             }
+            Self::OutcomeDiffers => {
+                "store the result in the transaction of the effect, and return the stored one to a duplicate: that is what \
+                 `#[idempotent]` does"
+            }
             Self::EventIds => {
                 "consumers recognise a duplicate by the ID: derive it from the message, as `Outbox::emit` does in an `#[idempotent]` handler"
             }
@@ -87,8 +95,8 @@ impl fmt::Display for ViolationKind {
 
 /// One run that found something wrong.
 ///
-/// [`Display`](fmt::Display) shows what was done at which step, how each delivery ended, what the database holds and
-/// should hold, and the command that repeats this run alone.
+/// [`Display`](fmt::Display) shows what was done at which step, how each delivery ended, what the
+/// database holds and should hold, and the command that repeats this run alone.
 #[derive(Clone, Debug)]
 pub struct Violation {
     pub(crate) kind: ViolationKind,
@@ -116,8 +124,8 @@ impl Violation {
         self.fault
     }
 
-    /// How the database differs from what it should hold, one row a line: `-` is missing, `+` should not be there. Or what
-    /// else was found.
+    /// How the database differs from what it should hold, one row a line: `-` is missing, `+`
+    /// should not be there. Or what else was found.
     pub fn found(&self) -> &[String] {
         &self.found
     }
@@ -136,7 +144,8 @@ impl fmt::Display for Violation {
             ViolationKind::OpenTransaction
             | ViolationKind::Stuck
             | ViolationKind::NotDeterministic
-            | ViolationKind::EventIds => "what was found",
+            | ViolationKind::EventIds
+            | ViolationKind::OutcomeDiffers => "what was found",
             ViolationKind::Partial => "missing rows",
             _ => "the database (- is missing, + should not be there)",
         };

@@ -1,5 +1,5 @@
-//! Whether every transaction on a database has ended. Rollbacks and closes go out behind the call that queues them, so
-//! each of these waits for the end, with a deadline.
+//! Whether every transaction on a database has ended. Rollbacks and closes go out behind the call
+//! that queues them, so each of these waits for the end, with a deadline.
 
 use std::time::Duration;
 
@@ -33,9 +33,9 @@ pub async fn postgres(pool: &PgPool) {
     }
 }
 
-/// Takes the tables `idem_keys` and `effects` of this MariaDB database for itself: whoever has a transaction open that
-/// touched them holds a lock against that, and the server waits for its end. (`information_schema.innodb_trx` shows a
-/// cached answer to those who ask often.)
+/// Takes the tables `idem_keys` and `effects` of this MariaDB database for itself: whoever has a
+/// transaction open that touched them holds a lock against that, and the server waits for its end.
+/// (`information_schema.innodb_trx` shows a cached answer to those who ask often.)
 ///
 /// # Panics
 ///
@@ -48,7 +48,8 @@ pub async fn mariadb(url: &str) {
     assert!(locked.is_ok(), "a transaction is open: {locked:?}");
 }
 
-/// Begins a write transaction: an open one would keep this one out until it is over, or until the busy timeout.
+/// Begins a write transaction: an open one would keep this one out until it is over, or until the
+/// busy timeout.
 ///
 /// # Panics
 ///

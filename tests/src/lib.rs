@@ -13,7 +13,8 @@
 //! # }
 //! ```
 //!
-//! Keep `database` until the end of the test: dropping it drops the database.
+//! Keep `database` until the end of the test: dropping it drops the database. [`TestDb`] holds it
+//! together with a pool, and with what tests of every database ask.
 //! [`server::mariadb`] and [`server::sqlite`] give the others; a database from
 //! [`server::pgbouncer`] is reached through PgBouncer in transaction pooling, and for what must not
 //! go through it (advisory locks, `LISTEN`) by [`server::Database::direct_url`].
@@ -32,11 +33,15 @@
 //! ```
 //!
 //! [`proxy::Proxy`] stands between a client and a server, to delay, count and lose what passes;
-//! [`poll::drop_at_pending`] cancels a future at each of its await points. [`at_rest`] tells whether every transaction has ended.
+//! [`poll::drop_at_pending`] cancels a future at each of its await points. [`at_rest`] tells
+//! whether every transaction has ended.
 
 pub mod at_rest;
 mod deploys;
 pub mod poll;
 pub mod proxy;
 pub mod server;
+pub mod test_db;
 pub mod ui;
+
+pub use test_db::TestDb;

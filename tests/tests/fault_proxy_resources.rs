@@ -1,4 +1,5 @@
-//! What the proxy takes of its process. Alone in its file: the tests of one file share threads and files.
+//! What the proxy takes of its process. Alone in its file: the tests of one file share threads and
+//! files.
 
 use std::fs;
 use std::time::Duration;

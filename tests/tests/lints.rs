@@ -1,6 +1,7 @@
 //! What the macros write passes the strictest lints of the crate that they write it into.
 //!
-//! Compiling is half of the test; the other half is `cargo clippy --all-targets`. No crate of the repository may be unsafe itself.
+//! Compiling is half of the test; the other half is `cargo clippy --all-targets`. No crate of the
+//! repository may be unsafe itself.
 
 #![deny(warnings, clippy::all, clippy::pedantic)]
 #![forbid(unsafe_code)]

@@ -1,7 +1,8 @@
 //! Misuse stops at the compiler, and says what to write instead.
 //!
-//! One case a file: an error in one item may hide that of another. After a change, or with a new compiler, refresh what is
-//! expected and read the difference: `TRYBUILD=overwrite cargo test -p idem-tests --test ui`.
+//! One case a file: an error in one item may hide that of another. After a change, or with a new
+//! compiler, refresh what is expected and read the difference: `TRYBUILD=overwrite cargo test -p
+//! idem-tests --test ui`.
 
 use std::path::PathBuf;
 use std::{env, fs};

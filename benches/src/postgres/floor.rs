@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use super::EFFECT;
+use super::statements::EFFECT;
 use crate::arm::{Arm, Payment, Posted, Receipt, name};
 
 const CLAIM: &str =

@@ -2,27 +2,25 @@
 
 mod floor;
 mod peers;
+mod statements;
 
 use anyhow::Result;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, Executor as _, PgConnection, Postgres};
 
+use self::statements::{ACCOUNTS, EFFECT};
 use crate::arm::{self, Arm, Payment, name};
+use crate::saturated::Saturated;
 use crate::work::work;
 
 pub(crate) const SETTINGS: &str = "fsync and synchronous_commit on; pools: max_connections = 1 (underway: 2), \
     test_before_acquire = false, otherwise sqlx's defaults";
 
 const BEGIN: &str = "BEGIN";
-const EFFECT: &str = "UPDATE accounts SET balance = balance + $1 WHERE id = $2";
 const CLAIM: &str = "INSERT INTO processed (handler, key) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 const STORE: &str = "UPDATE processed SET result = $1 WHERE handler = $2 AND key = $3";
 const REPLAY: &str = "SELECT result FROM processed WHERE handler = $1 AND key = $2";
 const PUBLISH: &str = "INSERT INTO outbox (id, topic, key, payload) VALUES ($1, $2, $3, $4)";
-
-const ACCOUNTS: &str = "
-    CREATE TABLE accounts (id bigint PRIMARY KEY, balance bigint NOT NULL);
-    INSERT INTO accounts SELECT id, 0 FROM generate_series(0, 9999) id;";
 
 const TABLES: &str = "
     CREATE TABLE processed (
@@ -46,9 +44,13 @@ const TABLES: &str = "
 work!(Postgres, PgConnection);
 
 async fn connect(url: &str) -> Result<Pool> {
+    connect_many(url, 1).await
+}
+
+async fn connect_many(url: &str, connections: u32) -> Result<Pool> {
     let pool = PgPoolOptions::new()
-        .min_connections(1)
-        .max_connections(1)
+        .min_connections(connections)
+        .max_connections(connections)
         .test_before_acquire(false)
         .connect(url)
         .await?;
@@ -59,6 +61,26 @@ async fn connect(url: &str) -> Result<Pool> {
 pub(crate) async fn set_up([main, peers @ ..]: [&str; 4]) -> Result<()> {
     self::set_up_work(main).await?;
     peers::set_up(peers).await
+}
+
+/// The arms that are compared at saturation, each with a pool of as many connections.
+pub(crate) async fn saturated(url: &str, connections: u32) -> Result<[Saturated; 3]> {
+    let (bare, theirs, mine) = (
+        connect_many(url, connections).await?,
+        connect_many(url, connections).await?,
+        connect_many(url, connections).await?,
+    );
+    Ok([
+        Saturated::new(name::BARE, move |payment| hand::bare(bare.clone(), payment)),
+        Saturated::new(name::HAND, move |payment| {
+            let pool = theirs.clone();
+            async move { arm::expect_executed(hand::apply(pool, payment).await?.1) }
+        }),
+        Saturated::new(name::OURS, move |payment| {
+            let pool = mine.clone();
+            async move { arm::executed(&ours::apply(&pool, &payment).await?) }
+        }),
+    ])
 }
 
 /// Lets each flush of the WAL take a millisecond longer, in sessions to come: a disk behind a network, as clouds have them.

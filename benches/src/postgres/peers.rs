@@ -26,7 +26,9 @@ use crate::arm::{Arm, Payment, Posted, name};
 pub(super) async fn set_up([underway, sqlxmq, outbox]: [&str; 3]) -> Result<()> {
     for url in [underway, sqlxmq, outbox] {
         let pool = connect(url, 1).await?;
-        sqlx08::raw_sql(super::ACCOUNTS).execute(&pool).await?;
+        sqlx08::raw_sql(super::statements::ACCOUNTS)
+            .execute(&pool)
+            .await?;
     }
     underway::run_migrations(&connect(underway, 1).await?).await?;
     let shipped = [

@@ -102,6 +102,19 @@ impl Checked<'_> {
             Some(written) => written.clone(),
             None => return Err(Error::new_spanned(self.name, self.constant())),
         };
+        if self.purpose == Purpose::Key
+            && let Some(part) = empty_part(&expr)
+        {
+            let at = if matches!(value, Some(Expr::Lit(_))) {
+                value.to_token_stream()
+            } else {
+                part.to_token_stream()
+            };
+            return Err(Error::new_spanned(
+                at,
+                "a part of `key` is empty, and such a key is refused in each call; leave the part out",
+            ));
+        }
         let tokens = expr.to_token_stream();
         self.rules(&tokens).map_err(|(token, message)| {
             // A token that was parsed from a literal has no place of its own.
@@ -299,6 +312,24 @@ fn borrowed(expr: &Expr) -> TokenStream {
     let mut parenthesized = Group::new(Delimiter::Parenthesis, parts);
     parenthesized.set_span(spans.last().unwrap_or(first));
     quote!(#reference #parenthesized)
+}
+
+/// An empty literal among the parts of a tuple.
+fn empty_part(expr: &Expr) -> Option<&Expr> {
+    match expr {
+        Expr::Paren(paren) => empty_part(&paren.expr),
+        Expr::Group(group) => empty_part(&group.expr),
+        Expr::Tuple(tuple) => tuple.elems.iter().find_map(empty_part),
+        Expr::Lit(literal) => {
+            let empty = match &literal.lit {
+                Lit::Str(text) => text.value().is_empty(),
+                Lit::ByteStr(bytes) => bytes.value().is_empty(),
+                _ => false,
+            };
+            empty.then_some(expr)
+        }
+        _ => None,
+    }
 }
 
 /// What to write, in the names of this handler's own parameters.

@@ -199,7 +199,7 @@ mod tests {
     use crate::attr::Arg;
     use crate::errors::Errors;
 
-    /// Cure: the list of words that are paths and can't be declared.
+    /// Guards: the list of words that are paths and can't be declared.
     #[test]
     fn a_type_to_declare_has_a_name_of_its_own() {
         let declared = |value: &str| {

@@ -249,7 +249,8 @@ fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
         quote! {
             if let ::core::option::Option::Some(#ret) = ::core::option::Option::None::<#output> { return #ret; }
             let #ret: #output = #body;
-            #ret
+            #[allow(unreachable_code)]
+            return #ret;
         },
     );
     block.set_span(at);

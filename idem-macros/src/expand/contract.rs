@@ -12,11 +12,12 @@ pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms, scope: &Ident)
     let runtime = &outline.runtime;
     let function = shape.sig.ident.to_string();
     let key = terms.claim.as_ref().map(|claim| key(shape, outline, claim));
+    let raises = raises(shape, runtime);
     let emits = emits(shape, outline, terms).map(|events| quote!(.emits(#events)));
     quote! {
         #runtime::__private::inventory::submit! {
             #runtime::__private::Contract::new(::core::env!("CARGO_PKG_NAME"), #scope, #function)
-                #key #emits
+                #key #raises #emits
         }
     }
 }
@@ -47,6 +48,21 @@ fn key(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
     });
     let hash_key = claim.hash_key.then(|| quote!(.hash_key()));
     quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention #isolation)
+}
+
+/// How its error is found in that of a call, for the `retry` of a handler that calls this one.
+/// `None` where an item inside of the function cannot name the error's type.
+fn raises(shape: &Shape, runtime: &Path) -> Option<TokenStream> {
+    // An alias that is no `Result` is reported where the handler ends, and not here once more.
+    let result = match &shape.output.err {
+        Side::Written(error) => quote!(::core::result::Result<(), #error>),
+        Side::Alias(result) => result.to_token_stream(),
+    };
+    if !nameable(shape, &result) {
+        return None;
+    }
+    let result = tokens::erase_lifetimes(result, &lifetimes(shape));
+    Some(quote!(.raises(|| #runtime::__private::error_of::<#result>().find())))
 }
 
 /// The name of what is stored, as it is written.

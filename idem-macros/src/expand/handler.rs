@@ -18,7 +18,7 @@ pub(super) fn of(shape: &Shape, outline: &Outline, claim: Option<&Claim>) -> Opt
     let (name, vis, function) = (&handler.name, &shape.vis, &shape.sig.ident);
     let (connection, message) = (&shape.tx.connection, &handler.message);
     let (ok, err, scope) = (ok(shape, runtime), err(shape, runtime), scope(outline));
-    // The same tokens twice: what is wrong with them is then told once.
+    // The same tokens twice: an error in them is then reported once.
     let replay = if outline.replay {
         ok.clone()
     } else {

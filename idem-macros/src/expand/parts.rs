@@ -70,7 +70,10 @@ pub(super) fn on_duplicate(shape: &Shape, outline: &Outline) -> TokenStream {
     let runtime = &outline.runtime;
     let ok = ok(shape, runtime);
     match (outline.replay, shape.output.opaque) {
-        (true, _) => quote!(#runtime::__private::replay::<#ok>()),
+        (true, _) => {
+            let equality = equality(&ok, runtime);
+            quote!(#runtime::__private::replay::<#ok>(#equality))
+        }
         (false, false) => quote!(#runtime::__private::skip::<#ok>()),
         (false, true) => quote!(#runtime::__private::skip()),
     }
@@ -81,8 +84,14 @@ pub(super) fn on_error(shape: &Shape, outline: &Outline, claim: &Claim) -> Token
     let runtime = &outline.runtime;
     let err = err(shape, runtime);
     if claim.record {
-        quote!(#runtime::__private::record::<#err>())
+        let equality = equality(&err, runtime);
+        quote!(#runtime::__private::record::<#err>(#equality))
     } else {
         quote!(#runtime::__private::rollback::<#err>())
     }
+}
+
+/// `==`, if the type has it. Method resolution decides, so the type is needed here.
+fn equality(ty: &TokenStream, runtime: &Path) -> TokenStream {
+    quote!(#runtime::__private::equality::<#ty>().find())
 }

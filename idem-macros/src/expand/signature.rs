@@ -9,8 +9,10 @@ use super::parts::{at, err, is_reference, ok};
 use crate::model::{Outline, Shape, Side};
 use crate::tokens;
 
-// Input:  #[doc = ".."] pub async fn f<'a>(&self, mut tx: &mut C, outbox: &mut Outbox<O>, event: &'a M) -> Result<T, E>
-// Output: #[doc = ".."] pub async fn f<'a>(&self, tx: impl Begin<C>, event: &'a M) -> Result<Outcome<T>, Error<E>>
+// Input:  pub async fn f<'a>(&self, mut tx: &mut C, outbox: &mut Outbox<O>, event: &'a M)
+//             -> Result<T, E>
+// Output: pub async fn f<'a>(&self, tx: impl Begin<C>, event: &'a M)
+//             -> Result<Outcome<T>, Error<E>>
 pub(super) fn signature(shape: &Shape, outline: &Outline, retried: bool) -> TokenStream {
     let Shape {
         attrs,
@@ -57,8 +59,8 @@ fn output(shape: &Shape, outline: &Outline) -> TokenStream {
         (false, _) => ok,
     };
     let arguments = quote!(#ok, #runtime::Error<#err>);
-    // An alias that hides no `Result` is told of twice by rustc, and shown once where both are told
-    // of the same place.
+    // rustc reports an alias that hides no `Result` twice, and shows one error where both are at the
+    // same place.
     let span = match &shape.output.ok {
         Side::Written(_) => Span::call_site(),
         Side::Alias(result) => result.span(),

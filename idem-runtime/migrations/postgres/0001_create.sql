@@ -108,6 +108,8 @@ BEGIN
         DECLARE
             before  text := pg_catalog.current_setting('lock_timeout');
             claimed boolean;
+            -- An assignment is evaluated at once. PERFORM would run a statement.
+            unused  text;
         BEGIN
             IF own AND pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN
                 RAISE EXCEPTION USING ERRCODE = 'IDM03',
@@ -117,9 +119,9 @@ BEGIN
                 RAISE EXCEPTION USING ERRCODE = 'IDM04',
                     MESSAGE = 'idem: these are the tables of another database or schema';
             END IF;
-            PERFORM pg_catalog.set_config('idem.home', %3$L, true),
-                pg_catalog.set_config('lock_timeout', wait_ms::pg_catalog.text, true);
-            PERFORM pg_catalog.pg_advisory_xact_lock(queue);
+            unused := pg_catalog.set_config('idem.home', %3$L, true);
+            unused := pg_catalog.set_config('lock_timeout', wait_ms::pg_catalog.text, true);
+            unused := pg_catalog.pg_advisory_xact_lock(queue);
             INSERT INTO %1$I.idem_keys (scope, key, fingerprint, expires_at)
             VALUES (the_scope, the_key, the_fingerprint, pg_catalog.clock_timestamp()
                 OPERATOR(pg_catalog.+) (the_retention OPERATOR(pg_catalog.*) '1 millisecond'::pg_catalog.interval))
@@ -128,7 +130,7 @@ BEGIN
             IF own AND NOT claimed THEN
                 RAISE EXCEPTION USING ERRCODE = 'IDM01', MESSAGE = 'idem: this delivery was handled before';
             END IF;
-            PERFORM pg_catalog.set_config('lock_timeout', before, true);
+            unused := pg_catalog.set_config('lock_timeout', before, true);
             RETURN claimed;
         END
         $$
@@ -138,6 +140,8 @@ BEGIN
     EXECUTE format($function$
         CREATE OR REPLACE FUNCTION %1$I.idem_begin(own boolean, the_schema text)
         RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+        DECLARE
+            unused text;
         BEGIN
             IF own AND pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN
                 RAISE EXCEPTION USING ERRCODE = 'IDM03',
@@ -147,7 +151,7 @@ BEGIN
                 RAISE EXCEPTION USING ERRCODE = 'IDM04',
                     MESSAGE = 'idem: these are the tables of another database or schema';
             END IF;
-            PERFORM pg_catalog.set_config('idem.home', %2$L, true);
+            unused := pg_catalog.set_config('idem.home', %2$L, true);
         END
         $$
     $function$, here, here);

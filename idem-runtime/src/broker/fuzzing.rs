@@ -11,7 +11,8 @@ use crate::message::Message;
 use crate::publisher::{PublishError, Remedy};
 use crate::store::{Stored, time};
 
-/// A message of what may stand in a row of `idem_outbox`, where others write too: topic, type, content type and headers.
+/// A message of what a row of `idem_outbox` may hold, where others write too: topic, type,
+/// content type and headers.
 ///
 /// # Errors
 /// Why it is none.
@@ -57,7 +58,8 @@ pub fn headers(
     Ok(pairs.collect())
 }
 
-/// What an endpoint's answer means: `Err(None)` is a dead letter, a duration when to try again. `None` is no HTTP.
+/// What an endpoint's answer means: `Err(None)` is a dead letter, a duration when to try again.
+/// `None` is no HTTP.
 pub fn verdict(status: u16, retry_after: &[u8]) -> Option<Result<(), Option<Duration>>> {
     let mut headers = HeaderMap::new();
     headers.insert(RETRY_AFTER, HeaderValue::from_bytes(retry_after).ok()?);

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::{self, StreamExt as _};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
@@ -17,8 +17,8 @@ use crate::publisher::{PublishError, Publisher};
 /// How much of an answer's body is read so that its connection can serve again.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
-/// Sends each event by a POST of its own, as CloudEvents 1.0 in binary mode: attributes in headers `ce-...`, the
-/// payload as the body.
+/// Sends each event by a POST of its own, as CloudEvents 1.0 in binary mode: attributes in headers
+/// `ce-...`, the payload as the body.
 ///
 /// | answer | verdict |
 /// |---|---|
@@ -28,10 +28,12 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 /// | 3xx | tried again: a redirect is not followed, since it could turn the POST into a GET |
 /// | none: no connection, a timeout, a cut connection | tried again. The endpoint may have seen the event, and tells by its ID |
 ///
-/// Events of one ordering key are sent one after the other, different keys and events without one side by side.
+/// Events of one ordering key are sent one after the other, different keys and events without one
+/// side by side.
 ///
-/// For `https` add to your own dependencies `reqwest = { version = "0.13", features = ["rustls"] }`, or another TLS
-/// feature of it: features add up.
+/// For `https` add to your own dependencies
+/// `reqwest = { version = "0.13", features = ["rustls"] }`, or another TLS feature of it: features
+/// add up.
 ///
 /// ```
 /// use std::time::Duration;
@@ -119,8 +121,8 @@ impl Http {
         })
     }
 
-    /// Sends by a client of yours: for TLS roots, client certificates, proxies. Give it
-    /// `redirect::Policy::none()`; an answer that came after a redirect confirms nothing.
+    /// Sends by your own client: for TLS roots, client certificates, proxies. Give it
+    /// `redirect::Policy::none()`: an answer that came after a redirect confirms nothing.
     #[must_use]
     pub fn client(mut self, client: Client) -> Self {
         self.client = client;
@@ -153,7 +155,8 @@ impl Http {
         self
     }
 
-    /// The attribute `source` of each event, a URI reference that names this producer. Without it, the topic.
+    /// The attribute `source` of each event, a URI reference that names this producer. Without it,
+    /// the topic.
     #[must_use]
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
@@ -196,7 +199,8 @@ impl Http {
         if verdict.is_ok() && *answer.url() != self.url {
             verdict = Err(PublishError::retryable("the endpoint redirects"));
         }
-        // The verdict is told by the answer's head. The rest is read so that the connection is free for the next event.
+        // The head of the answer decides the verdict. The rest is read so that the connection is
+        // free for the next event.
         let mut read = 0;
         while let Ok(Some(chunk)) = answer.chunk().await {
             read += chunk.len();
@@ -238,7 +242,8 @@ fn lanes(messages: &[Message]) -> Vec<Vec<usize>> {
     lanes
 }
 
-/// The headers of the HTTP protocol binding: an attribute each, `datacontenttype` as `Content-Type`.
+/// The headers of the HTTP protocol binding: an attribute each, `datacontenttype` as
+/// `Content-Type`.
 pub(super) fn binary_mode(
     message: &Message,
     source: Option<&str>,
@@ -271,17 +276,10 @@ pub(super) fn binary_mode(
 }
 
 /// As section 3.1.3.2 of the binding says: space, quote, percent and all that is not visible ASCII.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+
 fn percent_encode(value: &str) -> String {
-    let mut encoded = String::with_capacity(value.len());
-    for &byte in value.as_bytes() {
-        match byte {
-            b'"' | b'%' | 0..=b' ' | 0x7f.. => {
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-            byte => encoded.push(char::from(byte)),
-        }
-    }
-    encoded
+    utf8_percent_encode(value, ENCODED).to_string()
 }
 
 pub(super) fn judge(status: StatusCode, headers: &HeaderMap) -> Result<(), PublishError> {
@@ -326,82 +324,4 @@ fn unanswered(error: &reqwest::Error) -> PublishError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The example of the specification, and what it says must be encoded.
-    #[test]
-    fn values_are_encoded_as_the_binding_says() {
-        for (value, header) in [
-            ("Euro € 😀", "Euro%20%E2%82%AC%20%F0%9F%98%80"),
-            ("a\"b%c\n\u{7f}", "a%22b%25c%0A%7F"),
-            (
-                "!#$&'()*+,-./:;<=>?@[]^_`{|}~",
-                "!#$&'()*+,-./:;<=>?@[]^_`{|}~",
-            ),
-        ] {
-            assert_eq!(percent_encode(value), header);
-        }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let parse = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(RETRY_AFTER, value.parse().unwrap());
-            retry_after(&headers)
-        };
-        assert_eq!(parse(" 120 "), Duration::from_mins(2));
-        assert_eq!(parse("soon"), Duration::ZERO);
-        assert_eq!(parse("Wed, 21 Oct 2015 07:28:00 GMT"), Duration::ZERO);
-        let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_hours(1));
-        let wait = parse(&in_an_hour);
-        assert!((3_590..=3_600).contains(&wait.as_secs()), "{wait:?}");
-        assert_eq!(retry_after(&HeaderMap::new()), Duration::ZERO);
-    }
-
-    /// Cure: the sensitive headers and the hand-written `Debug`.
-    #[test]
-    fn no_secret_is_shown() {
-        let http = Http::new("http://user:secret@127.0.0.1/events?token=secret")
-            .unwrap()
-            .header("authorization", "secret")
-            .unwrap();
-        assert!(!format!("{http:?} {:?}", http.headers).contains("secret"));
-        assert_eq!(
-            format!("{http:?}"),
-            r#"Http { host: Some("127.0.0.1"), path: "/events", timeout: 10s, concurrency: 8, .. }"#
-        );
-    }
-
-    /// An endpoint's own tracing looks for the context under its own name.
-    #[test]
-    fn the_trace_context_stands_beside_its_attribute_and_nothing_else_does() {
-        let headers = ["traceparent", "tracestate", "tenant"];
-        let message = Message {
-            id: crate::event::EventId::new(uuid::Uuid::nil()),
-            topic: "t".into(),
-            key: None,
-            kind: "T".into(),
-            payload: Vec::new(),
-            content_type: "application/json".into(),
-            headers: headers.map(|name| (name.into(), name.into())).into(),
-            created_at: SystemTime::UNIX_EPOCH,
-        };
-        let sent = binary_mode(&message, None).unwrap();
-        for name in headers {
-            assert_eq!(sent[format!("ce-{name}")], name);
-        }
-        let alone = headers.map(|name| sent.get(name).is_some());
-        assert_eq!(alone, [true, true, false]);
-    }
-
-    #[test]
-    fn only_http_can_be_sent_to() {
-        for url in ["", "/events", "ftp://127.0.0.1/"] {
-            let error = Http::new(url).unwrap_err();
-            assert_eq!(error, HttpError::Url);
-            assert!(error.to_string().contains("http://127.0.0.1:8080/events"));
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,8 @@ use crate::publisher::{PublishError, Publisher};
 
 /// Writes each event as one line: an object in the JSON event format of CloudEvents (`JSON lines`).
 ///
-/// A batch is written at once and confirmed when all of it is safe; if that fails, all of it comes again.
+/// A batch is written at once and confirmed when all of it is safe; if that fails, all of it comes
+/// again.
 #[derive(Clone, Debug)]
 pub struct JsonLines {
     target: Target,
@@ -24,7 +25,8 @@ enum Target {
 }
 
 impl JsonLines {
-    /// To standard output. Confirmed when it is flushed, so whoever reads the pipe may still lose it.
+    /// To standard output. Confirmed when it is flushed, so the reader of the pipe may still lose
+    /// it.
     pub const fn stdout() -> Self {
         Self {
             target: Target::Stdout,
@@ -32,10 +34,12 @@ impl JsonLines {
         }
     }
 
-    /// To the end of a file, which is created if it is not there. Confirmed when it is on disk (`fdatasync`).
+    /// To the end of a file, which is created if it is not there. Confirmed when it is on disk
+    /// (`fdatasync`).
     ///
-    /// While it writes, the file is locked against other writers of this type. A line that a crash or a full disk cut
-    /// short is removed before the next one is written: its event was not confirmed, and comes again.
+    /// While it writes, the file is locked against other writers of this type. A line that a crash
+    /// or a full disk cut short is removed before the next one is written: its event was not
+    /// confirmed, and comes again.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self {
             target: Target::File(path.into()),
@@ -43,7 +47,8 @@ impl JsonLines {
         }
     }
 
-    /// The attribute `source` of each event, a URI reference that names this producer. Without it, the topic.
+    /// The attribute `source` of each event, a URI reference that names this producer. Without it,
+    /// the topic.
     #[must_use]
     pub fn source(mut self, source: impl Into<String>) -> Self {
         self.source = Some(source.into());
@@ -99,7 +104,8 @@ fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
     file.set_len(end)?;
     let written = file.write_all(lines).and_then(|()| file.sync_data());
     if written.is_err() {
-        // Best effort: the next writer removes what is left of a line, and whole lines are events that come twice.
+        // Best effort: the next writer removes what is left of a line, and whole lines are events
+        // that come twice.
         let _ = file.set_len(end);
     } else if is_new {
         sync_folder(path);

@@ -3,7 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::fidelity::{Equal, written};
 use crate::disposition::{Classify, Disposition};
+use crate::error::NotFaithful;
 use crate::store::{End, Record, State};
 
 /// A result that can be stored and replayed: anything that serializes and deserializes.
@@ -22,7 +24,8 @@ impl<T: Serialize + DeserializeOwned> Stored for T {}
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be recorded",
     label = "does not implement `Serialize`, `Deserialize` and `Classify`",
-    note = "derive the first two for `{Self}` and `impl idem_runtime::Classify` to say which errors are permanent, or leave out `on_error = \"record\"`"
+    note = "derive the first two for `{Self}` and `impl idem_runtime::Classify` to say which errors are permanent, or leave out `on_error = \"record\"`",
+    note = "a variant that holds what can't be stored, such as `sqlx::Error`, gets `#[serde(skip)]`, and `Classify` calls it `Disposition::Retry`: only permanent errors are stored"
 )]
 #[doc(hidden)]
 pub trait Recorded: Serialize + DeserializeOwned + Classify {}
@@ -30,10 +33,13 @@ pub trait Recorded: Serialize + DeserializeOwned + Classify {}
 #[diagnostic::do_not_recommend]
 impl<E: Serialize + DeserializeOwned + Classify> Recorded for E {}
 
+type Encode<T> = fn(&T, Equal<T>) -> Result<Body, NotFaithful>;
+
 /// `on_duplicate`.
 #[derive(Debug)]
 pub struct OnDuplicate<T, R> {
-    encode: fn(&T) -> Result<Body, serde_json::Error>,
+    equal: Equal<T>,
+    encode: Encode<T>,
     decode: fn(&Record, u32) -> Option<R>,
 }
 
@@ -46,7 +52,8 @@ pub struct OnError<E> {
 #[derive(Debug)]
 struct Codec<E> {
     is_permanent: fn(&E) -> bool,
-    encode: fn(&E) -> Result<Body, serde_json::Error>,
+    equal: Equal<E>,
+    encode: Encode<E>,
     decode: fn(Option<&[u8]>) -> Option<E>,
 }
 
@@ -75,8 +82,11 @@ impl Body {
     }
 }
 
-fn to_json<T: Serialize>(value: &T) -> Result<Body, serde_json::Error> {
-    let json = serde_json::to_vec(value)?;
+fn to_json<T: Serialize + DeserializeOwned>(
+    value: &T,
+    equal: Equal<T>,
+) -> Result<Body, NotFaithful> {
+    let json = written(value, equal)?;
     Ok(if json == b"null" {
         Body::Null
     } else {
@@ -89,8 +99,9 @@ fn from_json<T: DeserializeOwned>(json: Option<&[u8]>) -> Option<T> {
 }
 
 /// `on_duplicate = "replay"`.
-pub fn replay<T: Stored>() -> OnDuplicate<T, T> {
+pub fn replay<T: Stored>(equal: Equal<T>) -> OnDuplicate<T, T> {
     OnDuplicate {
+        equal,
         encode: to_json,
         decode: |record, version| {
             // `State::Done` was written under `skip`: an empty result would be a lie.
@@ -106,7 +117,8 @@ pub fn replay<T: Stored>() -> OnDuplicate<T, T> {
 /// `on_duplicate = "skip"`.
 pub fn skip<T>() -> OnDuplicate<T, ()> {
     OnDuplicate {
-        encode: |_| Ok(Body::Nothing),
+        equal: None,
+        encode: |_, _| Ok(Body::Nothing),
         decode: |_, _| Some(()),
     }
 }
@@ -117,10 +129,11 @@ pub const fn rollback<E>() -> OnError<E> {
 }
 
 /// `on_error = "record"`.
-pub fn record<E: Recorded>() -> OnError<E> {
+pub fn record<E: Recorded>(equal: Equal<E>) -> OnError<E> {
     OnError {
         record: Some(Codec {
             is_permanent: |error| error.disposition() != Disposition::Retry,
+            equal,
             encode: to_json,
             decode: from_json,
         }),
@@ -128,8 +141,8 @@ pub fn record<E: Recorded>() -> OnError<E> {
 }
 
 impl<T, R> OnDuplicate<T, R> {
-    pub(crate) fn encode(&self, value: &T) -> Result<Body, sqlx::Error> {
-        (self.encode)(value).map_err(|error| sqlx::Error::Encode(error.into()))
+    pub(crate) fn encode(&self, value: &T) -> Result<Body, NotFaithful> {
+        (self.encode)(value, self.equal)
     }
 
     pub(crate) fn decode(&self, record: &Record, version: u32) -> Option<R> {
@@ -143,10 +156,9 @@ impl<E> OnError<E> {
     }
 
     /// What to store of `error`; `None` if it is not permanent, or nothing is recorded.
-    pub(crate) fn encode(&self, error: &E) -> Option<Result<Body, sqlx::Error>> {
+    pub(crate) fn encode(&self, error: &E) -> Option<Result<Body, NotFaithful>> {
         let codec = self.record.as_ref()?;
-        (codec.is_permanent)(error)
-            .then(|| (codec.encode)(error).map_err(|error| sqlx::Error::Encode(error.into())))
+        (codec.is_permanent)(error).then(|| (codec.encode)(error, codec.equal))
     }
 
     pub(crate) fn decode(&self, body: Option<&[u8]>) -> Option<E> {
@@ -168,21 +180,21 @@ mod tests {
     }
 
     fn replayed<T: Stored>(value: &T) -> Option<T> {
-        let stored = replay().encode(value).unwrap();
+        let stored = replay(None).encode(value).unwrap();
         let mut record = record(State::Result, "");
         record.body = stored.as_result().body().map(<[u8]>::to_vec);
-        replay().decode(&record, 2)
+        replay(None).decode(&record, 2)
     }
 
     #[test]
     fn only_what_records_asks_for_effects_that_can_be_undone() {
-        assert!(super::record::<String>().records());
+        assert!(super::record::<String>(None).records());
         assert!(!rollback::<sqlx::Error>().records());
     }
 
     #[test]
     fn a_replay_takes_a_result_of_its_own_version_and_nothing_else() {
-        let replayed = |state, version| replay::<i64>().decode(&record(state, "7"), version);
+        let replayed = |state, version| replay::<i64>(None).decode(&record(state, "7"), version);
         assert_eq!(replayed(State::Result, 2), Some(7));
         for (state, version) in [
             (State::Result, 1),
@@ -194,12 +206,12 @@ mod tests {
             assert_eq!(replayed(state, version), None, "{state:?} {version}");
         }
         assert_eq!(
-            replay::<i64>().decode(&record(State::Result, "\"7\""), 2),
+            replay::<i64>(None).decode(&record(State::Result, "\"7\""), 2),
             None
         );
     }
 
-    /// Cure: the feature `float_roundtrip` of `serde_json`. Found by the fuzz target `envelopes`.
+    /// Guards: the feature `float_roundtrip` of `serde_json`. Found by the fuzz target `envelopes`.
     #[test]
     fn a_replayed_float_is_the_stored_one_to_the_last_bit() {
         for float in [

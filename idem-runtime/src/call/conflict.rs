@@ -1,9 +1,14 @@
-//! Finds the database's error in a handler's own, so that `retry` knows a conflict when it sees one.
+//! Finds the database's error in a handler's own, so that `retry` knows a conflict when it sees
+//! one.
 //!
-//! The expansion knows the error's type, so method resolution picks the way: each trait below stands one
-//! reference nearer to the call than the next, and the first whose bound holds wins.
+//! The expansion knows the error's type, so method resolution picks the way: each trait below
+//! stands one reference nearer to the call than the next, and the first whose bound holds wins.
 
 use std::error::Error;
+
+use sqlx::error::DatabaseError;
+
+use super::inner_error::inner_error;
 
 /// A handler's error on its way through method resolution.
 #[derive(Debug)]
@@ -12,11 +17,11 @@ pub struct Probe<'a, E: ?Sized>(pub &'a E);
 /// For types that are errors.
 pub trait ViaError<'a> {
     /// The database's error, if this came from one.
-    fn database_error(&self) -> Option<&'a sqlx::Error>;
+    fn database_error(&self) -> Option<&'a dyn DatabaseError>;
 }
 
 impl<'a, E: Error + 'static> ViaError<'a> for &&&Probe<'a, E> {
-    fn database_error(&self) -> Option<&'a sqlx::Error> {
+    fn database_error(&self) -> Option<&'a dyn DatabaseError> {
         in_chain(self.0)
     }
 }
@@ -24,11 +29,11 @@ impl<'a, E: Error + 'static> ViaError<'a> for &&&Probe<'a, E> {
 /// For `anyhow::Error` and `Box<dyn Error + Send + Sync>`.
 pub trait ViaShared<'a> {
     /// The database's error, if this came from one.
-    fn database_error(&self) -> Option<&'a sqlx::Error>;
+    fn database_error(&self) -> Option<&'a dyn DatabaseError>;
 }
 
 impl<'a, E: AsRef<dyn Error + Send + Sync>> ViaShared<'a> for &&Probe<'a, E> {
-    fn database_error(&self) -> Option<&'a sqlx::Error> {
+    fn database_error(&self) -> Option<&'a dyn DatabaseError> {
         in_chain(self.0.as_ref())
     }
 }
@@ -36,25 +41,25 @@ impl<'a, E: AsRef<dyn Error + Send + Sync>> ViaShared<'a> for &&Probe<'a, E> {
 /// For `Box<dyn Error>`.
 pub trait ViaLocal<'a> {
     /// The database's error, if this came from one.
-    fn database_error(&self) -> Option<&'a sqlx::Error>;
+    fn database_error(&self) -> Option<&'a dyn DatabaseError>;
 }
 
 impl<'a, E: AsRef<dyn Error>> ViaLocal<'a> for &Probe<'a, E> {
-    fn database_error(&self) -> Option<&'a sqlx::Error> {
+    fn database_error(&self) -> Option<&'a dyn DatabaseError> {
         in_chain(self.0.as_ref())
     }
 }
 
 /// For everything else: says what is missing.
 pub trait ViaNothing<'a, E> {
-    /// Not to be had.
-    fn database_error(&self) -> Option<&'a sqlx::Error>
+    /// Always `None`.
+    fn database_error(&self) -> Option<&'a dyn DatabaseError>
     where
         E: Retryable;
 }
 
 impl<'a, E> ViaNothing<'a, E> for Probe<'a, E> {
-    fn database_error(&self) -> Option<&'a sqlx::Error>
+    fn database_error(&self) -> Option<&'a dyn DatabaseError>
     where
         E: Retryable,
     {
@@ -70,35 +75,17 @@ impl<'a, E> ViaNothing<'a, E> for Probe<'a, E> {
 )]
 pub trait Retryable {}
 
-fn in_chain<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a sqlx::Error> {
+fn in_chain<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a dyn DatabaseError> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
+        if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+            return error.as_database_error();
         }
-        next = inner_handlers(error).or_else(|| error.source());
-    }
-    None
-}
-
-/// What a handler that this one called met in its body. It is that handler's own error and so no source, which would ask
-/// for more of its type than `Display`: the usual types are known here.
-fn inner_handlers<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    type Shared = Box<dyn Error + Send + Sync>;
-    if let Some(crate::Error::Handler { error: inner, .. }) =
-        error.downcast_ref::<crate::Error<sqlx::Error>>()
-    {
-        return Some(inner);
-    }
-    if let Some(crate::Error::Handler { error: inner, .. }) =
-        error.downcast_ref::<crate::Error<Shared>>()
-    {
-        return Some(inner.as_ref());
-    }
-    if let Some(crate::Error::Handler { error: inner, .. }) =
-        error.downcast_ref::<crate::Error<Box<dyn Error>>>()
-    {
-        return Some(inner.as_ref());
+        // `#[error(transparent)]` of thiserror leaves out the error that it stands for.
+        if let Some(error) = error.downcast_ref::<Box<dyn DatabaseError>>() {
+            return Some(error.as_ref());
+        }
+        next = inner_error(error).or_else(|| error.source());
     }
     None
 }
@@ -106,6 +93,9 @@ fn inner_handlers<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::inner_error::error_of;
+    use crate::contract::Contract;
+    use crate::store::stub_error;
 
     macro_rules! found {
         ($error:expr) => {{
@@ -113,6 +103,39 @@ mod tests {
             use super::{ViaError as _, ViaLocal as _, ViaNothing as _, ViaShared as _};
             (&&&&Probe(&$error)).database_error().is_some()
         }};
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    enum PaymentError {
+        #[error("the account is closed")]
+        Closed,
+        #[error("the database")]
+        Database(#[from] sqlx::Error),
+        #[error(transparent)]
+        Transparent(sqlx::Error),
+        #[error("no receipt")]
+        Receipt(#[source] crate::Error<std::sync::Arc<Self>>),
+    }
+
+    macro_rules! handlers_with {
+        ($($error:ty: $scope:literal;)*) => {$(
+            inventory::submit! {
+                Contract::new("tests", $scope, "apply").raises(|| error_of::<Result<(), $error>>().find())
+            }
+        )*};
+    }
+
+    handlers_with! {
+        sqlx::Error: "conflict.a";
+        Box<dyn Error>: "conflict.b";
+        Box<dyn Error + Send + Sync>: "conflict.c";
+        PaymentError: "conflict.d";
+        std::sync::Arc<PaymentError>: "conflict.e";
+        String: "conflict.f";
+    }
+
+    fn conflict() -> sqlx::Error {
+        stub_error("40001")
     }
 
     fn handler<E>(error: E) -> crate::Error<E> {
@@ -124,19 +147,38 @@ mod tests {
 
     #[test]
     fn the_database_error_is_found_through_every_usual_error_type() {
-        let store = || crate::Error::<std::convert::Infallible>::Store(sqlx::Error::RowNotFound);
-        assert!(found!(sqlx::Error::RowNotFound));
+        let store = || crate::Error::<std::convert::Infallible>::Store(conflict());
+        assert!(found!(conflict()));
         assert!(found!(store()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(store())));
-        assert!(found!(Box::<dyn Error>::from(sqlx::Error::RowNotFound)));
-        let inner = || handler(sqlx::Error::RowNotFound);
+        assert!(found!(Box::<dyn Error>::from(conflict())));
+        let inner = || handler(conflict());
         assert!(found!(inner()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(inner())));
         let twice = handler(Box::<dyn Error + Send + Sync>::from(inner()));
         assert!(found!(Box::<dyn Error + Send + Sync>::from(twice)));
         assert!(found!(handler(Box::<dyn Error>::from(store()))));
+        assert!(found!(PaymentError::Transparent(conflict())));
+        assert!(!found!(sqlx::Error::RowNotFound));
         assert!(!found!(crate::Error::<sqlx::Error>::InFlight));
         assert!(!found!(std::io::Error::other("disk")));
         assert!(!found!(Box::<dyn Error + Send + Sync>::from("text")));
+    }
+
+    /// Guards: each expansion registers the type of its handler's error.
+    #[test]
+    fn the_database_error_is_found_in_an_inner_handlers_own_error_type() {
+        let inner = || handler(PaymentError::from(conflict()));
+        assert!(found!(inner()));
+        assert!(found!(Box::<dyn Error + Send + Sync>::from(inner())));
+        let around = PaymentError::Receipt(handler(std::sync::Arc::new(
+            inner().into_handler().unwrap(),
+        )));
+        assert!(found!(around));
+        assert!(found!(handler(around)));
+        assert!(!found!(handler(PaymentError::Closed)));
+        assert!(!found!(Box::<dyn Error + Send + Sync>::from(handler(
+            "text".to_owned()
+        ))));
     }
 }

@@ -10,20 +10,28 @@ use crate::key::{Key, StoredKey};
 #[derive(Debug)]
 pub struct Encoded<K: ?Sized> {
     key: StoredKey,
+    empty: bool,
     of: PhantomData<fn(&K)>,
 }
 
 impl<K: ?Sized> Encoded<K> {
-    /// Forgets the type.
+    /// The stored form alone.
     pub fn erase(self) -> StoredKey {
         self.key
+    }
+
+    /// What the handler takes the delivery for.
+    pub(super) fn identity(self, fingerprint: Option<StoredKey>, hash: bool) -> Identity {
+        Identity::new(self.key, self.empty, fingerprint, hash)
     }
 }
 
 /// Encodes a key or a fingerprint.
 pub fn key<K: Key + ?Sized>(key: &K) -> Encoded<K> {
+    let (key, empty) = StoredKey::encode(key);
     Encoded {
-        key: StoredKey::of(key),
+        key,
+        empty,
         of: PhantomData,
     }
 }
@@ -34,7 +42,7 @@ pub fn identity<K: ?Sized>(
     fingerprint: Option<StoredKey>,
     hash: bool,
 ) -> Identity {
-    Identity::new(key.key, fingerprint, hash)
+    key.identity(fingerprint, hash)
 }
 
 /// The type of a key expression, found by inference: `probe` is never called.

@@ -1,12 +1,14 @@
 //! How a call ends once its body has run: its result is stored and committed, or rolled back.
 
+use std::fmt;
+
 use super::Call;
 use super::codec::Body;
 use crate::begin::Begin;
 use crate::error::Error;
 use crate::execution::FinishError;
 use crate::outcome::Outcome;
-use crate::store::{ErrorClass, Store};
+use crate::store::Store;
 
 /// How one run of the body ended.
 enum Settled<T, R, E> {
@@ -64,12 +66,14 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
 
     async fn settle_value(&mut self, value: T) -> Settled<T, R, E> {
         let events = std::mem::replace(&mut self.events, Ok(Vec::new()));
-        let encoded = events.and_then(|events| Ok((events, self.on_duplicate.encode(&value)?)));
+        let encoded = events
+            .map_err(Error::Store)
+            .and_then(|events| Ok((events, self.on_duplicate.encode(&value)?)));
         let (events, body) = match encoded {
             Ok(encoded) => encoded,
             Err(error) => {
                 self.execution.roll_back().await;
-                return Settled::Ended(Err(Error::Store(error)));
+                return Settled::Ended(Err(error));
             }
         };
         match self.execution.finish(body.as_result(), &events).await {
@@ -80,29 +84,40 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
 
     async fn settle_error(&mut self, error: E) -> Settled<T, R, E> {
         let cause = self.conflict.and_then(|find| find(&error));
-        if cause.is_some_and(|cause| DB::classify(cause) == ErrorClass::Conflict) {
+        if cause.is_some_and(DB::is_conflict) {
             return Settled::Conflict(fresh(error));
         }
-        let unfinished = match self.on_error.encode(&error) {
-            Some(Ok(body)) => match self.record(&body).await {
-                Ok(()) => return Settled::Ended(Err(fresh(error))),
-                Err(unfinished) => unfinished,
-            },
-            Some(Err(unencoded)) => FinishError::Failed(Error::Store(unencoded)),
-            None => {
+        let body = match self.on_error.encode(&error) {
+            Some(Ok(body)) => body,
+            unrecorded => {
+                // An error that JSON can't hold would not be stored by the next delivery either, so
+                // that asking for one would never end. The error itself says what becomes of this
+                // delivery. Its claim is gone with its effects: should the message come again after
+                // all, that delivery is the first, and the effect still happens once at most.
+                if let Some(Err(refused)) = unrecorded {
+                    self.warn_of_unrecorded(&refused);
+                }
                 self.execution.roll_back().await;
                 return Settled::Ended(Err(fresh(error)));
             }
         };
-        // A permanent error is reported only once it is stored. Its delivery is acknowledged, so the
-        // next one would find nothing and run.
-        tracing::warn!(
-            idem.scope = &*self.execution.policy().scope,
-            error = %unfinished,
-            "a permanent error was not recorded"
-        );
+        let Err(unfinished) = self.record(&body).await else {
+            return Settled::Ended(Err(fresh(error)));
+        };
+        // This one can be stored, only not now. The caller gets what was in the way and not the
+        // error, which may have the delivery acknowledged: the next delivery must come and store
+        // it.
+        self.warn_of_unrecorded(&unfinished);
         self.execution.roll_back().await;
         Settled::of(unfinished)
+    }
+
+    fn warn_of_unrecorded(&self, why: &dyn fmt::Display) {
+        tracing::warn!(
+            idem.scope = &*self.execution.policy().scope,
+            error = %why,
+            "a permanent error was not recorded"
+        );
     }
 
     /// Keeps the claim with a permanent error.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::key::Encoded;
 use crate::execution::{Policy, Recent};
 use crate::identity::Identity;
 use crate::key::StoredKey;
@@ -30,8 +31,12 @@ impl Spec {
     }
 
     /// The key and the fingerprint as they are stored.
-    pub(super) fn identity(&self, key: StoredKey, fingerprint: Option<StoredKey>) -> Identity {
-        Identity::new(key, fingerprint, self.hash_key)
+    pub(super) fn identity<K: ?Sized>(
+        &self,
+        key: Encoded<K>,
+        fingerprint: Option<StoredKey>,
+    ) -> Identity {
+        key.identity(fingerprint, self.hash_key)
     }
 
     /// `hash_key`.

@@ -222,7 +222,7 @@ fn retention(old: &Line, new: &Line) -> Option<Change> {
              the longest redelivery: the broker's retention, a replay of dead letters, a restored backup."
         ),
         (Some(was), Some(is)) if is > was => {
-            "Lengthened: keys stored from now on stay longer, and so many more rows; those already stored expire as they were told to."
+            "Lengthened: keys stored from now on stay longer, and take more rows; those already stored expire when they would have."
                 .into()
         }
         (Some(_), Some(_)) => "The same time in other words. Accept.".into(),

@@ -13,7 +13,7 @@ use super::registered::Contract;
 pub struct DuplicateScope {
     /// The scope.
     pub scope: &'static str,
-    /// Where its handlers stand: `src/payments.rs:12`.
+    /// Where its handlers are: `src/payments.rs:12`.
     pub places: Vec<String>,
 }
 
@@ -31,8 +31,8 @@ pub(crate) fn shared(scope: &str) -> Option<&'static [DuplicateScope]> {
     Some(&found[at..=at])
 }
 
-/// A file that is compiled as two modules has each of its handlers twice, and they are one. What has
-/// no key shares none.
+/// A file that is compiled as two modules has each of its handlers twice, and they are one. What
+/// has no key shares none.
 pub(super) fn duplicates<'a>(contracts: impl Iterator<Item = &'a Contract>) -> Vec<DuplicateScope> {
     let mut scopes: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for contract in contracts.filter(|contract| contract.key.is_some()) {

@@ -8,9 +8,9 @@ pub(super) enum Kept {
     All,
     /// Those whose text is the one canonical form of the new type, or the other way round.
     Canonical,
-    /// It can't be told: a type that names itself, or none that can be named.
+    /// Unknown: a type that names itself, or one that can't be named.
     Unknown,
-    /// None is found again.
+    /// No stored key is found again.
     Nothing,
 }
 

@@ -1,4 +1,4 @@
-//! The file beside `Cargo.toml`: read, compared, written.
+//! The file next to `Cargo.toml`: read, compared, written.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -115,7 +115,7 @@ fn write(file: &Path, handlers: &[Handler]) -> Result<(), String> {
         .map_err(|error| format!("{} can't be written: {error}", file.display()))
 }
 
-/// The lines of a lock file; the error names the first line that is none.
+/// The lines of a lock file. The error names the first line that can't be read.
 pub(super) fn parse(text: &str) -> Result<Vec<Line>, String> {
     let mut lines: BTreeMap<String, (usize, Line)> = BTreeMap::new();
     for (index, text) in text.lines().enumerate() {

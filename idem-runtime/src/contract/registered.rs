@@ -1,5 +1,6 @@
 //! What an expansion registers of one handler.
 
+use std::error::Error as StdError;
 use std::panic::Location;
 
 use crate::event::EventContract;
@@ -7,13 +8,13 @@ use crate::event::EventContract;
 /// One use of an attribute, registered by its expansion.
 #[derive(Debug)]
 pub struct Contract {
-    /// `CARGO_PKG_NAME` of the crate that it stands in.
+    /// `CARGO_PKG_NAME` of its crate.
     pub package: &'static str,
-    /// Where it stands.
+    /// Its file.
     pub file: &'static str,
-    /// Where it stands.
+    /// Its line.
     pub line: u32,
-    /// The function that it stands on.
+    /// The function that has the attribute.
     pub function: &'static str,
     /// The namespace of its keys.
     pub scope: &'static str,
@@ -35,7 +36,13 @@ pub struct Contract {
     pub isolation: &'static str,
     /// Its events.
     pub emits: fn() -> Vec<EventContract>,
+    /// How its own error is found in an [`Error`](crate::Error), whose type this alone knows.
+    pub find_error: fn() -> Option<FindError>,
 }
+
+/// Takes a handler's error out of the call's.
+pub(crate) type FindError =
+    for<'a> fn(&'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)>;
 
 inventory::collect!(Contract);
 
@@ -60,6 +67,7 @@ impl Contract {
             retention: "-",
             isolation: "-",
             emits: Vec::new,
+            find_error: || None,
         }
     }
 
@@ -110,6 +118,13 @@ impl Contract {
     #[must_use]
     pub const fn isolation(mut self, isolation: &'static str) -> Self {
         self.isolation = isolation;
+        self
+    }
+
+    /// How its error is found.
+    #[must_use]
+    pub const fn raises(mut self, find_error: fn() -> Option<FindError>) -> Self {
+        self.find_error = find_error;
         self
     }
 

@@ -18,6 +18,7 @@ fn contract() -> Contract {
         retention: "90d",
         isolation: "-",
         emits: || vec![EventContract::new("ledger.posted", "Posted", "account")],
+        find_error: || None,
     }
 }
 

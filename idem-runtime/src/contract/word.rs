@@ -1,6 +1,6 @@
 //! The words that a lock line is made of: no blank in any of them.
 
-/// What stands for "none".
+/// The word for "none".
 pub(super) const NONE: &str = "-";
 
 /// The value of a word that reads `name=value`.

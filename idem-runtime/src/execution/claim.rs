@@ -197,7 +197,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             scope: self.policy.scope.clone(),
             key: identity.key.clone(),
         };
-        match in_flight::take(pool, key, deadline).await {
+        match in_flight::take(&pool.in_flight, key, deadline).await {
             Turn::Taken(guard) => {
                 self.guard = Some(guard);
                 Ok(false)
@@ -216,18 +216,21 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     pub(super) fn recover(&mut self, error: sqlx::Error, replaced: &mut u32) -> Recovery {
         match DB::classify(&error) {
             ErrorClass::ForeignTransaction => {
-                *replaced += 1;
-                if *replaced <= self.session.connections() && self.session.renew() {
-                    tracing::warn!(
-                        idem.scope = &*self.policy.scope,
-                        "a connection of the pool was in a transaction that sqlx did not begin; it is closed and \
-                         another one is taken. Look for raw SQL that begins a transaction and never ends it"
-                    );
-                    return Recovery::TryAgain;
+                if !self.session.renew() {
+                    // The caller's: nothing of it may be touched.
+                    self.session.disarm();
+                    return Recovery::Fail(Error::ForeignTransaction);
                 }
-                // The caller's: nothing of it may be touched.
-                self.session.disarm();
-                Recovery::Fail(Error::ForeignTransaction)
+                tracing::warn!(
+                    idem.scope = &*self.policy.scope,
+                    "a connection of the pool was in a transaction that sqlx did not begin, and is \
+                     closed; look for raw SQL that begins a transaction and never ends it"
+                );
+                *replaced += 1;
+                if *replaced > self.session.connections() {
+                    return Recovery::Fail(Error::ForeignTransaction);
+                }
+                Recovery::TryAgain
             }
             class => {
                 if class != ErrorClass::Unknown {

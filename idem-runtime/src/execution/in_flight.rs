@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::pool_state::PoolState;
 use crate::key::StoredKey;
 
 /// The keys that calls on one pool are handling. The same key in two databases is two keys.
@@ -48,8 +47,8 @@ pub(super) enum Turn {
 
 /// Takes the turn of a key, after those who asked before. If one of them stores an end, all who
 /// wait are told at once. If it fails, the next one has the turn, and nobody else is woken.
-pub(super) async fn take(state: &Arc<PoolState>, key: KeyInFlight, deadline: Instant) -> Turn {
-    let place = Place::new(state, key);
+pub(super) async fn take(keys: &Arc<KeysInFlight>, key: KeyInFlight, deadline: Instant) -> Turn {
+    let place = Place::new(keys, key);
     let acquired = match place.turn.clone().try_acquire_owned() {
         Ok(permit) => Ok(Ok(permit)),
         Err(_) => timeout_at(deadline, place.turn.clone().acquire_owned()).await,
@@ -72,7 +71,7 @@ pub(super) struct KeyGuard {
 impl KeyGuard {
     /// Tells all who wait that the key has its row.
     pub(super) fn stored(self) {
-        let mut keys = self.place.state.in_flight.lock();
+        let mut keys = self.place.keys.lock();
         self.place.turn.close();
         // A delivery that comes from now on must not find a closed one.
         if self.place.queue(&mut keys).is_some() {
@@ -84,22 +83,22 @@ impl KeyGuard {
 /// A place in a queue. The last one to leave takes the key off the list.
 #[derive(Debug)]
 struct Place {
-    state: Arc<PoolState>,
+    keys: Arc<KeysInFlight>,
     key: KeyInFlight,
     turn: Arc<Semaphore>,
 }
 
 impl Place {
-    fn new(state: &Arc<PoolState>, key: KeyInFlight) -> Self {
-        let mut keys = state.in_flight.lock();
-        let queue = keys.entry(key.clone()).or_insert_with(|| Queue {
+    fn new(keys: &Arc<KeysInFlight>, key: KeyInFlight) -> Self {
+        let mut queues = keys.lock();
+        let queue = queues.entry(key.clone()).or_insert_with(|| Queue {
             turn: Arc::new(Semaphore::new(1)),
             places: 0,
         });
         queue.places += 1;
         Self {
             turn: queue.turn.clone(),
-            state: state.clone(),
+            keys: keys.clone(),
             key,
         }
     }
@@ -113,7 +112,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut keys = self.state.in_flight.lock();
+        let mut keys = self.keys.lock();
         if let Some(queue) = self.queue(&mut keys) {
             queue.places -= 1;
             if queue.places == 0 {
@@ -123,5 +122,5 @@ impl Drop for Place {
     }
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ pub(crate) struct PoolState {
     /// Never given to another pool.
     number: u64,
     home: RwLock<Option<Arc<Home>>>,
-    pub(super) in_flight: KeysInFlight,
+    pub(super) in_flight: Arc<KeysInFlight>,
 }
 
 /// By the address of the connect options. The weak reference keeps that address taken: otherwise a
@@ -50,7 +50,7 @@ impl PoolState {
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             home: RwLock::default(),
-            in_flight: KeysInFlight::default(),
+            in_flight: Arc::default(),
         }
     }
 

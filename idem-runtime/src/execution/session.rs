@@ -5,9 +5,10 @@ use std::sync::Arc;
 use sqlx::pool::PoolConnection;
 use sqlx_core::transaction::TransactionManager;
 
+use super::dropped;
 use super::pool_state::PoolState;
 use crate::begin::Begin;
-use crate::store::{Commit, Home, Store, depth};
+use crate::store::{Commit, Home, Store};
 
 /// What is open on the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +215,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B>
         }
         if let Some(conn) = self.origin.connection() {
             // At least once: SQLite's worker may have ended what this call did not learn of, and expects to be told.
-            let depth = depth::of_dropped::<DB>(conn, base + 1);
+            let depth = dropped::depth::<DB>(conn, base + 1);
             for _ in 0..depth.saturating_sub(base).max(1) {
                 DB::TransactionManager::start_rollback(conn);
             }

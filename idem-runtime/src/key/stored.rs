@@ -15,14 +15,21 @@ pub struct StoredKey(Box<[u8]>);
 
 impl StoredKey {
     pub(crate) fn of<K: Key + ?Sized>(key: &K) -> Self {
+        Self::encode(key).0
+    }
+
+    /// The same, and whether the key, or a part of it, is empty.
+    pub(crate) fn encode<K: Key + ?Sized>(key: &K) -> (Self, bool) {
         let mut writer = KeyWriter::default();
         key.write(&mut writer);
+        let empty = writer.is_empty();
         let encoded = Self(writer.encoded.into());
-        if encoded.0.len() > VERBATIM {
+        let stored = if encoded.0.len() > VERBATIM {
             encoded.hashed()
         } else {
             encoded
-        }
+        };
+        (stored, empty)
     }
 
     /// The same key without its readable content.
@@ -41,8 +48,8 @@ impl StoredKey {
         &self.0
     }
 
-    /// The key as text: what was text, an integer or a UUID as it was, everything else in hexadecimal. Text with
-    /// a NUL is hexadecimal too, since PostgreSQL takes none.
+    /// The key as text: what was text, an integer or a UUID as it was, everything else in
+    /// hexadecimal. Text with a NUL is hexadecimal too, since PostgreSQL takes none.
     pub(crate) fn to_text(&self) -> String {
         match self.0.split_first() {
             Some((&UUID, body)) => {

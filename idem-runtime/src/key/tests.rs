@@ -174,3 +174,43 @@ fn hashing_twice_is_hashing_once() {
     assert_eq!(long.clone().hashed(), long);
     assert_ne!(StoredKey::of("x").hashed(), StoredKey::of("x"));
 }
+
+/// Guards: what a hand-written key writes is looked at, not what it is.
+#[test]
+fn a_key_is_empty_if_it_or_any_part_of_it_has_no_content() {
+    struct Parts(Vec<String>);
+
+    impl Key for Parts {
+        fn name() -> String {
+            "Parts".into()
+        }
+
+        fn write(&self, out: &mut KeyWriter) {
+            let parts: Vec<&dyn encoding::WriteKey> = self
+                .0
+                .iter()
+                .map(|part| part as &dyn encoding::WriteKey)
+                .collect();
+            out.tuple(&parts);
+        }
+    }
+
+    struct Nothing;
+
+    impl Key for Nothing {
+        fn name() -> String {
+            "Nothing".into()
+        }
+
+        fn write(&self, _: &mut KeyWriter) {}
+    }
+
+    let empty = |parts: &[&str]| {
+        StoredKey::encode(&Parts(parts.iter().map(|&part| part.into()).collect())).1
+    };
+    assert!(empty(&[]) && empty(&[""]) && empty(&["a", ""]));
+    assert!(!empty(&["a"]) && !empty(&["a", " "]));
+    assert!(StoredKey::encode(&Nothing).1 && StoredKey::encode(&("a", Nothing)).1);
+    assert!(StoredKey::encode("").1 && StoredKey::encode(b"").1);
+    assert!(!StoredKey::encode(&0).1 && !StoredKey::encode(&Uuid::nil()).1);
+}

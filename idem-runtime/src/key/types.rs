@@ -1,4 +1,4 @@
-//! The types of others that are keys: text, integers, byte strings, UUIDs, references and tuples.
+//! The foreign types that are keys: text, integers, byte strings, UUIDs, references and tuples.
 
 use uuid::Uuid;
 

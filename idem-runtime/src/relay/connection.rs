@@ -5,7 +5,8 @@ use sqlx::pool::PoolConnection;
 
 use crate::store::Store;
 
-/// Closed if it is dropped before [`done`](Self::done): what is in flight may have a transaction open.
+/// Closed if it is dropped before [`done`](Self::done): what is in flight may have a transaction
+/// open.
 pub(crate) struct GuardedConnection<DB: Store> {
     held: PoolConnection<DB>,
     at_rest: bool,
@@ -23,7 +24,7 @@ impl<DB: Store> GuardedConnection<DB> {
         &mut self.held
     }
 
-    /// Gives the connection back, unless the error says that nobody knows where it stands.
+    /// Gives the connection back, unless the error leaves its state unknown.
     pub(crate) fn done<T>(mut self, result: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
         self.at_rest = result
             .as_ref()

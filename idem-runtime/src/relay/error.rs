@@ -2,11 +2,13 @@
 
 use std::fmt;
 
-/// Why a relay stopped before its end. Nothing is lost: what was not marked as published is published again.
+/// Why a relay stopped before its end. Nothing is lost: what was not marked as published is
+/// published again.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RelayError {
-    /// The publisher broke its contract: not one verdict for each message. Nothing of that batch was marked.
+    /// The publisher broke its contract: not one verdict for each message. Nothing of that batch
+    /// was marked.
     Verdicts {
         /// The publisher's type.
         publisher: &'static str,

@@ -1,4 +1,4 @@
-//! One relay publishes at a time: whoever holds the lease.
+//! One relay publishes at a time: the one that holds the lease.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::connection::GuardedConnection;
 use crate::store::{Lease, OutboxStore, Settlement};
 use crate::telemetry::Redacted;
 
-/// The lease as one run of a relay sees it. Dropped while held, it is freed in the background, so that a successor
-/// need not wait for its end.
+/// The lease as one run of a relay sees it. Dropped while held, it is freed in the background, so
+/// that a successor need not wait for its end.
 #[derive(Debug)]
 pub(super) struct HeldLease<DB: OutboxStore> {
     pool: Pool<DB>,
@@ -40,8 +40,8 @@ impl<DB: OutboxStore> HeldLease<DB> {
         self.lease
     }
 
-    /// Takes the lease, or renews it if a third of it is over. `false`: another relay has it. Not while a batch is in
-    /// hand: another relay may have had the lease in between.
+    /// Takes the lease, or renews it if a third of it is over. `false`: another relay has it. Not
+    /// while a batch is in hand: another relay may have had the lease in between.
     pub(super) async fn ensure(&mut self) -> Result<bool, sqlx::Error> {
         if self.renewal().is_some_and(|due| Instant::now() < due) {
             return Ok(true);
@@ -87,7 +87,7 @@ impl<DB: OutboxStore> HeldLease<DB> {
         Some(self.until? - self.lease.length.mul_f32(2.0 / 3.0))
     }
 
-    /// Keeps the lease while something slow runs beside. Ends when it is lost.
+    /// Keeps the lease while something slow runs. Ends when it is lost.
     pub(super) async fn keep(&mut self) {
         while let Some(due) = self.renewal() {
             sleep_until(due).await;

@@ -23,7 +23,7 @@ pub(super) struct Policy {
     pub(super) backoff_cap: Duration,
 }
 
-/// Where a message stands in the outbox.
+/// The place of a message in the outbox.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) seq: i64,
@@ -32,8 +32,9 @@ pub(super) struct Place {
 }
 
 impl Policy {
-    /// Judges one batch. Of each ordering key only what stands before its first retryable failure counts: a later
-    /// message that was confirmed all the same is published again, after the one that failed.
+    /// Judges one batch. Of each ordering key only what stands before its first retryable failure
+    /// counts: a later message that was confirmed all the same is published again, after the one
+    /// that failed.
     pub(super) fn judge(
         &self,
         messages: &[Message],
@@ -156,7 +157,8 @@ mod tests {
         }
     }
 
-    /// Judges messages with these keys, whose `seq` is their place and which failed `attempts` times before.
+    /// Judges messages with these keys, whose `seq` is their place and which failed `attempts`
+    /// times before.
     fn judge(
         attempts: u32,
         batch: Vec<(Option<&str>, Result<(), PublishError>)>,
@@ -183,7 +185,8 @@ mod tests {
         Err(PublishError::permanent("never"))
     }
 
-    /// Cure: the set of keys that stopped. A publisher that goes on after a failure can't have a gap marked.
+    /// Guards: the set of keys that stopped. A publisher that goes on after a failure can't have a
+    /// gap marked.
     #[test]
     fn a_failure_stops_its_own_key_alone_whatever_the_publisher_says_of_the_rest() {
         let judged = judge(

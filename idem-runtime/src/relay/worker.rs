@@ -11,11 +11,12 @@ use tracing::Instrument as _;
 use super::connection::GuardedConnection;
 use super::error::RelayError;
 use super::lease::HeldLease;
+use super::options::Options;
+use super::stats::RelayStats;
 use super::verdict::Place;
-use super::{Options, RelayStats};
 use crate::message::Message;
 use crate::publisher::{PublishError, Publisher};
-use crate::store::{Backlog, ErrorClass, OutboxStore, Settlement, Stored};
+use crate::store::{ErrorClass, OutboxStore, Remaining, Settlement, Stored};
 use crate::telemetry::Redacted;
 use crate::telemetry::unlogged::unlogged;
 
@@ -48,7 +49,7 @@ enum Round {
     /// Something was published or failed: there may be more.
     Worked,
     /// There is nothing to publish now, by this relay.
-    Idle(Backlog),
+    Idle(Remaining),
 }
 
 impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
@@ -81,12 +82,12 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
                     (reached, failures) = (true, 0);
                     continue;
                 }
-                Ok(Round::Idle(Backlog::Empty)) if self.until == Until::Empty => return Ok(()),
-                Ok(Round::Idle(backlog)) => {
+                Ok(Round::Idle(Remaining::Nothing)) if self.until == Until::Empty => return Ok(()),
+                Ok(Round::Idle(remaining)) => {
                     (reached, failures) = (true, 0);
-                    match backlog {
-                        Backlog::Waiting(retry) => retry.min(self.options.poll_interval),
-                        Backlog::Empty | Backlog::Due => self.options.poll_interval,
+                    match remaining {
+                        Remaining::Waiting(retry) => retry.min(self.options.poll_interval),
+                        Remaining::Nothing | Remaining::Due => self.options.poll_interval,
                     }
                 }
                 Err(RelayError::Store(error)) if self.survives(&error, reached, failures) => {
@@ -107,8 +108,9 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         Ok(())
     }
 
-    /// Whether to go on after an error of the database. A service lives through the outages of a database that it
-    /// has reached once; before that, and in a job, an error is more likely to be a mistake in the set-up.
+    /// Whether to go on after an error of the database. A service lives through the outages of a
+    /// database that it has reached once; before that, and in a job, an error is more likely to be
+    /// a mistake in the set-up.
     fn survives(&self, error: &sqlx::Error, reached: bool, failures: u32) -> bool {
         match self.until {
             Until::Shutdown if reached => true,
@@ -118,16 +120,16 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
 
     async fn round(&mut self) -> Result<Round, RelayError> {
         if !self.lease.ensure().await.map_err(refused::<DB>)? {
-            return Ok(Round::Idle(self.backlog_of_others().await?));
+            return Ok(Round::Idle(self.remaining_for_others().await?));
         }
         let stored = self.pending().await?;
         if stored.is_empty() {
-            return Ok(Round::Idle(self.backlog().await?));
+            return Ok(Round::Idle(self.remaining().await?));
         }
         let (places, messages, mut settlement) = sort(stored);
         let Some(verdicts) = self.publish(&messages).await? else {
             // Another relay publishes these.
-            return Ok(Round::Idle(Backlog::Due));
+            return Ok(Round::Idle(Remaining::Due));
         };
         let judged = self
             .options
@@ -153,22 +155,22 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         conn.done(pending).map_err(refused::<DB>)
     }
 
-    async fn backlog(&self) -> Result<Backlog, RelayError> {
+    async fn remaining(&self) -> Result<Remaining, RelayError> {
         let mut conn = GuardedConnection::acquire(&self.pool)
             .await
             .map_err(refused::<DB>)?;
-        let backlog = DB::backlog(conn.connection()).await;
-        conn.done(backlog).map_err(refused::<DB>)
+        let remaining = DB::remaining(conn.connection()).await;
+        conn.done(remaining).map_err(refused::<DB>)
     }
 
     /// A relay that stands by asks only if the answer could end its run.
-    async fn backlog_of_others(&self) -> Result<Backlog, RelayError> {
+    async fn remaining_for_others(&self) -> Result<Remaining, RelayError> {
         match self.until {
-            Until::Shutdown => Ok(Backlog::Due),
-            Until::Empty => match self.backlog().await? {
-                Backlog::Empty => Ok(Backlog::Empty),
+            Until::Shutdown => Ok(Remaining::Due),
+            Until::Empty => match self.remaining().await? {
+                Remaining::Nothing => Ok(Remaining::Nothing),
                 // The other one's retries are no reason to ask more often.
-                _ => Ok(Backlog::Due),
+                _ => Ok(Remaining::Due),
             },
         }
     }
@@ -206,7 +208,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         }
     }
 
-    /// Marks what was published. Tried again while the lease lasts: what is not marked is published once more.
+    /// Marks what was published. Tried again while the lease lasts: what is not marked is published
+    /// once more.
     async fn settle(&mut self, settlement: &Settlement) -> Result<bool, RelayError> {
         let deadline = self.lease.until();
         let mut failures = 0;

@@ -1,6 +1,6 @@
 //! What an error of one of our own statements means.
 
-use super::Home;
+use super::home::Home;
 use crate::error::Error;
 
 /// What an error of one of our own statements means.

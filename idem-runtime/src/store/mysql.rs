@@ -1,16 +1,19 @@
 //! MySQL and MariaDB, by what both understand.
 //!
-//! A call of its own makes two round trips beside the handler's: BEGIN with the claim, and the end with COMMIT.
-//! The arguments travel as hexadecimal literals, which no SQL mode can misread; only the text protocol takes several
-//! statements at once.
+//! A call of its own makes two round trips besides the handler's: BEGIN with the claim, and the end
+//! with COMMIT. The first call on a pool makes one more, to learn the namespace. The arguments
+//! travel as hexadecimal literals, which no SQL mode can misread; only the text protocol takes
+//! several statements at once.
 //!
-//! The server ends a transaction behind the client's back: a deadlock rolls all of it back, DDL commits it, and what
-//! follows would commit statement by statement. Hence `autocommit = 0` while a transaction is ours, and a savepoint
-//! right after the claim, whose RELEASE fails in every other transaction. In a transaction of the caller
-//! `autocommit` can't be changed any more: there, a handler that swallows a deadlock and goes on writes outside of
-//! every transaction. The call ends with `Error::RolledBack`, but what came after the deadlock stays.
+//! The server ends a transaction behind the client's back: a deadlock rolls all of it back, DDL
+//! commits it, and what follows would commit statement by statement. Hence `autocommit = 0` while a
+//! transaction is ours, and a savepoint right after the claim, whose RELEASE fails in every other
+//! transaction. In a transaction of the caller `autocommit` can't be changed any more: there, a
+//! handler that swallows a deadlock and goes on writes outside of every transaction. The call ends
+//! with `Error::RolledBack`, but what came after the deadlock stays.
 //!
-//! An error of any other kind undoes its own statement alone, so a handler that swallows it commits the rest.
+//! An error of any other kind undoes its own statement alone, so a handler that swallows it commits
+//! the rest.
 
 mod call;
 pub(crate) mod error_class;
@@ -22,6 +25,7 @@ mod schema;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row as _, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
@@ -37,11 +41,8 @@ use super::verdict::verdict;
 use super::{
     BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
 };
-use crate::begin::begin_on;
 
 type Transactions = <MySql as sqlx::Database>::TransactionManager;
-
-begin_on!(MySql, MySqlConnection);
 
 impl Store for MySql {
     const SYSTEM: &'static str = "mysql";
@@ -71,7 +72,7 @@ impl Store for MySql {
     }
 
     async fn is_isolated(_: &mut MySqlConnection, _: Isolation) -> Result<bool, sqlx::Error> {
-        // The server tells the level of the session, and not that of the transaction that is open.
+        // The server shows the level of the session, and not that of the transaction that is open.
         Ok(false)
     }
 
@@ -95,7 +96,8 @@ impl Store for MySql {
         let mut sql = format!("ROLLBACK; {RESTORE_AUTOCOMMIT}");
         let begun = Self::depth(conn, 0).await? > 0;
         if !begun {
-            // The batch that opened did not reach its own end; a handler may have set the timeout later on.
+            // The batch that opened did not reach its own end; a handler may have set the timeout
+            // later on.
             let _ = write!(sql, "; {RESTORE_WAIT}");
         }
         if let Some((_, claim)) = lookup {
@@ -147,14 +149,18 @@ impl Store for MySql {
             return execute(conn, sql).await;
         }
         execute(conn, sql).await?;
-        // Tells sqlx of the COMMIT that it did not send. The ROLLBACK that this queues goes out with the
-        // connection's next statement, or when the pool takes it back, and ends nothing.
+        // Tells sqlx of the COMMIT that it did not send. The ROLLBACK that this queues goes out
+        // with the connection's next statement, or when the pool takes it back, and ends nothing.
         Transactions::start_rollback(conn);
         Ok(())
     }
 
     fn classify(error: &sqlx::Error) -> ErrorClass {
         error_class::of(error)
+    }
+
+    fn is_conflict(error: &dyn DatabaseError) -> bool {
+        error_class::is_conflict(error)
     }
 
     async fn schema_version(pool: &MySqlPool) -> Result<Option<u32>, sqlx::Error> {
@@ -183,7 +189,8 @@ impl Store for MySql {
         limit: u32,
         keep: Duration,
     ) -> Result<(u64, u64), sqlx::Error> {
-        // At READ COMMITTED a delete locks the rows that it finds and not the gaps between, where handlers insert.
+        // At READ COMMITTED a delete locks the rows that it finds and not the gaps between, where
+        // handlers insert.
         let keys = format!(
             "{READ_COMMITTED}; \
              DELETE FROM idem_keys WHERE expires_at <= UTC_TIMESTAMP(6) ORDER BY expires_at LIMIT {limit}; COMMIT"

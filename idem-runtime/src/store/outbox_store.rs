@@ -12,10 +12,12 @@ use crate::message::Message;
 
 /// The outbox as the relay reads and settles it, and the dead letters.
 ///
-/// After an error that the server told, each method leaves the connection as a pool hands it out.
+/// After an error that the server reported, each method leaves the connection as a pool hands it
+/// out.
 #[doc(hidden)]
 pub trait OutboxStore: Store {
-    /// Takes the lease if it is free or has expired, or renews it; by the database's clock. `false`: another relay has it.
+    /// Takes the lease if it is free or has expired, or renews it; by the database's clock.
+    /// `false`: another relay has it.
     fn hold(
         conn: &mut Self::Connection,
         lease: Lease,
@@ -27,25 +29,31 @@ pub trait OutboxStore: Store {
         owner: Uuid,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// The oldest events that may be published now, in order: unpublished, not waiting for a retry, and of no key
-    /// that an event which waits holds back. One snapshot and one clock decide for all of them.
+    /// The oldest events that may be published now, in order: unpublished, not waiting for a retry,
+    /// and of no key that an event which waits holds back. One snapshot and one clock decide for
+    /// all of them.
     fn pending(
         conn: &mut Self::Connection,
         limit: Limit,
     ) -> impl Future<Output = Result<Vec<Stored>, sqlx::Error>> + Send;
 
     /// What is left when [`pending`](Self::pending) gives nothing.
-    fn backlog(
+    fn remaining(
         conn: &mut Self::Connection,
-    ) -> impl Future<Output = Result<Backlog, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Remaining, sqlx::Error>> + Send;
 
-    /// Renews the lease and marks, in one transaction and only if the lease is still this owner's. `false`: it is
-    /// not, and nothing is marked. Doing it twice does no more than once.
+    /// Renews the lease and marks, in one transaction and only if the lease is still this owner's.
+    /// `false`: it is not, and nothing is marked. Doing it twice does no more than once.
     fn settle(
         conn: &mut Self::Connection,
         lease: Lease,
         settlement: &Settlement,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
+    /// What waits, and the dead letters, of each topic that has any; by the database's clock and on one snapshot.
+    fn backlog(
+        conn: &mut Self::Connection,
+    ) -> impl Future<Output = Result<Vec<TopicBacklog>, sqlx::Error>> + Send;
 
     /// How many dead letters there are.
     fn count_buried(
@@ -84,7 +92,7 @@ pub struct Limit {
     pub(crate) bytes: u64,
 }
 
-/// An event as it stands in a table.
+/// An event as a table holds it.
 #[derive(Clone)]
 pub struct Stored {
     pub(crate) seq: i64,
@@ -130,22 +138,49 @@ impl Stored {
 
 /// What is left to publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backlog {
+pub enum Remaining {
     /// Nothing.
-    Empty,
+    Nothing,
     /// Something that may be published now.
     Due,
     /// Only what waits for a retry, the first of it this long.
     Waiting(Duration),
 }
 
-impl Backlog {
+impl Remaining {
     /// From whether anything is unpublished, and the milliseconds to the first retry.
     pub(crate) fn of(unpublished: bool, first_retry_in_ms: Option<i64>) -> Self {
         match (unpublished, first_retry_in_ms) {
-            (false, _) => Self::Empty,
+            (false, _) => Self::Nothing,
             (true, Some(ms @ 1..)) => Self::Waiting(Duration::from_millis(ms.unsigned_abs())),
             (true, _) => Self::Due,
+        }
+    }
+}
+
+/// The part of a [`Backlog`](crate::Backlog) that one topic has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicBacklog {
+    /// The topic.
+    pub topic: String,
+    /// Its events that are not published yet.
+    pub pending: u64,
+    /// How long the oldest of them has waited.
+    pub oldest: Option<Duration>,
+    /// Its events that were given up.
+    pub dead_letters: u64,
+}
+
+impl TopicBacklog {
+    /// From a row's numbers; the age in microseconds.
+    pub(crate) fn new(topic: String, pending: i64, oldest: Option<i64>, dead_letters: i64) -> Self {
+        Self {
+            topic,
+            pending: pending.unsigned_abs(),
+            // A transaction that began later may have an older clock.
+            oldest: oldest.map(|micros| Duration::from_micros(micros.max(0).unsigned_abs())),
+            dead_letters: dead_letters.unsigned_abs(),
         }
     }
 }
@@ -260,17 +295,17 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_that_waits_says_for_how_long() {
-        let waiting = Backlog::Waiting(Duration::from_millis(5));
-        for (unpublished, first_retry, backlog) in [
-            (false, None, Backlog::Empty),
-            (false, Some(5), Backlog::Empty),
-            (true, None, Backlog::Due),
-            (true, Some(-5), Backlog::Due),
-            (true, Some(0), Backlog::Due),
+    fn remaining_events_that_wait_say_for_how_long() {
+        let waiting = Remaining::Waiting(Duration::from_millis(5));
+        for (unpublished, first_retry, remaining) in [
+            (false, None, Remaining::Nothing),
+            (false, Some(5), Remaining::Nothing),
+            (true, None, Remaining::Due),
+            (true, Some(-5), Remaining::Due),
+            (true, Some(0), Remaining::Due),
             (true, Some(5), waiting),
         ] {
-            assert_eq!(Backlog::of(unpublished, first_retry), backlog);
+            assert_eq!(Remaining::of(unpublished, first_retry), remaining);
         }
     }
 

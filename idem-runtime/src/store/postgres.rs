@@ -2,8 +2,8 @@
 //! setting outlives its transaction.
 //!
 //! A call of its own makes two round trips besides the handler's: BEGIN with the claim, and the end
-//! with COMMIT. The first call on a pool makes one more, to learn where the tables are. The arguments
-//! travel as literals, since only the simple protocol takes several statements at once.
+//! with COMMIT. The first call on a pool makes one more, to learn where the tables are. The
+//! arguments travel as literals, since only the simple protocol takes several statements at once.
 
 mod call;
 mod error_class;
@@ -17,6 +17,7 @@ mod schema;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
@@ -30,14 +31,11 @@ use super::verdict::{fits, verdict};
 use super::{
     BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
 };
-use crate::begin::begin_on;
 
 /// The server reads a literal into a buffer that doubles, and that may have 1 GiB less a byte.
 const LONGEST_STATEMENT: u64 = (1 << 29) - 1;
 
 type Transactions = <Postgres as sqlx::Database>::TransactionManager;
-
-begin_on!(Postgres, PgConnection);
 
 impl Store for Postgres {
     const SYSTEM: &'static str = "postgresql";
@@ -159,6 +157,10 @@ impl Store for Postgres {
 
     fn classify(error: &sqlx::Error) -> ErrorClass {
         error_class::of(error)
+    }
+
+    fn is_conflict(error: &dyn DatabaseError) -> bool {
+        error_class::is_conflict(error)
     }
 
     async fn schema_version(pool: &PgPool) -> Result<Option<u32>, sqlx::Error> {

@@ -1,19 +1,21 @@
 //! SQLite, from 3.40 on.
 //!
-//! There is one writer at a time, so `BEGIN IMMEDIATE` waits for whoever writes, whatever its key, as long as the
-//! connection's `busy_timeout` says (5 s by default). It is tried three times, and again until `in_flight` has
-//! passed; then the call ends with `Error::Store`, since the writer may hold this key or another. In one process the
-//! calls of one key wait before that and hold no connection.
+//! There is one writer at a time, so `BEGIN IMMEDIATE` waits for the writer, whatever its key, as
+//! long as the connection's `busy_timeout` says (5 s by default). It is tried three times, and
+//! again until `in_flight` has passed. Then the call ends with `Error::Store`, since the writer may
+//! hold this key or another. In one process the calls of one key wait before that and hold no
+//! connection.
 //!
-//! A transaction of the caller should begin with `BEGIN IMMEDIATE` (`pool.begin_with`): one that reads first can
-//! lose its right to write to another connection, and then the claim fails at once.
+//! A transaction of the caller should begin with `BEGIN IMMEDIATE` (`pool.begin_with`): one that
+//! reads first can lose its right to write to another connection, and then the claim fails at once.
 //!
-//! An error undoes its own statement alone, so a handler that swallows it commits the rest. The exceptions are
-//! a disk that is full or fails, and `ON CONFLICT ROLLBACK`, which end the whole transaction: the call ends with
-//! `Error::RolledBack`, but what the handler writes after such an error is outside of every transaction and stays.
+//! An error undoes its own statement alone, so a handler that swallows it commits the rest. The
+//! exceptions are a disk that is full or fails, and `ON CONFLICT ROLLBACK`, which end the whole
+//! transaction: the call ends with `Error::RolledBack`, but what the handler writes after such an
+//! error is outside of every transaction and stays.
 //!
-//! A call that is dropped closes its connection. If that was the only one to a database in memory, the database is
-//! gone: give such a pool a second connection.
+//! A call that is dropped closes its connection. If that was the only one to a database in memory,
+//! the database is gone: give such a pool a second connection.
 
 mod call;
 pub(crate) mod error_class;
@@ -25,6 +27,7 @@ mod schema;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _, Sqlite, SqlitePool, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
@@ -40,14 +43,11 @@ use super::verdict::{fits, verdict};
 use super::{
     BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
 };
-use crate::begin::begin_on;
 
 /// `SQLITE_MAX_SQL_LENGTH` and `SQLITE_MAX_LENGTH`, unless the library was built with others.
 const LONGEST_STATEMENT: u64 = 1_000_000_000;
 
 type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
-
-begin_on!(Sqlite, SqliteConnection);
 
 impl Store for Sqlite {
     const SYSTEM: &'static str = "sqlite";
@@ -57,8 +57,8 @@ impl Store for Sqlite {
 
     async fn depth(conn: &mut SqliteConnection, floor: usize) -> Result<usize, sqlx::Error> {
         if counted::<Sqlite>(conn) > floor {
-            // A dropped transaction's rollback is a message to sqlx's worker, who counts when it gets there. It answers
-            // this one, which is no statement, after those.
+            // The rollback of a dropped transaction is a message to sqlx's worker, which counts it
+            // when it gets there. The worker answers a ping, which is not a statement, after that.
             conn.ping().await?;
         }
         Ok(counted::<Sqlite>(conn))
@@ -75,7 +75,8 @@ impl Store for Sqlite {
     }
 
     async fn open(conn: &mut SqliteConnection, args: &BeginArgs<'_>) -> Result<(), sqlx::Error> {
-        // Not one batch: where connections share a cache, sqlx runs a batch again that met a lock, from its start.
+        // Not one batch: where connections share a cache, sqlx runs a batch again that met a lock,
+        // from its start.
         Transactions::begin(conn, Some("BEGIN IMMEDIATE".into_sql_str()))
             .await
             .map_err(foreign)?;
@@ -110,8 +111,8 @@ impl Store for Sqlite {
         conn: &mut SqliteConnection,
         lookup: Option<(&Home, &Claim<'_>)>,
     ) -> Result<Option<Record>, sqlx::Error> {
-        // ROLLBACK fails outside of a transaction, where a handler's COMMIT or a failed BEGIN leaves the connection;
-        // a savepoint opens one there.
+        // ROLLBACK fails outside of a transaction, where a handler's COMMIT or a failed BEGIN
+        // leaves the connection; a savepoint opens one there.
         execute(conn, "SAVEPOINT idem_abandon".into()).await?;
         if Self::depth(conn, 0).await? > 0 {
             Transactions::rollback(conn).await?;
@@ -120,7 +121,8 @@ impl Store for Sqlite {
         }
         match lookup {
             Some((home, claim)) => match Self::lookup(conn, home, claim, false).await {
-                // A writer is in the way of the question. The next claim, which waits, has the answer.
+                // A writer is in the way of the question. The next claim, which waits, has the
+                // answer.
                 Err(error) if Self::classify(&error) == ErrorClass::Conflict => Ok(None),
                 found => found,
             },
@@ -182,6 +184,10 @@ impl Store for Sqlite {
         error_class::of(error)
     }
 
+    fn is_conflict(error: &dyn DatabaseError) -> bool {
+        error_class::is_conflict(error)
+    }
+
     async fn schema_version(pool: &SqlitePool) -> Result<Option<u32>, sqlx::Error> {
         let mut conn = pool.acquire().await?;
         schema::schema_version(&mut conn).await
@@ -226,7 +232,8 @@ impl Store for Sqlite {
     }
 }
 
-/// What a failed BEGIN means: the only one that SQLite refuses without a code of its own is one inside of a transaction.
+/// What a failed BEGIN means: the only one that SQLite refuses without a code of its own is one
+/// inside of a transaction.
 fn foreign(error: sqlx::Error) -> sqlx::Error {
     if is_generic(&error) {
         verdict(ErrorClass::ForeignTransaction)
@@ -235,11 +242,12 @@ fn foreign(error: sqlx::Error) -> sqlx::Error {
     }
 }
 
-/// Puts back the savepoints of a transaction of the caller that the handler ended, in a transaction that can be rolled
-/// back but, by a constraint that is deferred and violated, not committed.
+/// Puts back the savepoints of a transaction of the caller that the handler ended, in a transaction
+/// that can be rolled back but, by a constraint that is deferred and violated, not committed.
 ///
-/// Without them sqlx counts a transaction that is not there, a ROLLBACK fails, and the connection goes back to its pool
-/// so. Under `PRAGMA foreign_keys = OFF`, which is not sqlx's default, the caller's COMMIT succeeds, and commits nothing.
+/// Without them sqlx counts a transaction that is not there, a ROLLBACK fails, and the connection
+/// goes back to its pool so. Under `PRAGMA foreign_keys = OFF`, which is not sqlx's default, the
+/// caller's COMMIT succeeds, and commits nothing.
 async fn restore_ended(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let mut sql = String::from(
         "SAVEPOINT idem_abandon; ROLLBACK; BEGIN; \

@@ -44,7 +44,7 @@ impl DatabaseError for StubError {
 }
 
 /// An error with this code.
-pub(super) fn stub_error(code: &'static str) -> sqlx::Error {
+pub(crate) fn stub_error(code: &'static str) -> sqlx::Error {
     sqlx::Error::Database(Box::new(StubError(code)))
 }
 

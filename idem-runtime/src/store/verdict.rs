@@ -1,4 +1,4 @@
-//! Errors of our own statements that we know better than the database, which has no code for them or is not asked.
+//! Errors of our own statements for which the database has no code, or is not asked.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
-//! Errors as they may stand in a log.
+//! Errors as a log may hold them.
 
 use std::fmt;
 
-/// A database's error without what it quotes: MySQL puts the key of a duplicate entry into its message, PostgreSQL a row into
-/// its details, serde a value.
+/// A database's error without what it quotes: MySQL puts the key of a duplicate entry into its
+/// message, PostgreSQL a row into its details, serde a value.
 pub(crate) struct Redacted<'a>(pub(crate) &'a sqlx::Error);
 
 impl fmt::Display for Redacted<'_> {
@@ -69,7 +69,7 @@ mod tests {
                 "the driver failed",
             ),
             (sqlx::Error::Tls("secret".into()), "TLS failed"),
-            // Quotes nothing, and says most.
+            // It quotes no value, and says most.
             (
                 sqlx::Error::Io(std::io::Error::other("connection reset")),
                 "error communicating with database: connection reset",

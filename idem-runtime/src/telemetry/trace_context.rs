@@ -1,4 +1,4 @@
-//! The trace that an event belongs to, for whoever consumes it.
+//! The trace that an event belongs to, for its consumers.
 
 /// The current span as a W3C `traceparent`; none where nothing is traced.
 #[cfg(feature = "opentelemetry")]

@@ -1,8 +1,8 @@
 //! Copies by the statements that the server itself shows.
 //!
-//! Creating and dropping tables costs several flushes to disk each. So a used copy is refilled if its tables are still the
-//! same: only what changed, in one transaction. `AUTO_INCREMENT` then goes on where it was, as it does after a transaction
-//! that was rolled back.
+//! Creating and dropping tables costs several flushes to disk each. So a used copy is refilled if
+//! its tables are still the same: only what changed, in one transaction. `AUTO_INCREMENT` then goes
+//! on where it was, as it does after a transaction that was rolled back.
 //!
 //! Events are not copied: a scheduler would run them in each copy.
 

@@ -1,8 +1,10 @@
 //! Copies by `CREATE DATABASE .. TEMPLATE`.
 //!
-//! A template must have no other session. So one copy of the user's database is made, to which nothing connects, and all
-//! other copies come from that one. A used copy is refilled where possible.
+//! A template must have no other session. So one copy of the user's database is made, to which
+//! nothing connects, and all other copies come from that one. A used copy is refilled where
+//! possible.
 
+mod objects;
 mod read;
 mod reference;
 mod requirements;
@@ -28,7 +30,8 @@ use crate::setup_error::SetupError;
 use reference::Reference;
 use sql::quoted;
 
-/// What names our databases and, as `application_name`, the sessions of the process that they belong to.
+/// What names our databases and, as `application_name`, the sessions of the process that they
+/// belong to.
 const PREFIX: &str = "idem_copy_";
 
 /// The user's database, and the copy that copies are made from.
@@ -37,7 +40,8 @@ pub struct Template {
     /// How the user connects, with what the database itself sets for its sessions.
     options: PgConnectOptions,
     address: SocketAddr,
-    /// On a database that is neither the user's nor a copy. Its sessions show other explorations that this one is alive.
+    /// On a database that is neither the user's nor a copy. Its sessions show other explorations
+    /// that this one is alive.
     admin: PgPool,
     strategy: Strategy,
     base: String,
@@ -50,8 +54,9 @@ pub struct Template {
     sessions: Mutex<BTreeMap<String, PgConnection>>,
 }
 
-/// How the server copies a database. Measured for creating and dropping: to copy files takes four fifths of the time
-/// where nothing is flushed to disk; where it is, the checkpoints around it make it the slower by a third.
+/// How the server copies a database. Measured for creating and dropping: to copy files takes four
+/// fifths of the time where nothing is flushed to disk; where it is, the checkpoints around it make
+/// it the slower by a third.
 #[derive(Clone, Copy, Debug)]
 enum Strategy {
     Files,
@@ -207,7 +212,8 @@ impl CloneDatabase for Postgres {
     }
 }
 
-/// Ends the sessions on a used copy, and with them their transactions, and restores what a fresh copy holds.
+/// Ends the sessions on a used copy, and with them their transactions, and restores what a fresh
+/// copy holds.
 async fn refill(template: &Template, copy: &DatabaseCopy) -> Result<bool, SetupError> {
     let Some(reference) = &template.reference else {
         return Ok(false);
@@ -255,7 +261,8 @@ async fn make_base(template: &Template, source: &str) -> Result<(), SetupError> 
     )))
 }
 
-/// Drops the copies of explorations that were killed: their sessions are gone, and names are never used twice.
+/// Drops the copies of explorations that were killed: their sessions are gone, and names are never
+/// used twice.
 async fn remove_stale(template: &Template) -> Result<(), SetupError> {
     let sql = format!(
         "SELECT datname FROM pg_database \

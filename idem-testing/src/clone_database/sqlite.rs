@@ -1,8 +1,8 @@
 //! Copies of the file.
 //!
-//! SQLite itself makes the first copy (`VACUUM INTO`), since others may have the file open, and opening and closing a file
-//! that this process has open elsewhere would drop SQLite's locks on it. Nothing opens the first copy. All others are
-//! copies of its bytes.
+//! SQLite itself makes the first copy (`VACUUM INTO`), since others may have the file open, and
+//! opening and closing a file that this process has open elsewhere would drop SQLite's locks on it.
+//! Nothing opens the first copy. All others are copies of its bytes.
 
 mod folder;
 mod read;

@@ -47,7 +47,8 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// A column whose numbers the database makes up, and what refers to it: the numbers of one domain name the same rows.
+/// A column whose numbers the database makes up, and what refers to it: the numbers of one domain
+/// name the same rows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Domain {
     pub(crate) table: String,

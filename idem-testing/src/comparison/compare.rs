@@ -1,8 +1,8 @@
 //! Whether two databases hold the same, up to what may differ.
 //!
-//! Rows that were there before and are unchanged are compared exactly. The others are the nodes of a graph whose
-//! edges are the identifiers that rows share: generated numbers and UUIDs, whatever they are, must connect the same
-//! rows in both.
+//! Rows that were there before and are unchanged are compared exactly. The others are the nodes of
+//! a graph whose edges are the identifiers that rows share: generated numbers and UUIDs, whatever
+//! they are, must connect the same rows in both.
 
 mod graph;
 mod pairing;

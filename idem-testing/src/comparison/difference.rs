@@ -94,6 +94,7 @@ impl Difference {
             "idem_keys" => "the claim",
             "idem_outbox" => "the event",
             "idem_dead_letters" => "the dead letter",
+            bare if bare.ends_with(" objects") => "the object",
             _ => "the row",
         }
     }
@@ -101,7 +102,8 @@ impl Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "table {}", self.table)?;
+        let is_table = !self.table.ends_with(" objects");
+        write!(f, "{}{}", if is_table { "table " } else { "" }, self.table)?;
         let (expected, found, changes) = match &self.what {
             What::NoTable => return f.write_str(" is not there, and should be"),
             What::NewTable => return f.write_str(" is there, and should not be"),
@@ -116,6 +118,7 @@ impl fmt::Display for Difference {
         };
         match (expected == found, *found) {
             (true, _) => {}
+            (false, found) if !is_table => write!(f, ": {found}, and should be {expected}")?,
             (false, 1) => write!(f, ": 1 row, and should hold {expected}")?,
             (false, found) => write!(f, ": {found} rows, and should hold {expected}")?,
         }
@@ -175,10 +178,14 @@ impl fmt::Display for Values<'_> {
 
 /// A value on one line, and not all of a long one.
 pub(crate) fn shortened(value: &Value) -> String {
-    let text = value.to_string();
+    shortened_text(&value.to_string())
+}
+
+/// Not all of a long text.
+pub(crate) fn shortened_text(text: &str) -> String {
     let count = text.chars().count();
     if count <= LENGTH {
-        return text;
+        return text.to_owned();
     }
     let start: String = text.chars().take(LENGTH - 20).collect();
     let end: String = text.chars().skip(count - 10).collect();

@@ -10,12 +10,14 @@ use super::changes::Domain;
 use super::difference::shortened;
 use super::snapshot::{Snapshot, Value};
 
-/// What differs between clean runs of one delivery for a good reason, and so may differ in other runs.
+/// What differs between clean runs of one delivery for a good reason, and so may differ in other
+/// runs.
 #[derive(Clone, Debug)]
 pub struct Mask {
     /// Before the runs: rows that are still the same are compared exactly.
     pub(crate) base: Snapshot,
-    /// By table and column, then by what stands before the value inside the column's text; empty for the whole.
+    /// By table and column, then by what stands before the value inside the column's text; empty
+    /// for the whole.
     reasons: BTreeMap<(String, String), BTreeMap<String, MaskReason>>,
     pub(crate) domains: Vec<Domain>,
     /// Identifiers of each domain that name rows of the base.
@@ -40,6 +42,17 @@ pub(crate) enum MaskReason {
 }
 
 impl Mask {
+    /// Nothing may differ from what is in `base`.
+    pub(crate) fn exact(base: &Snapshot) -> Self {
+        Self {
+            base: base.clone(),
+            reasons: BTreeMap::new(),
+            domains: Vec::new(),
+            known: Vec::new(),
+            known_uuids: BTreeSet::new(),
+        }
+    }
+
     /// Why the value after `label` in this column may differ.
     pub(crate) fn why(&self, table: &str, column: &str, label: &str) -> Option<MaskReason> {
         let labels = self.reasons.get(&(table.to_owned(), column.to_owned()))?;

@@ -12,7 +12,15 @@ pub struct Snapshot {
     pub(crate) window: Window,
 }
 
-/// When what a [`Snapshot`] shows was written: between the making of the copy and the reading of it.
+/// Stands for a table: what a database holds besides tables, such as views, functions and triggers.
+pub(crate) const SCHEMA_OBJECTS: &str = "schema objects";
+
+/// Stands for a table: PostgreSQL's large objects.
+#[cfg(feature = "postgres")]
+pub(crate) const LARGE_OBJECTS: &str = "large objects";
+
+/// When what a [`Snapshot`] shows was written: between the making of the copy and the reading of
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) from: SystemTime,
@@ -125,6 +133,24 @@ impl fmt::Display for Value {
 }
 
 impl Table {
+    /// Of schema objects: the kind, the name and the definition of each.
+    #[cfg(any(feature = "postgres", feature = "mysql", feature = "sqlite"))]
+    pub(crate) fn of_schema_objects(objects: impl IntoIterator<Item = [Value; 3]>) -> Self {
+        let columns = ["kind", "name", "definition"].map(|name| Column {
+            name: name.into(),
+            type_name: "text".into(),
+            volatility: Volatility::Plain,
+        });
+        let mut rows: Vec<_> = objects.into_iter().map(Vec::from).collect();
+        rows.sort_unstable();
+        Self {
+            columns: columns.into(),
+            primary_key: vec![0, 1],
+            foreign_keys: Vec::new(),
+            rows,
+        }
+    }
+
     /// Where the column of this name stands.
     pub(crate) fn place(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|one| one.name == column)
@@ -132,7 +158,8 @@ impl Table {
 }
 
 impl Snapshot {
-    /// Leaves out what may be anything: a column, as `table.column`, or all rows of a table. `false`: there is none of this name.
+    /// Leaves out a column, given as `table.column`, or all rows of a table. `false`: there is no
+    /// such column or table.
     pub(crate) fn leave_out(&mut self, name: &str) -> bool {
         if let Some(table) = self.tables.get_mut(name) {
             table.rows.clear();

@@ -22,7 +22,8 @@ pub(crate) struct Timestamp {
 }
 
 impl Timestamp {
-    /// `2026-11-26`, `2026-11-26 17:10:41.5+01`, `2026-11-26T17:10:41Z`, `17:10:41`: what databases and RFC 3339 write.
+    /// `2026-11-26`, `2026-11-26 17:10:41.5+01`, `2026-11-26T17:10:41Z`, `17:10:41`: what databases
+    /// and RFC 3339 write.
     pub(crate) fn at_start_of(text: &str) -> Option<Self> {
         let mut reader = Reader { text, at: 0 };
         let date = reader.date();
@@ -51,7 +52,8 @@ impl Timestamp {
         })
     }
 
-    /// A number of seconds, milliseconds, microseconds or nanoseconds since 1970, told by its size: from 2001 to 5138.
+    /// A number of seconds, milliseconds, microseconds or nanoseconds since 1970, told by its size:
+    /// from 2001 to 5138.
     pub(crate) fn from_number(number: &str) -> Option<Self> {
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let value: i128 = whole.parse().ok()?;
@@ -74,7 +76,8 @@ impl Timestamp {
         })
     }
 
-    /// Whether the two could be read off one clock, once in each run, or computed from it in the same way.
+    /// Whether the two could be read off one clock, once in each run, or computed from it in the
+    /// same way.
     pub(crate) fn moves_with_clock(&self, own: Window, other: &Self, others: Window) -> bool {
         if self.is_time_of_day != other.is_time_of_day {
             return false;
@@ -88,7 +91,7 @@ impl Timestamp {
         fits(moved) || (self.is_time_of_day && (fits(moved + DAY) || fits(moved - DAY)))
     }
 
-    /// Whether it lies in the time of its run.
+    /// Whether it is in the time of its run.
     pub(crate) fn is_within(&self, window: Window) -> bool {
         // What is written is rounded down, or to the nearest second.
         let earliest = micros(window.from) - SLACK - self.grain;

@@ -1,4 +1,5 @@
-//! Which parts of a value could differ from run to run: numbers, UUIDs and times, also inside text and JSON.
+//! Which parts of a value could differ from run to run: numbers, UUIDs and times, also inside text
+//! and JSON.
 
 use super::snapshot::Value;
 use super::timestamp::Timestamp;
@@ -6,8 +7,8 @@ use super::timestamp::Timestamp;
 /// A piece of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
-    /// What stands before it in the value: the key of a JSON object, or the text's last characters. Empty for a
-    /// piece that is the whole value.
+    /// What stands before it in the value: the key of a JSON object, or the text's last characters.
+    /// Empty for a piece that is the whole value.
     pub(crate) label: String,
     pub(crate) token: Token,
 }
@@ -149,7 +150,8 @@ fn trace(bytes: &[u8]) -> Option<usize> {
     has_shape(bytes, &[2, 32, 16, 2]).then_some(55)
 }
 
-/// Runs of hexadecimal digits of these lengths with hyphens between them, and nothing directly after.
+/// Runs of hexadecimal digits of these lengths with hyphens between them, and nothing directly
+/// after.
 fn has_shape(bytes: &[u8], runs: &[usize]) -> bool {
     let mut at = 0;
     for (number, run) in runs.iter().enumerate() {

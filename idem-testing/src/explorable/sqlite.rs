@@ -59,8 +59,8 @@ impl Explorable for Sqlite {
 
 /// Asks before each row is written whether the write is to fail.
 ///
-/// A trigger can fail a write, and it can ask by a comparison with a collation of our own. Both belong to this connection
-/// alone.
+/// A trigger can fail a write, and it can ask by a comparison with a collation of our own. Both
+/// belong to this connection alone.
 async fn fail_by_triggers(
     conn: &mut SqliteConnection,
     checkpoints: &Arc<Checkpoints>,

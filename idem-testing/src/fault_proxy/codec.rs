@@ -11,9 +11,11 @@ use super::step::{InjectedError, StepKind};
 
 /// How a protocol is read, for one connection.
 ///
-/// A connection hands over one request at a time: the next one only when the reply to the one before it is complete.
+/// A connection hands over one request at a time: the next one only when the reply to the one
+/// before it is complete.
 pub(super) trait Codec: Send {
-    /// The next thing that the client has sent, and how many bytes it takes. `None`: more bytes are needed.
+    /// The next thing that the client has sent, and how many bytes it takes. `None`: more bytes are
+    /// needed.
     fn sent(&mut self, bytes: &[u8]) -> Decoded<ClientMessage>;
 
     /// This request goes to the server now.
@@ -22,8 +24,8 @@ pub(super) trait Codec: Send {
     /// The next message of the server, and how many bytes it takes. `None`: more bytes are needed.
     fn received(&mut self, bytes: &[u8]) -> Decoded<ServerMessage>;
 
-    /// What to send in place of a request so that it fails as it could because of other transactions. `None` if no server
-    /// would let it fail so.
+    /// What to send in place of a request so that it fails as it could because of other
+    /// transactions. `None` if no server would let it fail so.
     fn substitute(&self, request: &Request, error: InjectedError) -> Option<Substitute>;
 
     /// The SQLSTATE of the last error in the last reply.
@@ -86,7 +88,8 @@ pub(super) struct Substitute {
 /// The end of a session.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct SessionEnd {
-    /// Ends the transaction. The server's own end of the session may come after the end of the connection.
+    /// Ends the transaction. The server's own end of the session may come after the end of the
+    /// connection.
     pub(super) reset: Option<Request>,
     pub(super) terminate: Vec<u8>,
 }

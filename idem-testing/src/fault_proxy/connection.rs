@@ -1,7 +1,7 @@
 //! One connection through the proxy.
 //!
-//! Requests go to the server one after the other, each when the reply to the one before it is complete, so that what
-//! happens to one can't touch another.
+//! Requests go to the server one after the other, each when the reply to the one before it is
+//! complete, so that what happens to one can't touch another.
 
 mod reply;
 mod socket;
@@ -25,7 +25,8 @@ pub(super) struct ProxyConnection {
     codec: Box<dyn Codec>,
     client: Side,
     server: Side,
-    /// Nothing more is taken from the client, and its end is closed when all that is meant for it is sent.
+    /// Nothing more is taken from the client, and its end is closed when all that is meant for it
+    /// is sent.
     cut: bool,
 }
 

@@ -12,11 +12,13 @@ pub(super) struct FailingStatement {
     pub(super) ends: bool,
 }
 
-/// The statement of a batch that such an error would `failing_statement`; `None` if it would `failing_statement` none.
+/// The statement of a batch that such an error would `failing_statement`; `None` if it would
+/// `failing_statement` none.
 ///
-/// A deadlock happens where locks are taken: at the first statement that reads or writes. A serialization failure happens
-/// as late as possible: at COMMIT, or else at the last such statement. A batch without one fails at the last statement
-/// that can fail. In an aborted transaction nothing fails so, since nothing is executed there.
+/// A deadlock happens where locks are taken: at the first statement that reads or writes. A
+/// serialization failure happens as late as possible: at COMMIT, or else at the last such
+/// statement. A batch without one fails at the last statement that can fail. In an aborted
+/// transaction nothing fails so, since nothing is executed there.
 pub(super) fn failing_statement(
     statements: &[Statement],
     error: InjectedError,

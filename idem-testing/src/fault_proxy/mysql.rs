@@ -1,7 +1,7 @@
 //! MySQL's and MariaDB's protocol.
 //!
-//! A request is one packet of the client, with what continues it. Where its reply ends depends on what was asked: see
-//! [`reply`].
+//! A request is one packet of the client, with what continues it. Where its reply ends depends on
+//! what was asked: see [`reply`].
 
 mod injected_error;
 mod packet;
@@ -127,7 +127,8 @@ impl Codec for MySql {
         Ok(Some((packet.length, received)))
     }
 
-    /// The error rolls the whole transaction back, and `autocommit` stays as it was. MySQL has one error number for both.
+    /// The error rolls the whole transaction back, and `autocommit` stays as it was. MySQL has one
+    /// error number for both.
     fn substitute(&self, request: &Request, error: InjectedError) -> Option<Substitute> {
         let sql = request.sql.as_deref()?;
         let failing = failing_statement(&statements(sql, Dialect::MySql), error, false)?;

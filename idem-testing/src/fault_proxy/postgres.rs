@@ -1,7 +1,8 @@
 //! PostgreSQL's protocol, version 3.
 //!
-//! A request ends where the server comes to answer: at Query, Sync, `FunctionCall`, at the end of a COPY's data, and at each
-//! message of the startup. Its reply ends with `ReadyForQuery`, or where the server waits for more: for a password, for a COPY's data.
+//! A request ends where the server comes to answer: at Query, Sync, `FunctionCall`, at the end of a
+//! COPY's data, and at each message of the startup. Its reply ends with `ReadyForQuery`, or where
+//! the server waits for more: for a password, for a COPY's data.
 
 mod group;
 mod injected_error;
@@ -207,7 +208,8 @@ impl Postgres {
         match message.kind {
             b'P' | b'B' | b'D' | b'E' | b'C' => Ok(ClientMessage::Part),
             b'Q' | b'S' | b'F' => request(std::mem::take(&mut self.group)),
-            // Flush asks for what there is of a reply, and the request goes on; the rest of a COPY that has failed is read past.
+            // Flush asks for what there is of a reply, and the request goes on; the rest of a COPY
+            // that has failed is read past.
             b'H' | b'd' | b'c' | b'f' => Ok(ClientMessage::Unanswered(std::mem::take(
                 &mut self.group.bytes,
             ))),

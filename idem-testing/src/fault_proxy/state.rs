@@ -1,4 +1,5 @@
-//! What all connections of a proxy share: the count, the faults to come, and which connections are idle.
+//! What all connections of a proxy share: the count, the faults to come, and which connections are
+//! idle.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind::WouldBlock;
@@ -21,6 +22,7 @@ struct Inner {
     armings: u64,
     steps: Vec<Step>,
     faults: Vec<(u64, ProxyFault)>,
+    repeated: Option<Repeated>,
     injected: usize,
     error: Option<String>,
     connections: u32,
@@ -32,6 +34,17 @@ struct ProxyConnection {
     /// The client's side, to see what it has sent and was not read yet.
     client: TcpStream,
     is_idle: bool,
+}
+
+/// A fault that comes again with the same statement.
+#[derive(Debug)]
+struct Repeated {
+    /// The statement that it was injected into first.
+    statement: Option<String>,
+    /// What makes two statements the same.
+    identity: fn(&str) -> String,
+    fault: ProxyFault,
+    left: u32,
 }
 
 /// A fault whose round trip has come.
@@ -52,8 +65,22 @@ impl ProxyState {
         state.armings += 1;
         state.steps.clear();
         state.faults = faults.to_vec();
+        state.repeated = None;
         state.injected = 0;
         state.error = None;
+    }
+
+    /// Injects the armed fault again, at most this number of times, into each later statement that
+    /// is the same by `identity`.
+    pub(super) fn repeat(&self, times: u32, identity: fn(&str) -> String) {
+        let mut state = self.lock();
+        let fault = state.faults.first().map(|(_, fault)| *fault);
+        state.repeated = fault.map(|fault| Repeated {
+            statement: None,
+            identity,
+            fault,
+            left: times,
+        });
     }
 
     pub(super) fn disarm(&self) {
@@ -105,9 +132,14 @@ impl ProxyState {
         if !state.counting {
             return None;
         }
+        let sql = step.sql.clone();
         state.steps.push(step);
         let count = state.steps.len() as u64;
-        let &(_, fault) = state.faults.iter().find(|(at, _)| *at == count)?;
+        let armed = state.faults.iter().find(|(at, _)| *at == count);
+        let armed = armed.map(|(_, fault)| *fault);
+        let repeated = state.repeated.as_mut();
+        let repeated = repeated.and_then(|repeated| repeated.strikes(&sql?, armed.is_some()));
+        let fault = armed.or(repeated)?;
         let arming = state.armings;
         Some(DueFault { fault, arming })
     }
@@ -128,8 +160,8 @@ impl ProxyState {
         self.changed.notify_all();
     }
 
-    /// Reads from the client, if there is something, so that [`settle`](Self::settle) finds what it has sent either
-    /// unread or in work.
+    /// Reads from the client, if there is something, so that [`settle`](Self::settle) finds what it
+    /// has sent either unread or in work.
     pub(super) fn read(&self, number: u32, read: impl FnOnce() -> bool) {
         let mut state = self.lock();
         if read()
@@ -153,6 +185,22 @@ impl ProxyState {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         true
+    }
+}
+
+impl Repeated {
+    /// Whether it comes again with this statement, or is injected into it for the first time.
+    fn strikes(&mut self, sql: &str, is_first: bool) -> Option<ProxyFault> {
+        let statement = Some((self.identity)(sql));
+        if is_first {
+            self.statement = statement;
+            return None;
+        }
+        if self.left == 0 || self.statement != statement {
+            return None;
+        }
+        self.left -= 1;
+        Some(self.fault)
     }
 }
 

@@ -5,11 +5,14 @@
 pub enum ProxyFault {
     /// The connection is cut before the request reaches the server.
     CutRequest,
-    /// The server executes the request to its end; then the connection is cut, and nothing of the reply is passed on.
+    /// The server executes the request to its end; then the connection is cut, and nothing of the
+    /// reply is passed on.
     CutReply,
-    /// About half of the reply is passed on, never all of it, then the connection is cut. The server finishes first.
+    /// About half of the reply is passed on, never all of it, then the connection is cut. The
+    /// server finishes first.
     TruncateReply,
-    /// The request is held back until its client is gone: the process that sent it is about to be killed.
+    /// The request is held back until its client is gone: the process that sent it is about to be
+    /// killed.
     Hold,
     /// The server fails the request and says so, and the connection stays open.
     Fail(InjectedError),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::returned::Returned;
 use super::target::DeliveryOutcome;
-use crate::comparison::compare::compare;
 use crate::comparison::mask::Mask;
 use crate::comparison::snapshot::Snapshot;
 
@@ -16,15 +16,10 @@ pub(crate) struct Baseline {
     pub(crate) mask: Mask,
     /// How it ended: with success, or with a permanent error that was stored.
     pub(crate) outcome: DeliveryOutcome,
+    /// What it returned, if that is the same in each clean run.
+    pub(crate) returned: Option<Returned>,
     /// The rows that a delivery writes, where they are seen.
     pub(crate) writes: Vec<String>,
     /// Steps that can't fail.
     pub(crate) infallible: BTreeSet<u64>,
-}
-
-impl Baseline {
-    /// Whether a database holds all of the effect, once.
-    pub(crate) fn is_complete(&self, found: &Snapshot) -> bool {
-        compare(&self.end, found, &self.mask).is_empty()
-    }
 }

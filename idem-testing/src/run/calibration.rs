@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::baseline::Baseline;
 use super::copy_pool::CopyPool;
+use super::returned::Returned;
 use super::runner::{Runner, Steps};
 use super::target::{DeliveryOutcome, Target};
 use crate::clone_database::{CloneDatabase, DatabaseCopy};
@@ -30,6 +31,7 @@ pub(crate) async fn calibrate<T: Target>(
 ) -> Result<Calibration, SetupError> {
     let mut ends = Vec::new();
     let mut first = None;
+    let mut returned = Vec::new();
     let mut infallible = BTreeSet::new();
     for run in 0..RUNS {
         let copy = copies.next().await?;
@@ -48,6 +50,9 @@ pub(crate) async fn calibrate<T: Target>(
                 .violations
                 .push(violation(ViolationKind::Stuck, lines));
             return Ok(Calibration::Violated);
+        }
+        if let DeliveryOutcome::Ok(success) = &outcome {
+            returned.extend(success.returned.clone());
         }
         // On SQLite a statement may end before its call waits for it, but not in each run.
         if first.is_none() || runner.injector.checkpoints().is_some() {
@@ -93,9 +98,16 @@ pub(crate) async fn calibrate<T: Target>(
         end: ends.swap_remove(0),
         mask,
         outcome,
+        returned: same_in_each(&returned),
         writes,
         infallible,
     })))
+}
+
+fn same_in_each(returned: &[Returned]) -> Option<Returned> {
+    let first = returned.first()?;
+    let is_same = returned.iter().all(|other| other == first);
+    is_same.then(|| first.clone())
 }
 
 /// The ID in a table that is an outbox by its name: consumers recognise a duplicate by it.
@@ -138,7 +150,7 @@ async fn clean_run<T: Target>(
                     lines.push(format!("the next one failed: {second}"));
                 }
                 DeliveryOutcome::Ok(success) => {
-                    lines.push(format!("the next one succeeded: {}", success.label()));
+                    lines.push(format!("the next one succeeded: {}", success.label));
                 }
             }
             lines.push("check the message, and the rows that the handler needs in the database that is explored".into());

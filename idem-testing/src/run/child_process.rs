@@ -1,7 +1,8 @@
 //! A delivery in a process of its own, so that it can be killed.
 //!
-//! The test starts its own program again, with itself as the only test. A variable says to the exploration in that process
-//! that it is not to explore, but to deliver once, to a copy that the parent made.
+//! The test starts its own program again, with itself as the only test. A variable says to the
+//! exploration in that process that it is not to explore, but to deliver once, to a copy that the
+//! parent made.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -107,6 +108,7 @@ pub(crate) async fn deliver_once<S: Target>(
     injector.arm(Some(FaultPoint {
         kind: FaultKind::DroppedInside,
         point,
+        repeats: false,
     }));
     tokio::select! {
         biased;

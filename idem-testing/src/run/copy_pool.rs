@@ -9,7 +9,8 @@ use tokio::task::JoinHandle;
 use crate::clone_database::{CloneDatabase, DatabaseCopy};
 use crate::setup_error::SetupError;
 
-/// Copies that are removed together: PostgreSQL writes a checkpoint for each that it drops, or one for several.
+/// Copies that are removed together: PostgreSQL writes a checkpoint for each that it drops, or one
+/// for several.
 const REMOVED_TOGETHER: usize = 8;
 
 /// Makes copies and removes them, both in the background: either takes as long as a run.

@@ -22,7 +22,7 @@ use crate::violation::Violation;
 /// A call that is pending more often than this is taken to never end.
 const MAX_PENDING_POINTS: u64 = 2_000;
 
-/// After so many violations of one kind of fault its other points are not visited.
+/// After this number of violations under one kind of fault its other points are not visited.
 const ENOUGH: usize = 20;
 
 /// An exploration under way.
@@ -34,18 +34,32 @@ pub(crate) struct Exploration<'v, 'b, T: Target> {
     pub(crate) report: &'v mut Report,
 }
 
+/// Faults of runs by how they went.
+#[derive(Default)]
+struct Runs {
+    /// Their point was not reached.
+    missed: Vec<Fault>,
+    /// The delivery succeeded in spite of them, and nothing was wrong.
+    survived: Vec<Fault>,
+}
+
 impl<T: Target> Exploration<'_, '_, T> {
     pub(crate) async fn each(&mut self, faults: Vec<Fault>) -> Result<(), SetupError> {
         let of_all = format!(" of {}", faults.len());
-        let missed = self.runs(faults, &of_all).await?;
+        let Runs { missed, survived } = self.runs(faults, &of_all).await?;
         self.report.unreached += missed.len() as u64;
-        Ok(())
+        // What succeeded in spite of its fault may have tried again by itself: then the fault comes
+        // again, too.
+        let repeated: Vec<_> = survived.into_iter().filter_map(Fault::repeated).collect();
+        let of_all = format!(" of {}", repeated.len());
+        self.runs(repeated, &of_all).await.map(drop)
     }
 
     /// Drops at each pending point, until calls end before it.
     pub(crate) async fn drops(&mut self) -> Result<(), SetupError> {
         let mut missed = BTreeSet::new();
-        // A reply that is present there is not waited for, so one call may have fewer points than another.
+        // A reply that has come already is not waited for, so one call may have fewer points than
+        // another.
         let is_end = |missed: &BTreeSet<u64>| {
             missed
                 .iter()
@@ -60,19 +74,19 @@ impl<T: Target> Exploration<'_, '_, T> {
             if round.is_empty() {
                 break;
             }
-            let ended = self.runs(round, "").await?;
-            missed.extend(ended.iter().map(|fault| fault.first.point));
+            let runs = self.runs(round, "").await?;
+            missed.extend(runs.missed.iter().map(|fault| fault.first.point));
         }
         Ok(())
     }
 
-    /// Runs with these faults, as many at a time as there are runners. Returns those whose point was not reached.
-    async fn runs(&mut self, faults: Vec<Fault>, of_all: &str) -> Result<Vec<Fault>, SetupError> {
+    /// Runs with these faults, as many at a time as there are runners.
+    async fn runs(&mut self, faults: Vec<Fault>, of_all: &str) -> Result<Runs, SetupError> {
         let mut faults = (1..).zip(faults);
         let mut idle: Vec<_> = self.runners.iter().collect();
         // It polls a run only when that run was woken: runs are dropped at their k-th poll.
         let mut running = FuturesUnordered::new();
-        let mut missed = Vec::new();
+        let mut runs = Runs::default();
         let mut error = None;
         loop {
             while error.is_none()
@@ -91,7 +105,9 @@ impl<T: Target> Exploration<'_, '_, T> {
             match result {
                 Ok(result) => {
                     if !result.reached {
-                        missed.push(fault);
+                        runs.missed.push(fault);
+                    } else if result.survived && result.finding.is_none() {
+                        runs.survived.push(fault);
                     }
                     if result.reached || result.finding.is_some() {
                         self.record(fault, result);
@@ -102,7 +118,7 @@ impl<T: Target> Exploration<'_, '_, T> {
             idle.push(runner);
         }
         progress(String::new);
-        error.map_or(Ok(missed), Err)
+        error.map_or(Ok(runs), Err)
     }
 
     /// The next fault of a kind that has not shown enough violations.
@@ -192,7 +208,8 @@ async fn run<'v, 'b, T: Target>(
     (runner, fault, result)
 }
 
-/// The steps before and after the one with the fault, which is marked. Steps that the run did not reach are the clean run's.
+/// The steps before and after the one with the fault, which is marked. Steps that the run did not
+/// reach are the clean run's.
 fn around(point: FaultPoint, steps: &[String], clean: &[String]) -> Vec<String> {
     let marked = match point.kind {
         // It waited for the answer to the last step that it had sent.
@@ -247,6 +264,7 @@ mod tests {
         let cut = FaultPoint {
             kind: FaultKind::CutRequest,
             point: 5,
+            repeats: false,
         };
         let shown = [
             "     2  a",
@@ -260,13 +278,15 @@ mod tests {
         let dropped = FaultPoint {
             kind: FaultKind::Dropped,
             point: 9,
+            repeats: false,
         };
         assert!(around(dropped, &clean[..2], &clean).contains(&"->   2  a".to_owned()));
         assert!(
             around(
                 FaultPoint {
                     kind: FaultKind::AtOnce,
-                    point: 0
+                    point: 0,
+                    repeats: false
                 },
                 &clean,
                 &clean

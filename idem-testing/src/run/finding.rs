@@ -3,6 +3,7 @@
 use super::baseline::Baseline;
 use crate::comparison::compare::compare;
 use crate::comparison::difference::Difference;
+use crate::comparison::mask::Mask;
 use crate::comparison::snapshot::Snapshot;
 use crate::violation::ViolationKind;
 
@@ -25,29 +26,60 @@ impl Finding {
     }
 }
 
-/// What is wrong with the state of a database.
+/// What is wrong with a copy that has held all of the effect, and now does not hold exactly the
+/// same.
 ///
-/// After a successful delivery it holds all of the effect. After any other, nothing or all of it, and all of it once it
-/// was there.
+/// Nothing is masked here. A time, a generated identifier or a random token may differ from that of
+/// another copy, but on one copy nothing may write it again.
+pub(crate) fn check_unchanged(
+    baseline: &Baseline,
+    complete: &Snapshot,
+    found: &Snapshot,
+) -> Option<Finding> {
+    if found.is_same(complete) {
+        return None;
+    }
+    let is_base = compare(&baseline.base, found, &baseline.mask).is_empty();
+    let kind = if is_base {
+        ViolationKind::Lost
+    } else {
+        ViolationKind::Repeated
+    };
+    let changes = compare(complete, found, &Mask::exact(complete));
+    Some(Finding::new(kind, lines(&changes)))
+}
+
+/// How much of the effect a copy holds.
+pub(crate) enum State {
+    Complete,
+    /// Nothing of it, and so it may be.
+    Nothing,
+    Wrong(Finding),
+}
+
+/// The state of a copy that has not held all of the effect before.
+///
+/// After a successful delivery it must hold all of it, after any other nothing or all of it.
+/// Deliveries `at_once` may have repeated it.
 pub(crate) fn check(
     baseline: &Baseline,
     found: &Snapshot,
     succeeded: bool,
-    was_complete: bool,
-) -> Option<Finding> {
+    at_once: bool,
+) -> State {
     let from_end = compare(&baseline.end, found, &baseline.mask);
     if from_end.is_empty() {
-        return None;
+        return State::Complete;
     }
     let from_base = compare(&baseline.base, found, &baseline.mask);
-    let kind = match (succeeded, was_complete, from_base.is_empty()) {
-        (false, false, true) => return None,
-        (false, false, false) => ViolationKind::Partial,
-        (true, _, true) | (_, true, true) => ViolationKind::Lost,
-        (_, true, _) => ViolationKind::Repeated,
-        (true, false, false) => ViolationKind::Differs,
+    let kind = match (succeeded, from_base.is_empty()) {
+        (false, true) => return State::Nothing,
+        (false, false) => ViolationKind::Partial,
+        (true, true) => ViolationKind::Lost,
+        (true, false) if at_once => ViolationKind::Repeated,
+        (true, false) => ViolationKind::Differs,
     };
-    Some(Finding {
+    State::Wrong(Finding {
         kind,
         found: lines(&from_end),
         present: if kind == ViolationKind::Partial {
@@ -81,46 +113,89 @@ mod tests {
         run_at(9).with("effect", "id key", rows)
     }
 
-    fn checked(rows: &[i64], succeeded: bool, was_complete: bool) -> Option<ViolationKind> {
-        let baseline = baseline(holding(&[]), holding(&WHOLE));
-        check(&baseline, &holding(rows), succeeded, was_complete).map(|finding| finding.kind)
+    fn clean() -> Baseline {
+        baseline(holding(&[]), holding(&WHOLE))
     }
 
-    #[test]
-    fn all_of_the_effect_is_right_at_any_time() {
-        for (succeeded, was_complete) in
-            [(false, false), (false, true), (true, false), (true, true)]
-        {
-            assert_eq!(checked(&WHOLE, succeeded, was_complete), None);
+    fn checked(rows: &[i64], succeeded: bool, at_once: bool) -> Option<ViolationKind> {
+        match check(&clean(), &holding(rows), succeeded, at_once) {
+            State::Complete | State::Nothing => None,
+            State::Wrong(finding) => Some(finding.kind),
         }
     }
 
     #[test]
-    fn nothing_of_the_effect_is_right_until_a_delivery_succeeded_or_it_was_there() {
+    fn all_of_the_effect_is_right_at_any_time() {
+        for (succeeded, at_once) in [(false, false), (true, false), (true, true)] {
+            assert_eq!(checked(&WHOLE, succeeded, at_once), None);
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_effect_is_right_until_a_delivery_succeeded() {
         assert_eq!(checked(&[], false, false), None);
-        for (succeeded, was_complete) in [(false, true), (true, false), (true, true)] {
-            assert_eq!(
-                checked(&[], succeeded, was_complete),
-                Some(ViolationKind::Lost)
-            );
+        for at_once in [false, true] {
+            assert_eq!(checked(&[], true, at_once), Some(ViolationKind::Lost));
         }
     }
 
     #[test]
     fn any_other_state_is_named_by_when_it_is_found() {
         for found in [&PART[..], &TWICE] {
-            assert_eq!(checked(found, false, false), Some(ViolationKind::Partial));
-            assert_eq!(checked(found, true, false), Some(ViolationKind::Differs));
-            assert_eq!(checked(found, false, true), Some(ViolationKind::Repeated));
-            assert_eq!(checked(found, true, true), Some(ViolationKind::Repeated));
+            let checked = |succeeded, at_once| checked(found, succeeded, at_once);
+            assert_eq!(checked(false, false), Some(ViolationKind::Partial));
+            assert_eq!(checked(true, false), Some(ViolationKind::Differs));
+            assert_eq!(checked(true, true), Some(ViolationKind::Repeated));
         }
+    }
+
+    /// Times are masked from copy to copy, and never on one.
+    #[test]
+    fn once_the_effect_is_complete_nothing_may_change() {
+        let ended = |second: u64, time: &str| {
+            let rows = [vec![1.into(), time.into()]];
+            run_at(second).with("effect", "id key, at time", rows)
+        };
+        let first = ended(1, "2026-01-01 00:00:01.2");
+        let baseline = Baseline {
+            mask: Mask::calibrate(
+                &[first.clone(), ended(4, "2026-01-01 00:00:04.2")],
+                &holding(&[]).with("effect", "id key, at time", []),
+            )
+            .unwrap(),
+            ..super::super::fixture::baseline(
+                holding(&[]).with("effect", "id key, at time", []),
+                first.clone(),
+            )
+        };
+        let complete = ended(9, "2026-01-01 00:00:09.1");
+        assert!(compare(&first, &complete, &baseline.mask).is_empty());
+        let check = |found: &Snapshot| {
+            let finding = check_unchanged(&baseline, &complete, found)?;
+            Some((finding.kind, finding.found))
+        };
+        assert_eq!(check(&complete), None);
+        let again = ended(9, "2026-01-01 00:00:09.3");
+        assert!(compare(&first, &again, &baseline.mask).is_empty());
+        let change = "  ~ id 1: at is '2026-01-01 00:00:09.3', should be '2026-01-01 00:00:09.1'";
+        assert_eq!(
+            check(&again),
+            Some((
+                ViolationKind::Repeated,
+                vec!["table effect".into(), change.into()]
+            ))
+        );
+        let undone = run_at(9).with("effect", "id key, at time", []);
+        assert_eq!(check(&undone).unwrap().0, ViolationKind::Lost);
     }
 
     #[test]
     fn of_a_part_both_what_is_there_and_what_is_missing_are_shown() {
-        let baseline = baseline(holding(&[]), holding(&WHOLE));
+        let baseline = clean();
         let shown = |succeeded| {
-            let finding = check(&baseline, &holding(&PART), succeeded, false).unwrap();
+            let State::Wrong(finding) = check(&baseline, &holding(&PART), succeeded, false) else {
+                panic!("a part is wrong at any time");
+            };
             (finding.present, finding.found)
         };
         let missing = [
@@ -139,11 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_all_of_the_effect_once() {
-        let baseline = baseline(holding(&[]), holding(&WHOLE));
-        assert!(baseline.is_complete(&holding(&WHOLE)));
+    fn only_all_of_the_effect_once_is_complete() {
+        let is_complete = |rows: &[i64]| {
+            let state = check(&clean(), &holding(rows), false, false);
+            matches!(state, State::Complete)
+        };
+        assert!(is_complete(&WHOLE));
         for other in [&[][..], &PART, &TWICE] {
-            assert!(!baseline.is_complete(&holding(other)));
+            assert!(!is_complete(other));
         }
     }
 }

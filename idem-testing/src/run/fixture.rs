@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::baseline::Baseline;
-use super::target::{DeliveryOutcome, Success};
+use super::target::DeliveryOutcome;
 use crate::comparison::mask::Mask;
 use crate::comparison::snapshot::Snapshot;
 
@@ -13,7 +13,8 @@ pub(crate) fn baseline(base: Snapshot, end: Snapshot) -> Baseline {
         mask: Mask::calibrate(&[end.clone(), end.clone()], &base).unwrap(),
         base,
         end,
-        outcome: DeliveryOutcome::Ok(Success::Executed),
+        outcome: DeliveryOutcome::Failed("recorded".into()),
+        returned: None,
         writes: Vec::new(),
         infallible: BTreeSet::new(),
     }

@@ -13,6 +13,9 @@ use crate::fault_proxy::{FaultProxy, Protocol};
 /// How long the server may take to notice that a connection was cut.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How often a fault that repeats comes again: more often than a handler tries, but not for ever.
+const REPEATS: u32 = 5;
+
 const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
 /// Counts the steps of a delivery, and injects a fault at one of them.
@@ -61,19 +64,24 @@ impl Injector {
         }
     }
 
-    /// Counts from here, and injects the fault when its point is reached.
+    /// Counts from here, and injects the fault when its point is reached. A fault that repeats
+    /// comes again each time the same statement does.
     pub(crate) fn arm(&self, fault: Option<FaultPoint>) {
         let is_counted = |kind: FaultKind| kind.is_at_step() || kind.is_at_write();
         let fault = fault.filter(|fault| is_counted(fault.kind));
+        let repeats = fault.map_or(0, |fault| if fault.repeats { REPEATS } else { 0 });
         match self {
             Self::Proxy(proxy) => {
                 let armed = fault.and_then(|fault| Some((fault.point, proxy_fault(fault.kind)?)));
                 proxy.arm(armed.as_slice());
+                if repeats > 0 {
+                    proxy.repeat(repeats, shape);
+                }
             }
             Self::Checkpoints(checkpoints) => {
-                checkpoints.arm(
-                    fault.and_then(|fault| Some((fault.point, checkpoint_action(fault.kind)?))),
-                );
+                let armed =
+                    fault.and_then(|fault| Some((fault.point, checkpoint_action(fault.kind)?)));
+                checkpoints.arm(armed, repeats);
             }
         }
     }
@@ -101,7 +109,8 @@ impl Injector {
         }
     }
 
-    /// The rows since [`arm`](Self::arm) that were written or about to be, where the injector sees them.
+    /// The rows since [`arm`](Self::arm) that were written or about to be, where the injector sees
+    /// them.
     pub(crate) fn writes(&self) -> Vec<String> {
         match self {
             Self::Proxy(_) => Vec::new(),
@@ -132,13 +141,15 @@ impl Injector {
         }
     }
 
-    /// Waits until the server has answered, and has noticed connections that were cut. `false`: it has not, in time.
+    /// Waits until the server has answered, and has noticed connections that were cut. `false`: it
+    /// has not, in time.
     pub(crate) async fn settle(&self) -> bool {
         let Self::Proxy(proxy) = self else {
             return true;
         };
         let deadline = Instant::now() + SETTLE_TIMEOUT;
-        // Not by the proxy's own blocking wait: this thread may have to run the task that closes a connection.
+        // Not by the proxy's own blocking wait: this thread may have to run the task that closes a
+        // connection.
         while !proxy.settle(Duration::ZERO) {
             if Instant::now() >= deadline {
                 return false;
@@ -167,6 +178,20 @@ impl Injector {
             Self::Checkpoints(checkpoints) => checkpoints.steps(),
         }
     }
+}
+
+/// What makes two statements the same: their text without the values in it.
+fn shape(sql: &str) -> String {
+    let mut shape = String::with_capacity(sql.len());
+    let mut quoted = false;
+    for character in sql.chars() {
+        let is_quote = character == '\'';
+        quoted ^= is_quote;
+        if !quoted && !is_quote && !character.is_ascii_digit() {
+            shape.push(character);
+        }
+    }
+    shape
 }
 
 const fn proxy_fault(kind: FaultKind) -> Option<ProxyFault> {
@@ -229,4 +254,19 @@ fn one_line(sql: &str) -> String {
     }
     let start: String = line.chars().take(WIDTH - 2).collect();
     format!("{start} …")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_the_same_whatever_their_values() {
+        let insert = |id: &str| format!("INSERT INTO seen (id, n) VALUES ('{id}', 17)");
+        assert_eq!(shape(&insert("a1")), shape(&insert("it''s 2")));
+        assert_ne!(
+            shape(&insert("a")),
+            shape("INSERT INTO seen (id) VALUES ('a')")
+        );
+    }
 }

@@ -13,17 +13,19 @@ use crate::setup_error::SetupError;
 /// Repeats the named runs alone: `cut-reply@6`, or several with commas between.
 pub(crate) const ONLY: &str = "IDEM_EXPLORE";
 
-/// Injector that are visited in a kind. Of more, those around each change and evenly spread ones: a statement has several
-/// checkpoints.
+/// Injector that are visited in a kind. Of more, those around each change and evenly spread ones: a
+/// statement has several checkpoints.
 const POINTS: usize = 150;
 
 /// The same for processes to be killed, which cost more than connections.
 const KILLS: usize = 30;
 
-/// Runs of deliveries at once: which of them comes first at which step is up to the server and the scheduler.
+/// Runs of deliveries at once: which of them comes first at which step is up to the server and the
+/// scheduler.
 const SCHEDULES: usize = 3;
 
-/// The faults of these kinds for a call of these steps. Only a run shows how often a call is pending, so [`FaultKind::Dropped`] is not among them.
+/// The faults of these kinds for a call of these steps. Only a run shows how often a call is
+/// pending, so [`FaultKind::Dropped`] is not among them.
 pub(crate) fn faults(
     kinds: impl Iterator<Item = FaultKind>,
     steps: &[String],
@@ -85,7 +87,8 @@ fn named(only: &str) -> Result<Vec<Fault>, SetupError> {
         })
 }
 
-/// All steps, or of too many the last ones before each change and the first ones after it, and others evenly spread.
+/// All steps, or of too many the last ones before each change and the first ones after it, and
+/// others evenly spread.
 fn spread(steps: &[String], points: usize, around: usize) -> impl Iterator<Item = u64> {
     let apart = steps.len().div_ceil(points).max(1);
     let changes: Vec<usize> = (1..steps.len())

@@ -1,4 +1,5 @@
-//! A process that receives deliveries: a pool on a copy of the database, and what the handler keeps in memory.
+//! A process that receives deliveries: a pool on a copy of the database, and what the handler keeps
+//! in memory.
 
 use std::time::Duration;
 
@@ -51,8 +52,8 @@ impl<T: Target> Process<T> {
         Ok(process)
     }
 
-    /// Opens a connection for each of so many concurrent calls, up to the size of the pool: a call that must connect first
-    /// would come late.
+    /// Opens a connection for each concurrent call, up to the size of the pool: a call that must
+    /// connect first would come late.
     pub(crate) async fn connect(&self, calls: usize) -> Result<(), sqlx::Error> {
         let most = self.pool.options().get_max_connections() as usize;
         let mut held = Vec::new();

@@ -28,8 +28,8 @@ pub(crate) struct Runner<'a, T: Target> {
     pub(crate) ordinal: u32,
     /// Columns and tables that may hold anything.
     pub(crate) ignored: &'a [String],
-    /// The options of all pools so far. `idem-runtime` tells pools apart by their address, so they are kept: a pool at the
-    /// address of an earlier one would inherit what is known of that one.
+    /// The options of all pools so far. `idem-runtime` tells pools apart by their address, so they
+    /// are kept: a pool at the address of an earlier one would inherit what is known of that one.
     pub(crate) identities: Mutex<Vec<PoolIdentity<T>>>,
 }
 
@@ -203,7 +203,7 @@ impl Attempt {
     /// For a report.
     pub(crate) fn describe(&self, fault: Option<FaultKind>) -> String {
         match self {
-            Self::Ended(DeliveryOutcome::Ok(success)) => success.label().to_owned(),
+            Self::Ended(DeliveryOutcome::Ok(success)) => success.label.to_owned(),
             Self::Ended(DeliveryOutcome::Failed(error)) => format!("failed: {error}"),
             Self::Cut if fault == Some(FaultKind::Killed) => {
                 "outcome unknown: the process was killed".into()

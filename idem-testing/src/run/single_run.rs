@@ -1,17 +1,21 @@
-//! One run: a delivery with a fault, the deliveries that follow, and what the database holds in between and at the end.
+//! One run: a delivery with a fault, the deliveries that follow, and what the database holds in
+//! between and at the end.
 
 use super::baseline::Baseline;
-use super::finding::{Finding, check};
+use super::finding::{Finding, State, check, check_unchanged};
 use super::process::Process;
+use super::returned::Returned;
 use super::runner::{Attempt, Runner};
 use super::target::{DeliveryOutcome, Target};
 use crate::clone_database::{CloneDatabase as _, DatabaseCopy};
+use crate::comparison::snapshot::Snapshot;
 use crate::explorable::Explorable as _;
 use crate::fault::{Fault, FaultKind, FaultPoint};
 use crate::setup_error::SetupError;
 use crate::violation::ViolationKind;
 
-/// Deliveries of one run. A sound handler succeeds with the second one, or with the third if that met a conflict.
+/// Deliveries of one run. A sound handler succeeds with the second one, or with the third if that
+/// met a conflict.
 const DELIVERIES: usize = 6;
 
 /// Concurrent deliveries.
@@ -25,6 +29,9 @@ const IN_A_ROW: usize = 3;
 pub(crate) struct RunResult {
     /// Whether the point of the fault was reached.
     pub(crate) reached: bool,
+    /// Whether the delivery with the fault succeeded: the handler tries again by itself, or the
+    /// fault did no harm.
+    pub(crate) survived: bool,
     /// The steps of the delivery with the fault.
     pub(crate) steps: Vec<String>,
     pub(crate) timeline: Vec<String>,
@@ -50,7 +57,8 @@ pub(crate) async fn run<T: Target>(
         baseline,
         copy,
         fault,
-        was_complete: false,
+        complete: None,
+        returned: Vec::new(),
         result: RunResult::default(),
     };
     run.deliver_until_success(&process).await?;
@@ -66,8 +74,10 @@ struct SingleRun<'r, 'a, T: Target> {
     baseline: &'r Baseline,
     copy: &'r DatabaseCopy,
     fault: Fault,
-    /// Whether the database has held all of the effect.
-    was_complete: bool,
+    /// The copy when it first held all of the effect: from then on nothing may change.
+    complete: Option<Snapshot>,
+    /// What each successful delivery returned, and which it was.
+    returned: Vec<(String, Returned)>,
     result: RunResult,
 }
 
@@ -83,7 +93,9 @@ impl<T: Target> SingleRun<'_, '_, T> {
             let succeeded = attempts
                 .iter()
                 .any(|attempt| attempt.ended_as(&self.baseline.outcome));
-            self.result.finding = self.check(&attempts, succeeded).await?;
+            self.result.survived |= number == 1 && succeeded && self.is_of_the_handler();
+            let deliverer = format!("delivery {number}");
+            self.result.finding = self.check(&deliverer, &attempts, succeeded).await?;
             if self.result.finding.is_some() {
                 return Ok(());
             }
@@ -125,7 +137,7 @@ impl<T: Target> SingleRun<'_, '_, T> {
             return Err(SetupError::new(error));
         }
         let what = point.map_or_else(String::new, |point| {
-            format!("{}; ", point.kind.describe(injector.step(), point.point))
+            format!("{}; ", point.describe(injector.step()))
         });
         let kind = point.map(|point| point.kind);
         let how: Vec<String> = attempts
@@ -138,28 +150,81 @@ impl<T: Target> SingleRun<'_, '_, T> {
         Ok(attempts)
     }
 
+    /// Whether the fault was in a statement of the handler: `idem-runtime` itself tries its own
+    /// again, and a ROLLBACK can't fail.
+    fn is_of_the_handler(&self) -> bool {
+        let point = self.fault.first.point;
+        let place = usize::try_from(point).unwrap_or(usize::MAX);
+        let step = self.result.steps.get(place.saturating_sub(1));
+        let is_step = self.fault.kind().is_at_step();
+        step.is_some_and(|step| !step.starts_with("idem: "))
+            && !(is_step && self.baseline.infallible.contains(&point))
+    }
+
     /// What is wrong after a delivery.
     async fn check(
         &mut self,
+        delivery: &str,
         attempts: &[Attempt],
         succeeded: bool,
     ) -> Result<Option<Finding>, SetupError> {
         let found = self.runner.snapshot(self.copy).await?;
-        let was_complete =
-            self.was_complete || (succeeded && self.fault.kind() == FaultKind::AtOnce);
-        let finding = check(self.baseline, &found, succeeded, was_complete);
-        if finding.is_some() {
-            return Ok(finding);
+        if let Some(finding) = self.check_state(found, succeeded) {
+            return Ok(Some(finding));
         }
-        self.was_complete |= self.baseline.is_complete(&found);
         if attempts
             .iter()
             .any(|attempt| matches!(attempt, Attempt::TimedOut))
         {
             return Ok(Some(self.timed_out()));
         }
+        if let Some(finding) = self.check_returned(delivery, attempts) {
+            return Ok(Some(finding));
+        }
         let open = T::Database::open_transactions(self.runner.template, self.copy).await?;
         Ok((!open.is_empty()).then(|| Finding::new(ViolationKind::OpenTransaction, open)))
+    }
+
+    /// What is wrong with what the copy holds.
+    fn check_state(&mut self, found: Snapshot, succeeded: bool) -> Option<Finding> {
+        if let Some(complete) = &self.complete {
+            return check_unchanged(self.baseline, complete, &found);
+        }
+        let at_once = self.fault.kind() == FaultKind::AtOnce;
+        match check(self.baseline, &found, succeeded, at_once) {
+            State::Complete => self.complete = Some(found),
+            State::Nothing => {}
+            State::Wrong(finding) => return Some(finding),
+        }
+        None
+    }
+
+    /// What is wrong with what the delivery returned: a duplicate must return what the first
+    /// delivery did.
+    fn check_returned(&mut self, delivery: &str, attempts: &[Attempt]) -> Option<Finding> {
+        for attempt in attempts {
+            let Attempt::Ended(DeliveryOutcome::Ok(success)) = attempt else {
+                continue;
+            };
+            let Some(returned) = &success.returned else {
+                continue;
+            };
+            let clean = self.baseline.returned.as_ref();
+            let clean = clean.map(|clean| ("a delivery without any fault", clean));
+            let earlier = self.returned.first();
+            let earlier = earlier.map(|(delivery, returned)| (delivery.as_str(), returned));
+            if let Some((other, expected)) = earlier.or(clean)
+                && expected != returned
+            {
+                let found = vec![
+                    format!("{other} returned {expected}"),
+                    format!("{delivery} returned {returned}"),
+                ];
+                return Some(Finding::new(ViolationKind::OutcomeDiffers, found));
+            }
+            self.returned.push((delivery.to_owned(), returned.clone()));
+        }
+        None
     }
 
     /// The message comes once more, to another process: its acknowledgement was lost.
@@ -172,7 +237,7 @@ impl<T: Target> SingleRun<'_, '_, T> {
         self.result
             .timeline
             .push("later, in another process: delivered again".into());
-        if let Some(finding) = check(self.baseline, &found, true, true) {
+        if let Some(finding) = self.check_state(found, true) {
             return Ok(Some(finding));
         }
         Ok(match &attempt {
@@ -183,7 +248,7 @@ impl<T: Target> SingleRun<'_, '_, T> {
                 Some(Finding::new(ViolationKind::Stuck, found))
             }
             Attempt::TimedOut => Some(self.timed_out()),
-            _ => None,
+            _ => self.check_returned("the one in another process", &[attempt]),
         })
     }
 

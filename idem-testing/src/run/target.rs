@@ -1,41 +1,33 @@
 //! What is explored: a handler, or a function.
 
+use std::any::type_name;
 use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
 
-use idem_runtime::{Handler, Outcome, Received};
+use idem_runtime::{Error, Handler, Outcome, Received};
 use sqlx::Pool;
 
+use super::returned::Returned;
 use crate::explorable::Explorable;
 
 /// How one delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DeliveryOutcome {
-    /// The message may be acknowledged: it is not delivered again, unless the acknowledgement is lost.
+    /// The message may be acknowledged: it is not delivered again, unless the acknowledgement is
+    /// lost.
     Ok(Success),
     /// The message is delivered again.
     Failed(String),
 }
 
-/// Whether a successful delivery says that it ran the handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Success {
-    Executed,
-    Replayed,
-    /// A function does not say.
-    Unspecified,
-}
-
-impl Success {
-    /// For a report.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Executed => "Ok, executed",
-            Self::Replayed => "Ok, replayed",
-            Self::Unspecified => "Ok",
-        }
-    }
+/// A successful delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Success {
+    /// For a report: whether it says that it ran the handler.
+    pub(crate) label: &'static str,
+    /// What it returned; `None` for a duplicate whose result is not stored.
+    pub(crate) returned: Option<Returned>,
 }
 
 /// What a message is delivered to, again and again.
@@ -70,7 +62,7 @@ impl<H: Handler, C> HandlerTarget<H, C> {
 
 impl<H, C> Target for HandlerTarget<H, C>
 where
-    H: Handler<Database: Explorable, Error: Debug>,
+    H: Handler<Database: Explorable, Output: Debug, Replay: Debug, Error: Debug>,
     C: Fn(&Pool<H::Database>) -> H::Context,
 {
     type Database = H::Database;
@@ -86,8 +78,19 @@ where
 
     async fn deliver(&self, pool: &Pool<H::Database>, context: &H::Context) -> DeliveryOutcome {
         match H::call(H::Database::begin(pool), &self.received, context).await {
-            Ok(Outcome::Executed(_)) => DeliveryOutcome::Ok(Success::Executed),
-            Ok(Outcome::Replayed(_)) => DeliveryOutcome::Ok(Success::Replayed),
+            Ok(Outcome::Executed(output)) => DeliveryOutcome::Ok(Success {
+                label: "Ok, executed",
+                returned: Some(Returned::new(&output)),
+            }),
+            Ok(Outcome::Replayed(replay)) => DeliveryOutcome::Ok(Success {
+                label: "Ok, replayed",
+                // Under `on_duplicate = "skip"` a duplicate gets `()`, and the first delivery
+                // another type.
+                returned: (type_name::<H::Replay>() == type_name::<H::Output>())
+                    .then(|| Returned::new(&replay)),
+            }),
+            // Whether a recorded error is replayed does not matter.
+            Err(Error::Handler { error, .. }) => DeliveryOutcome::Failed(format!("{error:?}")),
             Err(error) => DeliveryOutcome::Failed(format!("{error:?}")),
         }
     }
@@ -114,6 +117,7 @@ impl<DB, F, T, E> Target for FunctionTarget<DB, F>
 where
     DB: Explorable,
     F: AsyncFn(Pool<DB>) -> Result<T, E>,
+    T: Debug,
     E: Debug,
 {
     type Database = DB;
@@ -127,7 +131,10 @@ where
 
     async fn deliver(&self, pool: &Pool<DB>, (): &()) -> DeliveryOutcome {
         match (self.function)(pool.clone()).await {
-            Ok(_) => DeliveryOutcome::Ok(Success::Unspecified),
+            Ok(output) => DeliveryOutcome::Ok(Success {
+                label: "Ok",
+                returned: Returned::of_function(&output),
+            }),
             Err(error) => DeliveryOutcome::Failed(format!("{error:?}")),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use super::ends::Ends;
 use super::traffic::{Action, Loss, Shared};
 
 /// Parts held back in one direction; a sender that is faster waits.
@@ -14,8 +15,7 @@ const IN_FLIGHT: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Link {
-    client: TcpStream,
-    server: TcpStream,
+    ends: Arc<Ends>,
     progress: Mutex<Progress>,
 }
 
@@ -37,13 +37,12 @@ impl Link {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let link = Arc::new(Self {
-            client,
-            server,
+            ends: Arc::new(Ends { client, server }),
             progress: Mutex::default(),
         });
-        shared.add(&link);
+        shared.add(&link.ends);
         if shared.is_closed() {
-            link.cut();
+            link.ends.cut();
         }
         let (to_server, for_server) = sync_channel(IN_FLIGHT);
         let (to_client, for_client) = sync_channel(IN_FLIGHT);
@@ -51,20 +50,14 @@ impl Link {
             link.read_client(shared, &to_server);
         })?;
         spawn(&link, shared, move |link, _| {
-            link.write(&link.server, for_server);
+            link.write(&link.ends.server, for_server);
         })?;
         spawn(&link, shared, move |link, shared| {
             link.read_server(shared, &to_client);
         })?;
         spawn(&link, shared, move |link, _| {
-            link.write(&link.client, for_client);
+            link.write(&link.ends.client, for_client);
         })
-    }
-
-    /// Ends the connection on both sides.
-    pub(super) fn cut(&self) {
-        let _ = self.client.shutdown(Shutdown::Both);
-        let _ = self.server.shutdown(Shutdown::Both);
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -72,14 +65,14 @@ impl Link {
     }
 
     fn read_client(&self, shared: &Shared, to_server: &SyncSender<Part>) {
-        for_each_part(&self.client, |bytes| {
+        for_each_part(&self.ends.client, |bytes| {
             let mut progress = self.progress();
             let starts = !progress.in_request;
             progress.in_request = true;
             match shared.count_to_server(bytes, starts) {
                 Some(loss) if loss.action == Action::LoseRequest => {
                     loss.happens();
-                    self.cut();
+                    self.ends.cut();
                     return false;
                 }
                 Some(loss) => progress.losing_reply = Some(loss),
@@ -93,16 +86,16 @@ impl Link {
     }
 
     fn read_server(&self, shared: &Shared, to_client: &SyncSender<Part>) {
-        for_each_part(&self.server, |bytes| {
+        for_each_part(&self.ends.server, |bytes| {
             let mut progress = self.progress();
             progress.in_request = false;
             shared.count_to_client(bytes.len());
             if let Some(loss) = &progress.losing_reply {
                 loss.happens();
-                let _ = self.client.shutdown(Shutdown::Both);
+                let _ = self.ends.client.shutdown(Shutdown::Both);
                 // Not cut: the server may have more to answer before it looks for the next request,
                 // and must not fail in between. It then finds the end of the connection.
-                let _ = self.server.shutdown(Shutdown::Write);
+                let _ = self.ends.server.shutdown(Shutdown::Write);
                 return true;
             }
             drop(progress);
@@ -118,7 +111,7 @@ impl Link {
             if to.write_all(&bytes).is_err() {
                 // Unless the reply is being lost, the other side must learn of it, too.
                 if self.progress().losing_reply.is_none() {
-                    self.cut();
+                    self.ends.cut();
                 }
                 return;
             }

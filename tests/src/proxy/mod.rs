@@ -6,6 +6,7 @@
 //! It runs on threads of its own, so that it works the same under any runtime, a paused clock
 //! included, and delays to a tenth of a millisecond.
 
+mod ends;
 mod link;
 mod traffic;
 
@@ -79,8 +80,8 @@ impl Proxy {
     }
 
     /// Forwards a certain request and cuts its connection once the server answers, instead of
-    /// passing the reply on: what is lost of a COMMIT is the knowledge of it. The server gets to the
-    /// end of the request.
+    /// passing the reply on: what is lost of a COMMIT is the knowledge of it. The server gets to
+    /// the end of the request.
     pub fn lose_reply(&self, when: When<'_>) -> Lost {
         self.shared.arm(Action::LoseReply, when)
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::link::Link;
+use super::ends::Ends;
 
 /// Which request is meant, counted and looked for over all connections together.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +78,7 @@ struct State {
     refuse: bool,
     traffic: Traffic,
     faults: Vec<Fault>,
-    links: Vec<Weak<Link>>,
+    connections: Vec<Weak<Ends>>,
 }
 
 #[derive(Debug, Default)]
@@ -123,18 +123,18 @@ impl Shared {
     }
 
     pub(super) fn cut_all(&self) {
-        for link in self.state().links.drain(..) {
-            if let Some(link) = link.upgrade() {
-                link.cut();
+        for ends in self.state().connections.drain(..) {
+            if let Some(ends) = ends.upgrade() {
+                ends.cut();
             }
         }
     }
 
-    pub(super) fn add(&self, link: &Arc<Link>) {
+    pub(super) fn add(&self, ends: &Arc<Ends>) {
         let mut state = self.state();
         state.traffic.connections += 1;
-        state.links.retain(|link| link.strong_count() > 0);
-        state.links.push(Arc::downgrade(link));
+        state.connections.retain(|ends| ends.strong_count() > 0);
+        state.connections.push(Arc::downgrade(ends));
     }
 
     pub(super) fn arm(&self, action: Action, when: When<'_>) -> Lost {

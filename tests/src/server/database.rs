@@ -6,7 +6,8 @@ use std::time::Duration;
 use sqlx::{Connection as _, MySqlConnection, PgConnection};
 use tempfile::TempDir;
 
-use super::{Error, off_runtime};
+use super::Error;
+use super::off_runtime::off_runtime;
 
 /// An empty database that no other test knows. It is dropped with this value, whoever is still
 /// connected to it.

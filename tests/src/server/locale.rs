@@ -29,7 +29,8 @@ pub(super) fn compile(name: &str, account: &Account, folder: &Path) -> Result<Pa
     Ok(locales)
 }
 
-/// Fails unless the server's message for a division by zero, or for an unknown table, is translated.
+/// Fails unless the server's message for a division by zero, or for an unknown table, is
+/// translated.
 pub(super) fn must_be_translated(message: &str, english: &str) -> Result<(), Error> {
     if message.contains(english) {
         return Err(Error::Failed(format!(

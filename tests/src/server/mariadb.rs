@@ -9,8 +9,9 @@ use sqlx::{Connection as _, MySqlConnection};
 
 use super::account::Account;
 use super::database::{Database, Home};
+use super::folder::folder;
 use super::process::{Launch, Process, free_port, with_retries};
-use super::{Error, Options, folder, locale, program, template};
+use super::{Error, Options, locale, program, template};
 
 const NAME: &str = "MariaDB";
 const PACKAGE: &str = "mariadb-server";
@@ -34,15 +35,27 @@ impl MariaDb {
     }
 
     async fn start_once(options: &Options) -> Result<Self, Error> {
-        let install = program::find("mariadb-install-db", PACKAGE, &options.programs)?;
-        let server = program::find("mariadbd", PACKAGE, &options.programs)?;
+        let mysql = program::chosen("IDEM_MYSQL_PROGRAMS").map(|folder| folder.join("mysqld"));
+        let (install, server) = match &mysql {
+            Some(mysqld) => (mysqld.clone(), mysqld.clone()),
+            None => (
+                program::find("mariadb-install-db", PACKAGE, &options.programs)?,
+                program::find("mariadbd", PACKAGE, &options.programs)?,
+            ),
+        };
 
         let account = Account::unprivileged()?;
         let folder = folder(&account)?;
         let data = folder.path().join("data");
-        template::copy(&template::name(&server)?, &account, &data, |data| {
-            prepare(&account, &install, data)
-        })?;
+        template::copy(
+            &template::name(&server)?,
+            &account,
+            &data,
+            |data| match &mysql {
+                Some(_) => prepare_mysql(&account, &install, data),
+                None => prepare(&account, &install, data),
+            },
+        )?;
 
         // In a folder that servers share, one that starts deletes the temporary tables of the others.
         let temporary = folder.path().join("tmp");
@@ -51,7 +64,7 @@ impl MariaDb {
 
         let port = free_port()?;
         let launch = Launch {
-            arguments: arguments(options, &data, &temporary, port),
+            arguments: arguments(options, mysql.is_some(), &data, &temporary, port),
             environment: Vec::new(),
             program: server,
             // It has no signal for an immediate shutdown; an orderly one writes all pages first.
@@ -185,10 +198,25 @@ fn prepare(account: &Account, install: &Path, data: &Path) -> Result<(), Error> 
     template::run(&mut command)
 }
 
+fn prepare_mysql(account: &Account, mysqld: &Path, data: &Path) -> Result<(), Error> {
+    let mut command = account.command(mysqld);
+    command
+        .args(["--no-defaults", "--initialize-insecure"])
+        .arg(format!("--datadir={}", data.display()))
+        .current_dir("/");
+    template::run(&mut command)
+}
+
 /// A tenth of the default: it is most of what a copy of the data folder copies.
 const LOG_SIZE: &str = "--innodb-log-file-size=10M";
 
-fn arguments(options: &Options, data: &Path, temporary: &Path, port: u16) -> Vec<String> {
+fn arguments(
+    options: &Options,
+    mysql: bool,
+    data: &Path,
+    temporary: &Path,
+    port: u16,
+) -> Vec<String> {
     let mut arguments = vec![
         // Must come first: the machine's own configuration is for the machine's own server.
         "--no-defaults".to_owned(),
@@ -201,11 +229,22 @@ fn arguments(options: &Options, data: &Path, temporary: &Path, port: u16) -> Vec
         format!("--pid-file={}", data.join("server.pid").display()),
         "--max-connections=400".to_owned(),
         "--innodb-buffer-pool-size=64M".to_owned(),
-        LOG_SIZE.to_owned(),
     ];
+    arguments.extend(if mysql {
+        [
+            "--mysqlx=0",
+            "--innodb-redo-log-capacity=16M",
+            "--performance-schema=OFF",
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    } else {
+        vec![LOG_SIZE.to_owned()]
+    });
     if !options.durable {
         arguments.push("--innodb-flush-log-at-trx-commit=2".to_owned());
-        arguments.push("--innodb-flush-method=nosync".to_owned());
+        let method = if mysql { "fsync" } else { "nosync" };
+        arguments.push(format!("--innodb-flush-method={method}"));
     }
     if let Some(language) = &options.messages {
         arguments.push(format!("--lc-messages={language}"));

@@ -9,8 +9,9 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::account::Account;
 use super::database::{Database, Home};
+use super::folder::folder;
 use super::process::{Launch, Process, free_port, with_retries};
-use super::{Error, Options, Postgres, folder, program};
+use super::{Error, Options, Postgres, program};
 
 const NAME: &str = "PgBouncer";
 

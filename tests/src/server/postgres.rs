@@ -8,8 +8,9 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::account::Account;
 use super::database::{Database, Home};
+use super::folder::folder;
 use super::process::{Launch, Process, free_port, with_retries};
-use super::{Error, Options, folder, locale, program, template};
+use super::{Error, Options, locale, program, template};
 
 const NAME: &str = "PostgreSQL";
 const PACKAGE: &str = "postgresql";
@@ -34,6 +35,7 @@ impl Postgres {
 
     async fn start_once(options: &Options) -> Result<Self, Error> {
         let mut folders = options.programs.clone();
+        folders.extend(program::chosen("IDEM_POSTGRES_PROGRAMS"));
         folders.extend(program::postgres_folders());
         let initdb = program::find("initdb", PACKAGE, &folders)?;
         let server = program::find("postgres", PACKAGE, &folders)?;

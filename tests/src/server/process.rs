@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use super::Error;
 use super::account::Account;
 
-/// How long a server may take until it answers. Far above the usual second: the machine may be busy.
+/// How long a server may take until it answers. Far above the usual second: the machine may be
+/// busy.
 const READY_WITHIN: Duration = Duration::from_mins(1);
 const POLL_EVERY: Duration = Duration::from_millis(15);
 
@@ -171,7 +172,8 @@ impl Drop for Process {
 
 /// A port on the loopback address that nobody listens on now.
 ///
-/// Another process can take it before the server does: start the server again with another port then.
+/// Another process can take it before the server does: start the server again with another port
+/// then.
 pub(super) fn free_port() -> Result<u16, Error> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
@@ -179,8 +181,8 @@ pub(super) fn free_port() -> Result<u16, Error> {
         .map_err(|e| Error::io("127.0.0.1", e))
 }
 
-/// Starts a server, again when it ended before it was ready: its port may have been taken meanwhile.
-/// Its log could tell, but in the language of its messages.
+/// Starts a server, again when it ended before it was ready: its port may have been taken
+/// meanwhile. Its log could tell, but in the language of its messages.
 pub(super) async fn with_retries<T, F>(start: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,

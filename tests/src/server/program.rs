@@ -25,6 +25,12 @@ pub(super) fn find(
         .ok_or(Error::Missing { program, package })
 }
 
+/// The folder that a variable names, so that the suites can run against another release of a server
+/// (`scripts/test-more`).
+pub(super) fn chosen(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).map(PathBuf::from)
+}
+
 /// The folders of PostgreSQL's programs as Debian lays them out, the newest version first.
 pub(super) fn postgres_folders() -> Vec<PathBuf> {
     let mut versions: Vec<u32> = fs::read_dir("/usr/lib/postgresql")

@@ -1,4 +1,5 @@
-//! The table: which rows there are for a transaction that ends so, under the name of what must hold then.
+//! The table: which rows there are for a transaction that ends so, under the name of what must hold
+//! then.
 //!
 //! *First* is the first delivery, or the transaction that is in the way of one.
 
@@ -238,8 +239,8 @@ macro_rules! levels {
 
                 fate!(first_commits = Commits, $axis, $rows);
                 fate!(first_rolls_back = RollsBack, $axis, $rows);
-                fate!(first_is_killed = IsKilled, $axis, $rows);
-                // To what is left of it, all three are one.
+                // To what is left of it, all three are one: see `killed`.
+                fate!(first_is_killed = IsKilled, $axis, [deliveries process transactions]);
                 fate!(first_is_dropped = IsDropped, $axis, [deliveries process transactions]);
                 fate!(first_is_cut = IsCut, $axis, [deliveries process transactions]);
 
@@ -251,6 +252,18 @@ macro_rules! levels {
                 }
             }
         )*
+    };
+}
+
+/// What a handler does before its session is killed. The server rolls back in the same way at every
+/// level, so one of them shows it.
+macro_rules! killed {
+    ($rows:tt) => {
+        mod killed {
+            use super::*;
+
+            fate!(read_committed = IsKilled, Level::ReadCommitted, $rows);
+        }
     };
 }
 

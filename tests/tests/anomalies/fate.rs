@@ -18,8 +18,8 @@ impl Fate {
         self == Self::Commits
     }
 
-    /// What a call in its own transaction returns, if it returns. (`CommitUnknown`: its next word to the server is the end of
-    /// the transaction with COMMIT, and the connection is gone.)
+    /// What a call in its own transaction returns, if it returns. (`CommitUnknown`: its next word
+    /// to the server is the end of the transaction with COMMIT, and the connection is gone.)
     pub(crate) fn end(self, executed: &str) -> String {
         match self {
             Self::Commits => executed.into(),

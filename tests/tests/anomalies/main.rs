@@ -1,12 +1,15 @@
-//! The anomaly table: what can go wrong with a delivery, at every isolation level, however the first delivery ends.
+//! The anomaly table: what can go wrong with a delivery, at every isolation level, however the
+//! first delivery ends.
 //!
-//! A *row* is a function of `suite/` that takes the axis of its database and the [`fate::Fate`] of a transaction; `cases.rs`
-//! names each combination that exists as a test of its own, `postgres::repeatable_read::first_is_killed::…`. The files
-//! in `suite/` are compiled once for each database, against the module that includes them. Each row asserts the whole
-//! state: effects, claims, events, settings of every connection, no open transaction, and what the next delivery gets.
-//! Where a database behaves differently, a constant of its module says so.
+//! A *row* is a function of `suite/` that takes the axis of its database and the [`fate::Fate`] of
+//! a transaction; `cases.rs` names each combination that exists as a test of its own,
+//! `postgres::repeatable_read::first_is_killed::…`. The files in `suite/` are compiled once for
+//! each database, against the module that includes them. Each row asserts the whole state: effects,
+//! claims, events, settings of every connection, no open transaction, and what the next delivery
+//! gets. Where a database behaves differently, a constant of its module says so.
 //!
-//! The modules `soak` are faults in bulk. They take a few seconds; with `IDEM_SOAK=1` in the environment there are 10,000 of each.
+//! The modules `soak` are faults in bulk. They take a few seconds; with `IDEM_SOAK=1` in the
+//! environment there are 10,000 of each.
 
 #![allow(
     clippy::disallowed_methods,
@@ -39,8 +42,8 @@ const DEADLINE: Duration = Duration::from_secs(40);
 /// The same for faults in bulk, in full.
 const SOAK_DEADLINE: Duration = Duration::from_hours(1);
 
-/// How often the database is asked whether something has come about, until the case's deadline. Asking without a pause would take
-/// the processor from those who are to bring it about.
+/// How often the database is asked whether something has come about, until the case's deadline.
+/// Asking without a pause would take the processor from those who are to bring it about.
 const POLL_EVERY: Duration = Duration::from_millis(1);
 
 /// Runs one case to its end.

@@ -1,6 +1,7 @@
 //! MariaDB, and so MySQL: the SQL is what both understand.
 //!
-//! * A statement that fails for anything but a deadlock is undone alone and does not abort the transaction.
+//! * A statement that fails for anything but a deadlock is undone alone and does not abort the
+//!   transaction.
 //! * DDL commits: it can't be part of a transaction, so a handler with DDL surfaces.
 //! * A locking read sees what is newer than the snapshot: a joined claim replays at every level.
 //! * There are no constraints that are checked at COMMIT.
@@ -55,8 +56,8 @@ pub(crate) const SETUP: &[&str] = &[
 /// What stands in no other request than the one that commits.
 pub(crate) const COMMITS: &str = "; COMMIT; ";
 
-/// What makes the tables as [`SETUP`] leaves them. A deleted row is there for a while yet, and an INSERT of the same ID locks the
-/// gap beside it: hence TRUNCATE.
+/// What makes the tables as [`SETUP`] leaves them. A deleted row is there for a while yet, and an
+/// INSERT of the same ID locks the gap beside it: hence TRUNCATE.
 pub(crate) const CLEAN: &[&str] = &[
     "DELETE FROM effects; TRUNCATE idem_keys; TRUNCATE idem_outbox; UPDATE uniques SET n = 0 WHERE n <> 0",
 ];
@@ -141,6 +142,7 @@ levels!(
     repeatable_read = Level::RepeatableRead,
     serializable = Level::Serializable,
 );
+killed!([deeds servers]);
 
 soak! { Level::RepeatableRead;
     begins_dropped_at_each_point_poison_no_connection = begins::dropped_at_each_point;
@@ -158,7 +160,8 @@ mod only_here {
     use crate::model::{State, sql};
     use crate::stage::Stage;
 
-    /// Cure: `autocommit` is put back to what it was, and where it was off no SELECT of ours leaves the transaction open that it begins.
+    /// Guards: `autocommit` is put back to what it was, and where it was off no SELECT of ours
+    /// leaves the transaction open that it begins.
     #[test]
     fn a_session_without_autocommit_is_left_without_it_and_at_rest() {
         crate::run(async {
@@ -212,7 +215,7 @@ mod only_here {
         });
     }
 
-    /// Cure: a claim that the server gives up leaves a connection that is closed.
+    /// Guards: a claim that the server gives up leaves a connection that is closed.
     #[test]
     fn a_statement_time_limit_ends_the_wait_of_a_claim() {
         crate::run(async {

@@ -31,7 +31,8 @@ pub(crate) enum Deed {
     HandleAgain,
     /// Says that it is here, and waits to be let on; only the first time that the handler runs.
     Meet,
-    /// The same, each time but the first: another attempt must not overtake whoever it was given up for.
+    /// The same, each time but the first: another attempt must not overtake whoever it was given up
+    /// for.
     MeetAgain,
 }
 
@@ -79,8 +80,8 @@ pub(crate) struct Done {
     pub(crate) id: String,
 }
 
-/// The ID of the event of an order: it follows from scope and key, so it is the same on every database and in every
-/// execution.
+/// The ID of the event of an order: it follows from scope and key, so it is the same on every
+/// database and in every execution.
 pub(crate) fn event(id: &str) -> String {
     match id {
         "o" => "b8068476279d8e8fb75a6882578ef080",

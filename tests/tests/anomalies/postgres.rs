@@ -1,7 +1,8 @@
 //! PostgreSQL keeps every law at every level.
 //!
-//! At REPEATABLE READ and SERIALIZABLE a transaction keeps its first snapshot: a joined claim that waited for a winner can't see it,
-//! and the caller's transaction must run again. A call in its own transaction does that by itself.
+//! At REPEATABLE READ and SERIALIZABLE a transaction keeps its first snapshot: a joined claim that
+//! waited for a winner can't see it, and the caller's transaction must run again. A call in its own
+//! transaction does that by itself.
 
 use idem_tests::at_rest;
 use idem_tests::server::{self, Database};
@@ -146,6 +147,7 @@ levels!(
     repeatable_read = Level::RepeatableRead,
     serializable = Level::Serializable,
 );
+killed!([deeds servers deferred]);
 
 soak! { Level::ReadCommitted;
     begins_dropped_at_each_point_poison_no_connection = begins::dropped_at_each_point;
@@ -160,8 +162,8 @@ mod only_here {
     use crate::fate::Fate;
     use crate::stage::Stage;
 
-    /// Cure: a claim that the server gives up is an error of the database; its transaction is ended, and the session's own timeouts stay
-    /// as they were.
+    /// Guards: a claim that the server gives up is an error of the database; its transaction is
+    /// ended, and the session's own timeouts stay as they were.
     #[test]
     fn a_statement_timeout_ends_the_wait_of_a_claim() {
         crate::run(async {

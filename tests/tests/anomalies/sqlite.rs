@@ -1,8 +1,8 @@
 //! SQLite has one isolation level; what differs is the journal.
 //!
 //! * A statement that fails is undone alone and does not abort the transaction.
-//! * One transaction writes at a time: a duplicate elsewhere waits for the database, and can't tell for which key. Nothing can conflict
-//!   inside a body, so the rows on conflicts are not here.
+//! * One transaction writes at a time: a duplicate elsewhere waits for the database, and can't tell
+//!   for which key. Nothing can conflict inside a body, so the rows on conflicts are not here.
 //! * There is no server: what kills a session is the death of its process.
 
 use std::process::Stdio;
@@ -101,7 +101,8 @@ pub(crate) async fn assert_no_open_transaction(bed: &Bed) {
     at_rest::sqlite(&bed.admin).await;
 }
 
-/// How many connections of a pool are with a call: what they are asked first is to become the writer.
+/// How many connections of a pool are with a call: what they are asked first is to become the
+/// writer.
 pub(crate) async fn waiting(_: &Bed, pool: &Pool) -> i64 {
     i64::from(pool.size()) - i64::try_from(pool.num_idle()).unwrap()
 }
@@ -187,8 +188,8 @@ mod only_here {
 
     /// Where the journal is rolled back a reader keeps COMMIT out, and the writer must run again.
     ///
-    /// Cure: a COMMIT that finds the database busy is a conflict: nothing is stored, the transaction that it leaves open is ended, and
-    /// `retry` runs the handler again.
+    /// Guards: a COMMIT that finds the database busy is a conflict: nothing is stored, the
+    /// transaction that it leaves open is ended, and `retry` runs the handler again.
     #[test]
     fn a_reader_in_the_way_of_commit_leaves_nothing_half_done() {
         crate::run(async {
@@ -213,7 +214,8 @@ mod only_here {
         });
     }
 
-    /// With a log written ahead a caller that began by reading keeps what it read, and loses the right to write.
+    /// With a log written ahead a caller that began by reading keeps what it read, and loses the
+    /// right to write.
     #[test]
     fn a_caller_that_has_read_conflicts_with_whoever_wrote_since() {
         crate::run(async {

@@ -1,6 +1,8 @@
-//! A sound handler leaves the same database however often it is delivered, and a lost claim or event is named.
+//! A sound handler leaves the same database however often it is delivered, and a lost claim or
+//! event is named.
 //!
-//! Its result, its event and a line of text hold a number that the database made up, and no foreign key says so.
+//! Its result, its event and a line of text hold a number that the database made up, and no foreign
+//! key says so.
 
 use idem_runtime::Event;
 use serde::{Deserialize, Serialize};

@@ -114,7 +114,8 @@ async fn a_pooler_is_refused() {
     assert!(why.contains("through a pooler"), "{why}");
 }
 
-/// A role that owns its database and may create others, but is no superuser: copies are not refilled.
+/// A role that owns its database and may create others, but is no superuser: copies are not
+/// refilled.
 #[tokio::test]
 async fn a_role_that_is_no_superuser_can_explore() {
     let database = database().await;

@@ -10,6 +10,19 @@ use std::thread;
 use crate::program::{program, run};
 
 #[test]
+fn the_first_example_shows_one_execution_and_two_replays() {
+    let ran = run(&mut program("first"));
+    assert!(ran.succeeded, "{ran:?}");
+    let expected = "\
+delivery 1: executed, Receipt { balance: 1250 }
+delivery 2: replayed, Receipt { balance: 1250 }
+delivery 3: replayed, Receipt { balance: 1250 }
+balance: 1250
+";
+    assert_eq!(ran.stdout, expected);
+}
+
+#[test]
 fn a_program_tells_how_it_is_called() {
     for (name, arguments, reason) in [
         (
@@ -20,7 +33,7 @@ fn a_program_tells_how_it_is_called() {
         (
             "quickstart",
             ["redis://localhost", "--seed"],
-            "--seed needs a value",
+            "missing argument for option '--seed'",
         ),
         (
             "github_webhooks",

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-/// The program, built as `scripts/test` builds it: then there is nothing to do. A single suite does not build it.
+/// The program, built as `scripts/test` builds it: then there is nothing to do. A single suite does
+/// not build it.
 pub(crate) fn program(name: &str) -> Command {
     static PROGRAMS: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     let programs = PROGRAMS.get_or_init(|| {

@@ -92,7 +92,8 @@ fn quickstart_needs_nothing_and_leaves_nothing() {
     assert_eq!(ran.stderr, "");
 }
 
-/// What a broken handler or relay would leave behind, and the quickstart's verdict on it in its next run.
+/// What a broken handler or relay would leave behind, and the quickstart's verdict on it in its
+/// next run.
 async fn verdict_on(
     sql: &'static str,
     edit: impl FnOnce(Vec<Value>) -> Vec<Value>,
@@ -120,7 +121,8 @@ async fn verdict_on(
     (ran, told)
 }
 
-/// What a handler without a key does. Its events have the same IDs again, since these are made of the keys.
+/// What a handler without a key does. Its events have the same IDs again, since these are made of
+/// the keys.
 #[tokio::test]
 async fn payments_without_their_claims_are_applied_again_and_told_as_doubled() {
     let sql = "DELETE FROM idem_keys; DELETE FROM idem_outbox";

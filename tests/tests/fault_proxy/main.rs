@@ -1,6 +1,7 @@
 //! The proxy of `idem-testing` between sqlx and real servers.
 //!
-//! The files of `suite/` are compiled once for each database, against the module that includes them: the same assertions for both.
+//! The files of `suite/` are compiled once for each database, against the module that includes
+//! them: the same assertions for both.
 
 #![allow(
     clippy::disallowed_methods,

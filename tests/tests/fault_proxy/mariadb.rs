@@ -176,7 +176,8 @@ async fn the_results_of_a_procedure_are_one_reply() {
         .unwrap_err();
 }
 
-/// A password passes as it is. The client's own greeting and one more round trip, if the server asks for another method.
+/// A password passes as it is. The client's own greeting and one more round trip, if the server
+/// asks for another method.
 #[tokio::test]
 async fn the_server_decides_who_is_let_in() {
     let bed = Bed::start().await;

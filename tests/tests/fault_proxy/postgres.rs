@@ -225,7 +225,8 @@ async fn a_notification_passes_while_nothing_is_asked() {
     assert_eq!(bed.proxy.count(), 0);
 }
 
-/// Passwords pass as they are: by SCRAM, by MD5, in the clear. A role that must use TLS is turned away by the server.
+/// Passwords pass as they are: by SCRAM, by MD5, in the clear. A role that must use TLS is turned
+/// away by the server.
 #[tokio::test]
 async fn the_server_decides_who_is_let_in() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
-//! What an operator sees of each call, and what never shows: keys, payloads, results, errors' texts.
+//! What an operator sees of each call, and what never shows: keys, payloads, results, errors'
+//! texts.
 //!
-//! `outcomes.rs` is compiled once for each database, against the module that includes it.
+//! `handlers.rs` and `outcomes.rs` are compiled once for each database, against the module that includes them.
 
 #![allow(
     clippy::duplicate_mod,

@@ -8,5 +8,7 @@ pub(crate) async fn database() -> Database {
     server::mariadb().database().await
 }
 
+#[path = "handlers.rs"]
+mod handlers;
 #[path = "outcomes.rs"]
 mod outcomes;

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
-use idem_runtime::{Classify, Disposition, Error, Event, Outbox, idempotent, outbox};
+use idem_runtime::Error;
 use metrics::Unit;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use serde::{Deserialize, Serialize};
@@ -11,124 +11,38 @@ use tokio::sync::Notify;
 use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use super::handlers::{
+    Act, HANGS, KEY, SECRETS, apply, decline, delivery, refuse, register, weigh,
+};
 use super::{Conn, Pool, SYSTEM, database};
 use crate::capture::{Capture, Entry, Fields};
 
-/// What must not be found in any log, as text or in hexadecimal.
-const KEY: &str = "secret-key";
-const SECRETS: [&str; 2] = ["secret", "7365637265742d"];
-
-/// Told when a delivery that hangs has come as far as its body.
-static HANGS: Notify = Notify::const_new();
-
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    Succeed,
-    Fail,
-    Commit,
-    Panic,
-    Hang,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Delivery {
-    number: u32,
-    amount: u32,
-    act: Act,
-}
-
-impl Delivery {
-    fn key(&self) -> String {
-        format!("{KEY}-{}", self.number)
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Receipt {
-    text: String,
-}
-
-#[derive(Serialize, Event)]
-#[event(topic = "ledger.posted", key = "to")]
-struct Posted {
-    to: String,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Refused {
-    text: String,
-}
-
-impl Classify for Refused {
-    fn disposition(&self) -> Disposition {
-        Disposition::DeadLetter
-    }
-}
-
-impl From<sqlx::Error> for Refused {
-    fn from(_: sqlx::Error) -> Self {
-        let text = "secret-error".into();
-        Self { text }
-    }
-}
-
-#[idempotent(
-    key = "delivery.key()",
-    scope = "payments.apply",
-    fingerprint = "format!(\"secret-amount-{}\", delivery.amount)",
-    in_flight = "fail"
-)]
-#[outbox]
-async fn apply(
-    tx: &mut Conn,
-    outbox: &mut Outbox<Posted>,
-    delivery: Delivery,
-) -> Result<Receipt, Refused> {
-    tracing::info!("in the body");
-    outbox.emit_with(
-        &Posted {
-            to: "secret-recipient".into(),
-        },
-        &[("note", "secret-note")],
-    );
-    let text = "secret-receipt".into();
-    match delivery.act {
-        Act::Succeed => Ok(Receipt { text }),
-        Act::Fail => Err(Refused { text }),
-        Act::Commit => {
-            tx.execute("COMMIT").await?;
-            Ok(Receipt { text })
-        }
-        Act::Panic => panic!("in the body"),
-        Act::Hang => {
-            HANGS.notify_one();
-            std::future::pending::<()>().await;
-            Ok(Receipt { text })
-        }
-    }
-}
-
-#[idempotent(key = "delivery.key()", scope = "payments.refuse", on_error = "record")]
-async fn refuse(tx: &mut Conn, delivery: Delivery) -> Result<(), Refused> {
-    tx.execute("SELECT 1").await?;
-    let text = format!("secret-{delivery:?}");
-    Err(Refused { text })
-}
-
-#[outbox(scope = "users.register", topic = "users.registered")]
-async fn register(tx: &mut Conn) -> Result<Receipt, sqlx::Error> {
-    tx.execute("SELECT 1").await?;
-    let text = "secret-user".into();
-    Ok(Receipt { text })
-}
-
-fn delivery(number: u32, act: Act) -> Delivery {
-    let amount = 1;
-    Delivery {
-        number,
-        amount,
-        act,
-    }
+/// The ways that `on_error` and `on_duplicate` add.
+async fn every_end_of_an_error(pool: &Pool, seen: &mut Vec<(&'static str, &'static str)>) {
+    use Act::{Fail, Succeed};
+    assert!(matches!(
+        refuse(pool, delivery(1, Fail)).await,
+        Err(Error::Handler {
+            replayed: false,
+            ..
+        })
+    ));
+    seen.push(("payments.refuse", "handler_error"));
+    assert!(matches!(
+        refuse(pool, delivery(1, Fail)).await,
+        Err(Error::Handler { replayed: true, .. })
+    ));
+    seen.push(("payments.refuse", "replayed_error"));
+    assert!(matches!(
+        decline(pool, delivery(1, Fail)).await,
+        Err(Error::Handler { .. })
+    ));
+    seen.push(("payments.decline", "handler_error"));
+    assert!(matches!(
+        weigh(pool, delivery(1, Succeed)).await,
+        Err(Error::ResultNotFaithful { .. })
+    ));
+    seen.push(("payments.weigh", "result_not_faithful"));
 }
 
 /// Every way in which a call ends, once; what each is called.
@@ -216,19 +130,7 @@ async fn every_outcome(empty: &Pool, pool: &Pool) -> Vec<(&'static str, &'static
     ));
     seen.push(("payments.apply", "store_error"));
 
-    assert!(matches!(
-        refuse(pool, delivery(1, Fail)).await,
-        Err(Error::Handler {
-            replayed: false,
-            ..
-        })
-    ));
-    seen.push(("payments.refuse", "handler_error"));
-    assert!(matches!(
-        refuse(pool, delivery(1, Fail)).await,
-        Err(Error::Handler { replayed: true, .. })
-    ));
-    seen.push(("payments.refuse", "replayed_error"));
+    every_end_of_an_error(pool, &mut seen).await;
     register(pool).await.unwrap();
     seen.push(("users.register", "executed"));
     seen
@@ -351,8 +253,21 @@ fn assert_spans(capture: &Capture, outcomes: &[(&str, &str)]) {
         "unfinished",
         "result_undecodable",
         "not_migrated",
+        "result_not_faithful",
     ];
     assert_eq!(alarms, expected);
+    let unrecorded: Vec<_> = entries
+        .iter()
+        .filter(|entry| {
+            entry.level == Level::WARN && message(entry, "a permanent error was not recorded")
+        })
+        .map(|entry| (&*entry.fields["idem.scope"], &*entry.fields["error"]))
+        .collect();
+    let why = format!(
+        "the `{}` that the handler returned is another value when it is read back from JSON",
+        std::any::type_name::<Unstorable>()
+    );
+    assert_eq!(unrecorded, [("payments.decline", &*why)]);
 }
 
 fn assert_metrics(recorder: &DebuggingRecorder, outcomes: &[(&str, &str)]) {

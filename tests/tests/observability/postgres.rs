@@ -8,5 +8,7 @@ pub(crate) async fn database() -> Database {
     server::postgres().database().await
 }
 
+#[path = "handlers.rs"]
+mod handlers;
 #[path = "outcomes.rs"]
 mod outcomes;

@@ -10,5 +10,7 @@ pub(crate) async fn database() -> Database {
     ready(server::sqlite()).await
 }
 
+#[path = "handlers.rs"]
+mod handlers;
 #[path = "outcomes.rs"]
 mod outcomes;

@@ -8,8 +8,8 @@ use idem_runtime::{RelayStats, count_dead_letters, dead_letters};
 
 use crate::http_server::{Answer, Request, Server};
 use crate::receivers::within;
-use crate::sqlite::Bed;
 use crate::sqlite::suite::{emit, relay};
+use crate::sqlite::{Db, start};
 
 fn n(request: &Request) -> u64 {
     let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
@@ -21,25 +21,25 @@ fn numbers(server: &Server) -> Vec<u64> {
 }
 
 /// Drains what `events` emits to `server`.
-async fn drain(server: &Server, events: &[(Option<&str>, u32)]) -> (Bed, RelayStats) {
-    let bed = Bed::start().await;
-    emit(&bed.pool, events).await.unwrap();
-    let relay = relay(&bed.pool, Http::new(&server.url).unwrap()).max_attempts(5);
+async fn drain(server: &Server, events: &[(Option<&str>, u32)]) -> (Db, RelayStats) {
+    let db = start().await;
+    emit(&db.pool, events).await.unwrap();
+    let relay = relay(&db.pool, Http::new(&server.url).unwrap()).max_attempts(5);
     let relayed = within(relay.drain()).await.unwrap();
-    (bed, relayed)
+    (db, relayed)
 }
 
-/// Cure: the binary mode of the HTTP binding, with its encoding of values.
+/// Guards: the binary mode of the HTTP binding, with its encoding of values.
 #[tokio::test]
 async fn an_event_is_a_post_in_binary_mode() {
     let server = Server::start(|_, _| Answer::Status(204, "")).await;
-    let bed = Bed::start().await;
-    let ids = emit(&bed.pool, &[(Some("é \"1\" 100%"), 1)]).await.unwrap();
+    let db = start().await;
+    let ids = emit(&db.pool, &[(Some("é \"1\" 100%"), 1)]).await.unwrap();
     let publisher = Http::new(&server.url)
         .unwrap()
         .header("authorization", "Bearer abc")
         .unwrap();
-    within(relay(&bed.pool, publisher).drain()).await.unwrap();
+    within(relay(&db.pool, publisher).drain()).await.unwrap();
     let requests = server.requests();
     let [request] = requests.as_slice() else {
         panic!("{requests:?}");
@@ -63,22 +63,23 @@ async fn an_event_is_a_post_in_binary_mode() {
     assert_eq!(request.header("ce-datacontenttype"), None);
 }
 
-/// Cure: no more of an answer's body is read than is worth a connection. It would go on until the request's timeout.
+/// Guards: no more of an answer's body is read than is worth a connection. It would go on until the
+/// request's timeout.
 #[tokio::test]
 async fn an_answer_without_an_end_confirms_by_its_head() {
     let server = Server::start(|_, _| Answer::Endless).await;
-    let bed = Bed::start().await;
-    emit(&bed.pool, &[(Some("a"), 1), (Some("a"), 2)])
+    let db = start().await;
+    emit(&db.pool, &[(Some("a"), 1), (Some("a"), 2)])
         .await
         .unwrap();
     let publisher = Http::new(&server.url)
         .unwrap()
         .timeout(Duration::from_hours(1));
-    let relayed = within(relay(&bed.pool, publisher).drain()).await.unwrap();
+    let relayed = within(relay(&db.pool, publisher).drain()).await.unwrap();
     assert_eq!((relayed.published, relayed.failed), (2, 0));
 }
 
-/// Cure: 5xx, 408 and 429 are retryable.
+/// Guards: 5xx, 408 and 429 are retryable.
 #[tokio::test]
 async fn what_may_pass_is_tried_again_under_the_same_id() {
     for status in [500, 503, 429, 408, 302] {
@@ -98,7 +99,7 @@ async fn what_may_pass_is_tried_again_under_the_same_id() {
     }
 }
 
-/// Cure: any other 4xx is permanent.
+/// Guards: any other 4xx is permanent.
 #[tokio::test]
 async fn what_is_refused_becomes_a_dead_letter_at_once() {
     let server = Server::start(|request, _| match n(request) {
@@ -106,14 +107,14 @@ async fn what_is_refused_becomes_a_dead_letter_at_once() {
         _ => Answer::Status(202, ""),
     })
     .await;
-    let (bed, relayed) = drain(&server, &[(Some("a"), 1), (Some("a"), 2)]).await;
+    let (db, relayed) = drain(&server, &[(Some("a"), 1), (Some("a"), 2)]).await;
     assert_eq!((relayed.published, relayed.dead_lettered), (1, 1));
     assert_eq!(numbers(&server), [1, 2]);
-    let letters = dead_letters(&bed.pool, 0, 10).await.unwrap();
+    let letters = dead_letters(&db.pool, 0, 10).await.unwrap();
     assert_eq!(letters[0].reason, "the endpoint answered 422");
 }
 
-/// Cure: `Retry-After` is longer than the backoff, which is at most 20 ms here.
+/// Guards: `Retry-After` is longer than the backoff, which is at most 20 ms here.
 #[tokio::test]
 async fn retry_after_is_honoured() {
     let server = Server::start(|_, before| match before {
@@ -127,7 +128,7 @@ async fn retry_after_is_honoured() {
     assert!(begun.elapsed() >= Duration::from_secs(1));
 }
 
-/// Cure: no answer is no confirmation. The endpoint sees the event twice, and knows it by its ID.
+/// Guards: no answer is no confirmation. The endpoint sees the event twice, and knows it by its ID.
 #[tokio::test]
 async fn a_connection_cut_after_the_request_makes_the_event_come_again() {
     let server = Server::start(|_, before| match before {
@@ -142,7 +143,7 @@ async fn a_connection_cut_after_the_request_makes_the_event_come_again() {
     assert_eq!(requests[0].header("ce-id"), requests[1].header("ce-id"));
 }
 
-/// Cure: each request has a timeout.
+/// Guards: each request has a timeout.
 #[tokio::test]
 async fn an_endpoint_that_does_not_answer_in_time_is_asked_again() {
     let server = Server::start(|_, before| match before {
@@ -150,25 +151,25 @@ async fn an_endpoint_that_does_not_answer_in_time_is_asked_again() {
         _ => Answer::Status(200, ""),
     })
     .await;
-    let bed = Bed::start().await;
-    emit(&bed.pool, &[(None, 1)]).await.unwrap();
+    let db = start().await;
+    emit(&db.pool, &[(None, 1)]).await.unwrap();
     let publisher = Http::new(&server.url)
         .unwrap()
         .timeout(Duration::from_millis(200));
-    let relayed = within(relay(&bed.pool, publisher).drain()).await.unwrap();
+    let relayed = within(relay(&db.pool, publisher).drain()).await.unwrap();
     assert_eq!((relayed.published, relayed.failed), (1, 1));
 }
 
-/// Cure: a connection that fails is an attempt.
+/// Guards: a connection that fails is an attempt.
 #[tokio::test]
 async fn an_endpoint_that_is_not_there_makes_dead_letters_in_the_end() {
     let server = Server::start(|_, _| Answer::Cut).await;
-    let (bed, relayed) = drain(&server, &[(None, 1)]).await;
+    let (db, relayed) = drain(&server, &[(None, 1)]).await;
     assert_eq!((relayed.failed, relayed.dead_lettered), (4, 1));
-    assert_eq!(count_dead_letters(&bed.pool).await.unwrap(), 1);
+    assert_eq!(count_dead_letters(&db.pool).await.unwrap(), 1);
 }
 
-/// Cure: the messages of a key go one after the other, and after a failure no further.
+/// Guards: the messages of a key go one after the other, and after a failure no further.
 #[tokio::test]
 async fn each_key_arrives_in_order_and_keys_side_by_side() {
     let server = Server::start(|_, before| match before % 3 {
@@ -179,9 +180,9 @@ async fn each_key_arrives_in_order_and_keys_side_by_side() {
     let events: Vec<_> = (0..60)
         .map(|n| ([Some("a"), Some("b"), None][n as usize % 3], n))
         .collect();
-    let bed = Bed::start().await;
-    emit(&bed.pool, &events).await.unwrap();
-    let relay = relay(&bed.pool, Http::new(&server.url).unwrap()).max_attempts(1_000);
+    let db = start().await;
+    emit(&db.pool, &events).await.unwrap();
+    let relay = relay(&db.pool, Http::new(&server.url).unwrap()).max_attempts(1_000);
     assert_eq!(within(relay.drain()).await.unwrap().published, 60);
     let mut arrived: HashMap<_, Vec<u64>> = HashMap::new();
     for (request, before) in server.requests().iter().zip(0..) {
@@ -197,8 +198,8 @@ async fn each_key_arrives_in_order_and_keys_side_by_side() {
     assert_eq!(arrived[&None].len(), 20);
 }
 
-/// Cure: requests of different keys do not wait for each other. The endpoint answers the first one only when it has
-/// seen the last.
+/// Guards: requests of different keys do not wait for each other. The endpoint answers the first
+/// one only when it has seen the last.
 #[tokio::test]
 async fn a_slow_key_does_not_delay_another() {
     let server = Server::start(|request, _| match n(request) {
@@ -206,12 +207,12 @@ async fn a_slow_key_does_not_delay_another() {
         _ => Answer::Status(200, ""),
     })
     .await;
-    let bed = Bed::start().await;
-    emit(&bed.pool, &[(Some("slow"), 1), (Some("a"), 2), (None, 3)])
+    let db = start().await;
+    emit(&db.pool, &[(Some("slow"), 1), (Some("a"), 2), (None, 3)])
         .await
         .unwrap();
     let publisher = Http::new(&server.url).unwrap();
-    let draining = tokio::spawn(relay(&bed.pool, publisher).drain());
+    let draining = tokio::spawn(relay(&db.pool, publisher).drain());
     let arrived = async {
         while server.requests().len() < 3 {
             tokio::task::yield_now().await;

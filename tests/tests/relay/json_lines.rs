@@ -8,7 +8,7 @@ use idem_runtime::broker::JsonLines;
 use serde_json::Value;
 
 use crate::receivers::within;
-use crate::sqlite::Bed;
+use crate::sqlite::start;
 use crate::sqlite::suite::{emit, relay};
 
 fn numbers(path: &Path) -> Vec<u64> {
@@ -19,17 +19,17 @@ fn numbers(path: &Path) -> Vec<u64> {
         .collect()
 }
 
-/// Cure: the file is appended to, and the mapping of CloudEvents.
+/// Guards: the file is appended to, and the mapping of CloudEvents.
 #[tokio::test]
 async fn each_event_is_one_line_at_the_end_of_the_file() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.jsonl");
     let relay = relay(
-        &bed.pool,
+        &db.pool,
         JsonLines::file(&path).source("https://shop.example/orders"),
     );
-    let ids = emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    let ids = emit(&db.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
     within(relay.drain()).await.unwrap();
     let text = fs::read_to_string(&path).unwrap();
     let mut first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
@@ -43,58 +43,59 @@ async fn each_event_is_one_line_at_the_end_of_the_file() {
             "datacontenttype": "application/json", "data": {"key": "a", "n": 1},
         })
     );
-    emit(&bed.pool, &[(None, 3)]).await.unwrap();
+    emit(&db.pool, &[(None, 3)]).await.unwrap();
     within(relay.drain()).await.unwrap();
     assert_eq!(numbers(&path), [1, 2, 3]);
 }
 
-/// Cure: what is left of a line without its end is cut off before the next one is written.
+/// Guards: what is left of a line without its end is cut off before the next one is written.
 #[tokio::test]
 async fn a_line_that_a_crash_cut_short_does_not_spoil_the_next() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("events.jsonl");
-    let relay = relay(&bed.pool, JsonLines::file(&path));
-    emit(&bed.pool, &[(None, 1)]).await.unwrap();
+    let relay = relay(&db.pool, JsonLines::file(&path));
+    emit(&db.pool, &[(None, 1)]).await.unwrap();
     within(relay.drain()).await.unwrap();
     let whole = fs::read(&path).unwrap();
     // Longer than what is read at once.
     let torn = [whole.clone(), vec![b'{'; 10_000]].concat();
     fs::write(&path, torn).unwrap();
-    emit(&bed.pool, &[(None, 2)]).await.unwrap();
+    emit(&db.pool, &[(None, 2)]).await.unwrap();
     within(relay.drain()).await.unwrap();
     assert_eq!(numbers(&path), [1, 2]);
     assert!(fs::read(&path).unwrap().starts_with(&whole));
 }
 
-/// Cure: an error of the file is a verdict like any other.
+/// Guards: an error of the file is a verdict like any other.
 #[tokio::test]
 async fn a_file_that_cant_be_written_is_tried_again() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing");
     let path = missing.join("events.jsonl");
-    emit(&bed.pool, &[(None, 1)]).await.unwrap();
-    let relay = relay(&bed.pool, JsonLines::file(&path)).max_attempts(2);
+    emit(&db.pool, &[(None, 1)]).await.unwrap();
+    let relay = relay(&db.pool, JsonLines::file(&path)).max_attempts(2);
     let relayed = within(relay.drain()).await.unwrap();
     assert_eq!((relayed.failed, relayed.dead_lettered), (1, 1));
     fs::create_dir(&missing).unwrap();
-    idem_runtime::replay_dead_letters(&bed.pool, idem_runtime::DeadLetterFilter::All)
+    idem_runtime::replay_dead_letters(&db.pool, idem_runtime::DeadLetterFilter::All)
         .await
         .unwrap();
     within(relay.drain()).await.unwrap();
     assert_eq!(numbers(&path), [1]);
 }
 
-/// Cure: all lines are flushed before they are confirmed. The test runs itself in another process, whose output it reads.
+/// Guards: all lines are flushed before they are confirmed. The test runs itself in another
+/// process, whose output it reads.
 #[tokio::test]
 async fn lines_on_standard_output_are_whole() {
     const CHILD: &str = "IDEM_TESTS_PRINTS";
     if std::env::var_os(CHILD).is_some() {
-        let bed = Bed::start().await;
+        let db = start().await;
         let events: Vec<_> = (0..500).map(|n| (None, n)).collect();
-        emit(&bed.pool, &events).await.unwrap();
-        relay(&bed.pool, JsonLines::stdout()).drain().await.unwrap();
+        emit(&db.pool, &events).await.unwrap();
+        relay(&db.pool, JsonLines::stdout()).drain().await.unwrap();
         // Without a destructor that could flush.
         std::process::exit(0);
     }

@@ -3,19 +3,20 @@
 use sqlx::pool::PoolOptions;
 use sqlx::raw_sql;
 
-use super::Bed;
 use super::suite::{emit, relay};
+use super::{READ_UNCOMMITTED, start};
 use crate::receivers::{Log, To};
 
-/// Cure: rows are selected for not being published, and not for being younger than the last one seen.
+/// Guards: rows are selected for not being published, and not for being younger than the last one
+/// seen.
 #[tokio::test]
 async fn a_row_that_commits_late_is_not_skipped() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
-    let relay = relay(&bed.pool, To::all(&log));
-    let mut slow = bed.pool.begin().await.unwrap();
+    let relay = relay(&db.pool, To::all(&log));
+    let mut slow = db.pool.begin().await.unwrap();
     emit(&mut slow, &[(Some("a"), 1), (None, 2)]).await.unwrap();
-    emit(&bed.pool, &[(Some("a"), 3), (None, 4)]).await.unwrap();
+    emit(&db.pool, &[(Some("a"), 3), (None, 4)]).await.unwrap();
     relay.drain().await.unwrap();
     assert_eq!(log.of_key(Some("a")), [3]);
     slow.commit().await.unwrap();
@@ -24,18 +25,15 @@ async fn a_row_that_commits_late_is_not_skipped() {
     assert_eq!(log.of_key(None), [4, 2]);
 }
 
-/// Cure: the isolation of the relay's own statements. PostgreSQL has no dirty reads; MariaDB has.
+/// Guards: the isolation of the relay's own statements. PostgreSQL has no dirty reads; MariaDB has.
 #[tokio::test]
 async fn what_is_rolled_back_is_never_published_by_a_session_that_reads_uncommitted_rows() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
     let dirty = PoolOptions::new().max_connections(1);
-    let dirty = dirty.connect(bed.database.url()).await.unwrap();
-    raw_sql(Bed::READ_UNCOMMITTED)
-        .execute(&dirty)
-        .await
-        .unwrap();
-    let mut slow = bed.pool.begin().await.unwrap();
+    let dirty = dirty.connect(db.database().url()).await.unwrap();
+    raw_sql(READ_UNCOMMITTED).execute(&dirty).await.unwrap();
+    let mut slow = db.pool.begin().await.unwrap();
     emit(&mut slow, &[(Some("a"), 1)]).await.unwrap();
     let relay = relay(&dirty, To::all(&log));
     relay.drain().await.unwrap();

@@ -1,7 +1,7 @@
 //! The relay, against real databases and receivers that fail in every way.
 //!
-//! `suite/` is compiled once for each database, against the module that includes it: the same assertions for all.
-//! The doc of each test names the cure without which it fails.
+//! `suite/` is compiled once for each database, against the module that includes it: the same
+//! assertions for all. The doc of each test names what guards the law: without it the test fails.
 
 #![allow(
     clippy::duplicate_mod,

@@ -1,8 +1,7 @@
 //! MariaDB.
 
-use idem_tests::server::{self, Database};
+use idem_tests::TestDb;
 use sqlx::MySqlPool;
-use sqlx::mysql::MySqlPoolOptions;
 
 #[path = "late.rs"]
 mod late;
@@ -12,42 +11,23 @@ mod suite;
 pub(crate) type Conn = sqlx::MySqlConnection;
 pub(crate) type Pool = MySqlPool;
 
-pub(crate) struct Bed {
-    pub(crate) pool: Pool,
-    database: Database,
+pub(crate) type Db = TestDb<sqlx::MySql>;
+
+/// The literal of another relay's ID.
+pub(crate) const THIEF: &str = "X'00000000000000000000000000000000'";
+
+pub(crate) const READ_UNCOMMITTED: &str =
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+
+pub(crate) async fn start() -> Db {
+    let db = empty().await;
+    db.migrate().await;
+    db
 }
 
-impl Bed {
-    /// The literal of another relay's ID.
-    pub(crate) const THIEF: &str = "X'00000000000000000000000000000000'";
-
-    pub(crate) const READ_UNCOMMITTED: &str =
-        "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
-
-    pub(crate) async fn start() -> Self {
-        let bed = Self::empty().await;
-        idem_runtime::migrate(&bed.pool).await.unwrap();
-        bed
-    }
-
-    /// Without our tables.
-    pub(crate) async fn empty() -> Self {
-        let database = server::mariadb().database().await;
-        Self {
-            pool: connect(database.url()).await,
-            database,
-        }
-    }
-
-    /// A pool of its own, as another process has it.
-    pub(crate) async fn another_pool(&self) -> Pool {
-        connect(self.database.url()).await
-    }
-}
-
-async fn connect(url: &str) -> Pool {
-    let options = MySqlPoolOptions::new().max_connections(4);
-    options.connect(url).await.unwrap()
+/// Without our tables.
+pub(crate) async fn empty() -> Db {
+    TestDb::empty(4).await
 }
 
 mod only_here {
@@ -56,10 +36,11 @@ mod only_here {
     use idem_runtime::{
         DeadLetterFilter, PublishError, count_dead_letters, dead_letters, replay_dead_letters,
     };
+    use sqlx::mysql::MySqlPoolOptions;
     use sqlx::{Row as _, raw_sql};
 
     use super::suite::{emit, relay, unpublished};
-    use super::{Bed, MySqlPool, MySqlPoolOptions};
+    use super::{MySqlPool, start};
     use crate::receivers::{Log, To, within};
 
     async fn assert_at_rest(pool: &MySqlPool, after: &str) {
@@ -69,11 +50,12 @@ mod only_here {
         assert_eq!(found, [0, 0], "after {after}");
     }
 
-    /// Cure: the COMMIT after each statement. Without it the lease and the marks are rolled back with the connection, a look
-    /// goes on seeing what the first one saw, and `SET TRANSACTION` fails.
+    /// Guards: the COMMIT after each statement. Without it the lease and the marks are rolled back
+    /// with the connection, a look goes on seeing what the first one saw, and `SET TRANSACTION`
+    /// fails.
     #[tokio::test]
     async fn in_sessions_without_autocommit_events_are_published_buried_and_replayed() {
-        let bed = Bed::start().await;
+        let db = start().await;
         let pool = MySqlPoolOptions::new()
             .max_connections(1)
             .after_connect(|conn, _| {
@@ -82,7 +64,7 @@ mod only_here {
                     Ok(())
                 })
             })
-            .connect(bed.database.url())
+            .connect(db.database().url())
             .await
             .unwrap();
         let log = Log::new();
@@ -96,12 +78,12 @@ mod only_here {
         });
         let relay = relay(&pool, publisher);
         for n in 0..2 {
-            emit(&bed.pool, &[(Some("a"), n), (None, n)]).await.unwrap();
+            emit(&db.pool, &[(Some("a"), n), (None, n)]).await.unwrap();
             let relayed = within(relay.drain()).await.unwrap();
             assert_eq!((relayed.published, relayed.dead_lettered), (1, 1));
             assert_at_rest(&pool, "drain").await;
-            assert_eq!(unpublished(&bed.pool).await, 0);
-            let leases = raw_sql("SELECT name FROM idem_relay").fetch_all(&bed.pool);
+            assert_eq!(unpublished(&db.pool).await, 0);
+            let leases = raw_sql("SELECT name FROM idem_relay").fetch_all(&db.pool);
             assert!(leases.await.unwrap().is_empty());
         }
         assert_eq!(count_dead_letters(&pool).await.unwrap(), 2);
@@ -114,26 +96,26 @@ mod only_here {
             .unwrap();
         assert_eq!(back, 2);
         assert_at_rest(&pool, "replay_dead_letters").await;
-        assert_eq!(unpublished(&bed.pool).await, 2);
+        assert_eq!(unpublished(&db.pool).await, 2);
         assert_eq!(within(relay.drain()).await.unwrap().published, 2);
-        assert_eq!(unpublished(&bed.pool).await, 0);
+        assert_eq!(unpublished(&db.pool).await, 0);
     }
 
-    /// Cure: the ROLLBACK after what the server refused in the midst of a batch. Without it the connection goes back to the pool
-    /// with the transaction, and the rows stay locked.
+    /// Guards: the ROLLBACK after what the server refused in the midst of a batch. Without it the
+    /// connection goes back to the pool with the transaction, and the rows stay locked.
     #[tokio::test]
     async fn what_the_server_refuses_leaves_no_transaction_open() {
-        let bed = Bed::start().await;
+        let db = start().await;
         let log = Log::new();
         let publisher = To::new(&log, |_| Err(PublishError::permanent("not understood")));
-        emit(&bed.pool, &[(None, 0)]).await.unwrap();
-        within(relay(&bed.pool, publisher).drain()).await.unwrap();
+        emit(&db.pool, &[(None, 0)]).await.unwrap();
+        within(relay(&db.pool, publisher).drain()).await.unwrap();
         raw_sql("RENAME TABLE idem_outbox TO elsewhere")
-            .execute(&bed.pool)
+            .execute(&db.pool)
             .await
             .unwrap();
         let pool = MySqlPoolOptions::new().max_connections(1);
-        let pool = pool.connect(bed.database.url()).await.unwrap();
+        let pool = pool.connect(db.database().url()).await.unwrap();
         let session = async || -> [i64; 2] {
             let sql = "SELECT CAST(CONNECTION_ID() AS SIGNED), CAST(@@in_transaction AS SIGNED)";
             let row = raw_sql(sql).fetch_one(&pool).await.unwrap();

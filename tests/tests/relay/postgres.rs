@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use idem_runtime::Relay;
-use idem_tests::server::{self, Database, Options, Postgres};
+use idem_tests::TestDb;
+use idem_tests::server::{Options, Postgres};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio_util::sync::CancellationToken;
@@ -18,50 +19,31 @@ pub(crate) mod suite;
 pub(crate) type Conn = sqlx::PgConnection;
 pub(crate) type Pool = PgPool;
 
-pub(crate) struct Bed {
-    pub(crate) pool: Pool,
-    database: Database,
+pub(crate) type Db = TestDb<sqlx::Postgres>;
+
+/// The literal of another relay's ID.
+pub(crate) const THIEF: &str = "'00000000-0000-0000-0000-000000000000'";
+
+pub(crate) const READ_UNCOMMITTED: &str =
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+
+pub(crate) async fn start() -> Db {
+    let db = empty().await;
+    db.migrate().await;
+    db
 }
 
-impl Bed {
-    /// The literal of another relay's ID.
-    pub(crate) const THIEF: &str = "'00000000-0000-0000-0000-000000000000'";
-
-    pub(crate) const READ_UNCOMMITTED: &str =
-        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
-
-    pub(crate) async fn start() -> Self {
-        let bed = Self::empty().await;
-        idem_runtime::migrate(&bed.pool).await.unwrap();
-        bed
-    }
-
-    /// Without our tables.
-    pub(crate) async fn empty() -> Self {
-        let database = server::postgres().database().await;
-        Self {
-            pool: connect(database.url()).await,
-            database,
-        }
-    }
-
-    /// A pool of its own, as another process has it.
-    pub(crate) async fn another_pool(&self) -> Pool {
-        connect(self.database.url()).await
-    }
+/// Without our tables.
+pub(crate) async fn empty() -> Db {
+    TestDb::empty(4).await
 }
 
-async fn connect(url: &str) -> Pool {
-    let options = PgPoolOptions::new().max_connections(4);
-    options.connect(url).await.unwrap()
-}
-
-/// Cure: a running relay waits and tries again where a database that it had reached is gone.
+/// Guards: a running relay waits and tries again where a database that it had reached is gone.
 #[tokio::test]
 async fn a_running_relay_survives_a_restart_of_the_database() {
     let mut server = Postgres::start(Options::default().durable()).await.unwrap();
     let database = server.database().await;
-    let pool = connect(database.url()).await;
+    let pool = Db::pool_of(database.url(), 4).await;
     idem_runtime::migrate(&pool).await.unwrap();
     suite::emit(&pool, &[(Some("a"), 1)]).await.unwrap();
 
@@ -80,7 +62,7 @@ async fn a_running_relay_survives_a_restart_of_the_database() {
         impatient.acquire().await.unwrap_err();
     }
     server.restart().await.unwrap();
-    suite::emit(&connect(database.url()).await, &[(Some("a"), 2)])
+    suite::emit(&Db::pool_of(database.url(), 4).await, &[(Some("a"), 2)])
         .await
         .unwrap();
     log.until(|taken| taken.last().is_some_and(|last| last.n == 2))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use idem_runtime::{EventId, Message, PublishError, Publisher};
 use tokio::sync::{Semaphore, watch};
 
-/// A relay whose cure is missing may run for ever.
+/// A relay without its guard may run for ever.
 pub(crate) async fn within<T>(running: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), running)
         .await

@@ -72,7 +72,7 @@ pub(super) fn transaction(
     })
 }
 
-/// Why the first parameter is no transaction, if it is none.
+/// Why the first parameter can't be a transaction, if it can't.
 fn not_a_connection(param: &PatType) -> Option<String> {
     let ty = ungrouped(&param.ty);
     let inner = pointee(ty);

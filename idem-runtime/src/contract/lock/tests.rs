@@ -183,7 +183,8 @@ fn merge_conflicts_are_called_by_name() {
     );
 }
 
-/// Cure: a line is asked whether it is a contract before it is taken for a marker. Found by the fuzz target `contracts`.
+/// Guards: a line is asked whether it is a contract before it is taken for a marker. Found by the
+/// fuzz target `contracts`.
 #[test]
 fn a_scope_that_looks_like_a_conflict_marker_is_a_scope() {
     let line = APPLY.replace("payments.apply", "=======");

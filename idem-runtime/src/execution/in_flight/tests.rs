@@ -2,13 +2,12 @@ use std::future::Future as _;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use sqlx::SqlitePool;
 use tokio::task::JoinSet;
 
 use super::*;
 
-fn state() -> Arc<PoolState> {
-    PoolState::of(&SqlitePool::connect_lazy("sqlite::memory:").unwrap())
+fn state() -> Arc<KeysInFlight> {
+    Arc::default()
 }
 
 fn key() -> KeyInFlight {
@@ -22,7 +21,7 @@ fn later() -> Instant {
     Instant::now() + Duration::from_mins(1)
 }
 
-async fn taken(state: &Arc<PoolState>) -> KeyGuard {
+async fn taken(state: &Arc<KeysInFlight>) -> KeyGuard {
     match take(state, key(), later()).await {
         Turn::Taken(guard) => guard,
         other => panic!("{other:?}"),
@@ -55,7 +54,7 @@ async fn a_call_that_fails_wakes_one_of_those_who_wait() {
         assert!(waiting.try_join_next().is_none());
         drop(guard);
     }
-    assert!(state.in_flight.lock().is_empty());
+    assert!(state.lock().is_empty());
 }
 
 #[tokio::test]
@@ -70,7 +69,7 @@ async fn a_call_that_stores_an_end_wakes_all_who_wait_and_the_next_begins_anew()
     settle().await;
     first.stored();
     assert_eq!(waiting.join_all().await, [true; 5]);
-    assert!(state.in_flight.lock().is_empty());
+    assert!(state.lock().is_empty());
     drop(taken(&state).await);
 }
 
@@ -85,5 +84,5 @@ async fn who_waits_no_longer_leaves_nothing_behind() {
     assert!(dropped.as_mut().poll(&mut context).is_pending());
     drop(dropped);
     drop(first);
-    assert!(state.in_flight.lock().is_empty());
+    assert!(state.lock().is_empty());
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::Relay;
 use crate::broker::JsonLines;
 
-/// What a connection is told that finds another one writing.
+/// The error of a connection that finds another one writing.
 async fn contention() -> sqlx::Error {
     let folder = tempfile::tempdir().unwrap();
     let options = SqliteConnectOptions::new()
@@ -25,7 +25,8 @@ fn relay() -> Relay<sqlx::Sqlite, JsonLines> {
     Relay::new(pool, JsonLines::stdout())
 }
 
-/// Cure: a mistake in the set-up ends a relay at once, an outage only the one that never reached its database.
+/// Guards: a mistake in the set-up ends a relay at once, an outage only the one that never reached
+/// its database.
 #[tokio::test]
 async fn a_relay_survives_outages_of_a_database_that_it_has_reached_and_some_contention() {
     let relay = relay();

@@ -76,7 +76,8 @@ pub(super) fn lock_wait(wait: Duration) -> String {
 
 pub(super) fn lookup_sql(sql: &mut String, claim: &Claim<'_>, in_transaction: bool) {
     if !in_transaction {
-        // A session at READ UNCOMMITTED would take a claim that is still running for an unfinished one.
+        // A session at READ UNCOMMITTED would take a claim that is still running for an unfinished
+        // one.
         let _ = write!(sql, "{READ_COMMITTED}; ");
     }
     let _ = write!(
@@ -93,8 +94,9 @@ pub(super) fn lookup_sql(sql: &mut String, claim: &Claim<'_>, in_transaction: bo
     );
 }
 
-/// An event of an earlier execution, whose key was purged or deleted since, has the same ID. It stays as it is; with another
-/// content the statement fails by a sum that is out of range in every SQL mode.
+/// An event of an earlier execution, whose key was purged or deleted since, has the same ID. It
+/// stays as it is; with another content the statement fails by a sum that is out of range in every
+/// SQL mode.
 pub(super) const KEEP_EQUAL_EVENT: &str = "ON DUPLICATE KEY UPDATE idem_outbox.id = IF(\
     CAST(idem_outbox.topic AS BINARY) = CAST(VALUES(topic) AS BINARY) AND idem_outbox.`key` <=> VALUES(`key`) \
     AND CAST(idem_outbox.type AS BINARY) = CAST(VALUES(type) AS BINARY) AND idem_outbox.payload = VALUES(payload), \

@@ -1,4 +1,4 @@
-//! Values as they stand in a statement.
+//! Values as literals of a statement.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -13,12 +13,14 @@ use super::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last};
 use crate::event::EventId;
 use crate::store::outbox_store::{LEASE, list, time};
 use crate::store::{
-    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+    DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Remaining, Settlement, Stored,
+    TopicBacklog,
 };
 
 impl OutboxStore for MySql {
     async fn hold(conn: &mut MySqlConnection, lease: Lease) -> Result<bool, sqlx::Error> {
-        // Assignments see those to their left: the owner changes while the old expiry is still there.
+        // Assignments see those to their left: the owner changes while the old expiry is still
+        // there.
         let sql = format!(
             "INSERT INTO idem_relay (name, owner, expires_at) VALUES ('{LEASE}', {owner}, {until}) \
              ON DUPLICATE KEY UPDATE owner = IF(expires_at <= UTC_TIMESTAMP(6), {owner}, owner), \
@@ -59,7 +61,7 @@ impl OutboxStore for MySql {
         rows.iter().map(stored).collect()
     }
 
-    async fn backlog(conn: &mut MySqlConnection) -> Result<Backlog, sqlx::Error> {
+    async fn remaining(conn: &mut MySqlConnection) -> Result<Remaining, sqlx::Error> {
         let sql = format!(
             "{READ_COMMITTED}; \
              SELECT EXISTS (SELECT 1 FROM idem_outbox WHERE published_at IS NULL), \
@@ -71,7 +73,7 @@ impl OutboxStore for MySql {
             .ok_or(sqlx::Error::RowNotFound)?;
         #[expect(clippy::cast_possible_truncation, reason = "whole milliseconds")]
         let first_retry = row.try_get::<Option<f64>, _>(1)?.map(|ms| ms as i64);
-        Ok(Backlog::of(row.try_get::<i64, _>(0)? == 1, first_retry))
+        Ok(Remaining::of(row.try_get::<i64, _>(0)? == 1, first_retry))
     }
 
     async fn settle(
@@ -82,6 +84,27 @@ impl OutboxStore for MySql {
         let sql = settlement_sql(lease, settlement);
         let held = whole(conn, sql).await?.pop();
         held.map_or(Ok(false), |row| Ok(row.try_get::<i64, _>(0)? == 1))
+    }
+
+    async fn backlog(conn: &mut MySqlConnection) -> Result<Vec<TopicBacklog>, sqlx::Error> {
+        let sql = format!(
+            "{READ_COMMITTED}; \
+             SELECT topic, CAST(SUM(pending) AS SIGNED), MAX(age), CAST(SUM(dead) AS SIGNED) FROM (\
+             SELECT topic, count(*) AS pending, TIMESTAMPDIFF(MICROSECOND, MIN(created_at), UTC_TIMESTAMP(6)) AS age, 0 AS dead FROM idem_outbox \
+               WHERE published_at IS NULL GROUP BY topic \
+             UNION ALL SELECT topic, 0, NULL, count(*) FROM idem_dead_letters GROUP BY topic) AS topics GROUP BY topic{END_READ}"
+        );
+        let rows = raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TopicBacklog::new(
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    row.try_get(2)?,
+                    row.try_get(3)?,
+                ))
+            })
+            .collect()
     }
 
     async fn count_buried(conn: &mut MySqlConnection) -> Result<u64, sqlx::Error> {
@@ -128,7 +151,8 @@ impl OutboxStore for MySql {
             .collect::<Result<_, _>>()?;
         let mut sql = String::from("COMMIT");
         if !batch.is_empty() {
-            // An event that was emitted again meanwhile is in the outbox already, and must be the same.
+            // An event that was emitted again meanwhile is in the outbox already, and must be the
+            // same.
             sql = format!(
                 "INSERT INTO idem_outbox (seq, {EVENT}) SELECT seq, {EVENT} FROM idem_dead_letters AS letter \
                  WHERE seq IN ({batch}) {KEEP_EQUAL_EVENT}; \
@@ -150,11 +174,12 @@ fn columns(of: &str) -> String {
     )
 }
 
-/// Runs a batch that opens or commits a transaction, as each statement does in a session whose autocommit is off. If the server refuses, the transaction is rolled back.
+/// Runs a batch that opens or commits a transaction, as each statement does in a session whose
+/// autocommit is off. If the server refuses, the transaction is rolled back.
 async fn whole(conn: &mut MySqlConnection, sql: String) -> Result<Vec<MySqlRow>, sqlx::Error> {
     match raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *conn).await {
         Err(error) if error.as_database_error().is_some() => {
-            // Told as what it is, not as what became of the rollback.
+            // Reported as what it is, and not as what became of the rollback.
             execute(conn, "ROLLBACK".into())
                 .await
                 .map_err(|_| sqlx::Error::WorkerCrashed)?;
@@ -164,7 +189,8 @@ async fn whole(conn: &mut MySqlConnection, sql: String) -> Result<Vec<MySqlRow>,
     }
 }
 
-/// The first statement locks the row of the lease, so that no other relay can take it before COMMIT.
+/// The first statement locks the row of the lease, so that no other relay can take it before
+/// COMMIT.
 fn settlement_sql(lease: Lease, settlement: &Settlement) -> String {
     let held = format!(
         "(SELECT 1 FROM idem_relay WHERE {})",

@@ -12,7 +12,8 @@ use crate::store::{ErrorClass, Store as _};
 /// How long a service waits for another one that migrates.
 const MIGRATION_WAIT: Duration = Duration::from_mins(1);
 
-/// As in the migration. Random also where the server has no `RANDOM_BYTES`, as MariaDB before 10.10.
+/// As in the migration. Random also where the server has no `RANDOM_BYTES`, as MariaDB before
+/// 10.10.
 const NEW_NAMESPACE: &str = "UNHEX(MD5(CONCAT(UUID(), RAND(), RAND(), @@hostname)))";
 
 /// What handlers do to the tables. EXPLAIN needs the privileges of the statement and runs nothing.

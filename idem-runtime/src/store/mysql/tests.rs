@@ -12,7 +12,7 @@ fn a_connection_that_broke_leaves_its_statement_unknown() {
     assert_eq!(MySql::classify(&stub_error("1062")), ErrorClass::Refused);
 }
 
-/// Cure: what may have been committed is unknown, never refused: the next delivery finds out.
+/// Guards: what may have been committed is unknown, never refused: the next delivery finds out.
 #[test]
 fn a_number_of_the_server_means_one_thing() {
     for (numbers, fault) in [
@@ -35,7 +35,8 @@ fn a_number_of_the_server_means_one_thing() {
     }
 }
 
-/// Cure: a wait is rounded up, since 0 seconds would be none, and is no more than the server takes.
+/// Guards: a wait is rounded up, since 0 seconds would be none, and is no more than the server
+/// takes.
 #[test]
 fn a_wait_is_in_whole_seconds() {
     for (millis, seconds) in [

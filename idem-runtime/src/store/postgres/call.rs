@@ -1,7 +1,8 @@
 //! The statements of a call: its claim, its row, its events, its end.
 //!
-//! Everything goes through functions that are called by SELECT. `pg_stat_statements` keeps one entry
-//! for all calls of such a statement and none of its values. It would keep both for each CALL.
+//! Everything goes through functions that are called by SELECT. `pg_stat_statements` keeps one
+//! entry for all calls of such a statement and none of its values. It would keep both for each
+//! CALL.
 
 use std::fmt::Write as _;
 
@@ -52,7 +53,7 @@ pub(super) fn claim_sql(args: &BeginArgs<'_>, transaction: Transaction) -> Strin
     sql
 }
 
-/// The advisory lock that those who want one key queue for.
+/// The advisory lock at which the calls of one key queue.
 fn queue(claim: &Claim<'_>) -> i64 {
     let hash = Sha256::new()
         .chain_update(claim.scope)

@@ -20,7 +20,7 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
         };
     };
     match &*code {
-        "40001" | "40P01" => ErrorClass::Conflict,
+        code if CONFLICTS.contains(&code) => ErrorClass::Conflict,
         // The server goes away, or reports an internal fault, perhaps after it has committed.
         code if ["57P", "08", "58", "XX", "F0"]
             .iter()
@@ -42,6 +42,13 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
         "42P01" | "42883" | "42703" | "3F000" => ErrorClass::NotMigrated,
         _ => ErrorClass::Refused,
     }
+}
+
+/// A transaction that can't be serialized, and a deadlock.
+const CONFLICTS: [&str; 2] = ["40001", "40P01"];
+
+pub(super) fn is_conflict(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| CONFLICTS.contains(&&*code))
 }
 
 /// Whether an error was met by one of our statements or in one of our functions. The server says in

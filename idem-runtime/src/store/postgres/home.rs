@@ -35,7 +35,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Whether the functions lead to the tables beside them.
+    /// Whether the functions lead to the tables of their own schema.
     pub(super) fn is_settled(&self) -> bool {
         self.made_for == self.home.schema
     }

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 /// A future whose destructor does not run if it is dropped before its end.
 ///
-/// sqlx's nested `begin`, dropped half way, queues a ROLLBACK of the *outer* transaction and counts it
-/// as ended, so the caller's `commit()` answers `Ok` and nothing is stored. Left alone, it leaves at most a
-/// savepoint that nobody names. The price is a few hundred bytes for each joined call that is
-/// cancelled in its first round trip.
+/// sqlx's nested `begin`, dropped half way, queues a ROLLBACK of the *outer* transaction and counts
+/// it as ended, so the caller's `commit()` answers `Ok` and nothing is stored. Left alone, it
+/// leaves at most a savepoint that nobody names. The price is a few hundred bytes for each joined
+/// call that is cancelled in its first round trip.
 pub(super) struct LeakOnDrop<F>(ManuallyDrop<Pin<Box<F>>>);
 
 impl<F: Future> LeakOnDrop<F> {

@@ -1,6 +1,7 @@
-//! Values as they stand in a statement.
+//! Values as literals of a statement.
 
-/// A bytea literal that no setting of the session can misread. Bare, its type follows from where it stands.
+/// A bytea literal that no setting of the session can misread. Without a cast, its type follows
+/// from its place.
 pub fn bytes(bytes: &[u8]) -> String {
     format!("E'\\\\x{}'", hex::encode(bytes))
 }
@@ -9,7 +10,8 @@ pub(super) fn optional(value: Option<&[u8]>) -> String {
     value.map_or_else(|| "NULL".into(), bytes)
 }
 
-/// A text literal, whatever `standard_conforming_strings` says: E'' strings always read backslashes.
+/// A text literal, whatever `standard_conforming_strings` says: E'' strings always read
+/// backslashes.
 pub fn text(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

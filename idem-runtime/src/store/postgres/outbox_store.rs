@@ -12,12 +12,13 @@ use super::round_trip::fetch_last;
 use crate::event::EventId;
 use crate::store::outbox_store::{LEASE, list, time};
 use crate::store::{
-    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+    DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Remaining, Settlement, Stored,
+    TopicBacklog,
 };
 
 impl OutboxStore for Postgres {
     async fn hold(conn: &mut PgConnection, lease: Lease) -> Result<bool, sqlx::Error> {
-        // The first condition spares those who stand by a write each time they ask.
+        // The first condition spares a relay that stands by a write each time it asks.
         let sql = format!(
             "INSERT INTO idem_relay (name, owner, expires_at) \
              SELECT '{LEASE}', '{owner}', {until} WHERE NOT EXISTS (SELECT FROM idem_relay \
@@ -37,8 +38,9 @@ impl OutboxStore for Postgres {
     }
 
     async fn pending(conn: &mut PgConnection, limit: Limit) -> Result<Vec<Stored>, sqlx::Error> {
-        // statement_timestamp() is one for all rows. With a clock that moves on, an event could come due between the
-        // test of itself and that of its successor, which would then overtake it.
+        // statement_timestamp() is one for all rows. With a clock that moves on, an event could
+        // come due between the test of itself and that of its successor, which would then overtake
+        // it.
         let sql = format!(
             "SELECT {COLUMNS}, attempts FROM idem_outbox JOIN (\
                SELECT seq, sum(octet_length(payload)) OVER (ORDER BY seq) - octet_length(payload) AS before FROM (\
@@ -55,12 +57,12 @@ impl OutboxStore for Postgres {
         rows.iter().map(stored).collect()
     }
 
-    async fn backlog(conn: &mut PgConnection) -> Result<Backlog, sqlx::Error> {
+    async fn remaining(conn: &mut PgConnection) -> Result<Remaining, sqlx::Error> {
         let sql = "SELECT EXISTS (SELECT FROM idem_outbox WHERE published_at IS NULL), \
                    ceil(extract(epoch FROM min(retry_at) - statement_timestamp()) * 1000)::bigint \
                    FROM idem_outbox WHERE retry_at IS NOT NULL";
         let row = raw_sql(sql).fetch_one(conn).await?;
-        Ok(Backlog::of(row.try_get(0)?, row.try_get(1)?))
+        Ok(Remaining::of(row.try_get(0)?, row.try_get(1)?))
     }
 
     async fn settle(
@@ -71,6 +73,24 @@ impl OutboxStore for Postgres {
         let sql = settlement_sql(lease, settlement);
         let held = fetch_last(conn, sql).await?;
         held.map_or(Ok(false), |row| row.try_get(0))
+    }
+
+    async fn backlog(conn: &mut PgConnection) -> Result<Vec<TopicBacklog>, sqlx::Error> {
+        let sql = "SELECT topic, sum(pending)::bigint, max(age), sum(dead)::bigint FROM (\
+             SELECT topic, count(*) AS pending, (extract(epoch FROM statement_timestamp() - min(created_at)) * 1000000)::bigint AS age, 0 AS dead FROM idem_outbox \
+               WHERE published_at IS NULL GROUP BY topic \
+             UNION ALL SELECT topic, 0, NULL, count(*) FROM idem_dead_letters GROUP BY topic) AS topics GROUP BY topic";
+        let rows = raw_sql(sql).fetch_all(conn).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TopicBacklog::new(
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    row.try_get(2)?,
+                    row.try_get(3)?,
+                ))
+            })
+            .collect()
     }
 
     async fn count_buried(conn: &mut PgConnection) -> Result<u64, sqlx::Error> {
@@ -99,8 +119,9 @@ impl OutboxStore for Postgres {
         filter: DeadLetterFilter<'_>,
         limit: u32,
     ) -> Result<u64, sqlx::Error> {
-        // An event that was emitted again meanwhile is in the outbox already, and must be the same. One that commits between
-        // the two looks, and differs, fails the statement by a NULL that the column refuses.
+        // An event that was emitted again meanwhile is in the outbox already, and must be the same.
+        // One that commits between the two looks, and differs, fails the statement by a NULL that
+        // the column refuses.
         let sql = format!(
             "WITH requeued AS (DELETE FROM idem_dead_letters WHERE seq IN (SELECT seq FROM idem_dead_letters AS letter \
                WHERE {} AND NOT EXISTS (SELECT FROM idem_outbox AS event WHERE event.id = letter.id \
@@ -124,8 +145,8 @@ const EVENT: &str = "id, topic, key, type, payload, content_type, headers, creat
 const COLUMNS: &str = "seq, id::text, topic, key, type, encode(payload, 'hex'), content_type, headers, \
                        (extract(epoch FROM created_at) * 1000000)::bigint";
 
-/// The statements run in one implicit transaction. The first one locks the row of the lease, so that no other relay
-/// can take it before the last one has run.
+/// The statements run in one implicit transaction. The first one locks the row of the lease, so
+/// that no other relay can take it before the last one has run.
 fn settlement_sql(lease: Lease, settlement: &Settlement) -> String {
     let held = format!("(SELECT FROM idem_relay WHERE {})", is_held_by(lease.owner));
     let mut sql = format!(

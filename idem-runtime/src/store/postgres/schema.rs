@@ -7,7 +7,7 @@ use super::home::{self, Found};
 use super::literal::{name, text};
 use crate::store::Store as _;
 
-/// The advisory lock of whoever changes the tables: "idem".
+/// The advisory lock under which the tables are changed: "idem".
 const LOCK: &str = "SELECT pg_advisory_xact_lock(1768187245)";
 
 /// A waiter must see what the one before it did, whatever level is the default here.
@@ -93,10 +93,11 @@ pub(super) async fn migrate(pool: &PgPool) -> Result<(), sqlx::Error> {
     tx.execute(LOCK).await?;
     match home::find_any(&mut tx).await? {
         None => run_scripts(&mut tx, 0).await?,
+        // The scripts leave what is there, but for the functions.
         Some(found) if !found.is_settled() || is_renewed(&mut tx, &found).await? => {
-            make_functions_again(&mut tx, &found).await?;
+            run_scripts_in(&mut tx, &found, 0).await?;
         }
-        Some(found) => run_scripts(&mut tx, found.version).await?,
+        Some(found) => run_scripts_in(&mut tx, &found, found.version).await?,
     }
     tx.commit().await
 }
@@ -107,7 +108,7 @@ pub(super) async fn renew_namespace(pool: &PgPool) -> Result<(), sqlx::Error> {
     tx.execute("UPDATE idem_schema SET namespace = gen_random_uuid()")
         .await?;
     if let Some(found) = home::find_any(&mut tx).await? {
-        make_functions_again(&mut tx, &found).await?;
+        run_scripts_in(&mut tx, &found, 0).await?;
     }
     tx.commit().await
 }
@@ -131,14 +132,18 @@ async fn run_scripts(conn: &mut PgConnection, version: u32) -> Result<(), sqlx::
     Ok(())
 }
 
-/// The scripts leave what is there, but for the functions.
-async fn make_functions_again(conn: &mut PgConnection, found: &Found) -> Result<(), sqlx::Error> {
+/// The same in the schema where the tables are.
+async fn run_scripts_in(
+    conn: &mut PgConnection,
+    found: &Found,
+    version: u32,
+) -> Result<(), sqlx::Error> {
     let sql = format!(
         "SELECT set_config('search_path', quote_ident({}), true)",
         text(&found.home.schema)
     );
     raw_sql(AssertSqlSafe(sql)).execute(&mut *conn).await?;
-    run_scripts(conn, 0).await
+    run_scripts(conn, version).await
 }
 
 pub(super) async fn schema_version(conn: &mut PgConnection) -> Result<Option<u32>, sqlx::Error> {

@@ -2,7 +2,7 @@ use super::super::stub_error::{BROKEN, stub_error};
 use super::literal::{bytes, optional, text};
 use super::*;
 
-/// Cure: what may have been committed is unknown, never refused: the next delivery finds out.
+/// Guards: what may have been committed is unknown, never refused: the next delivery finds out.
 #[test]
 fn a_code_of_the_server_means_one_thing() {
     for (codes, fault) in [
@@ -23,7 +23,10 @@ fn a_code_of_the_server_means_one_thing() {
         (&["23505", "57014", "22021", "53300"], ErrorClass::Refused),
     ] {
         for &code in codes {
-            assert_eq!(Postgres::classify(&stub_error(code)), fault, "{code}");
+            let error = stub_error(code);
+            assert_eq!(Postgres::classify(&error), fault, "{code}");
+            let is_conflict = error.as_database_error().map(Postgres::is_conflict);
+            assert_eq!(is_conflict, Some(fault == ErrorClass::Conflict), "{code}");
         }
     }
 }

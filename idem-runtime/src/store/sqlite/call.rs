@@ -38,8 +38,8 @@ pub(super) fn is_claim(claim: &Claim<'_>) -> String {
     )
 }
 
-/// An event of an earlier execution, whose key was purged or deleted since, has the same ID. It stays as it is; with another
-/// content the statement fails by a NULL that the column refuses.
+/// An event of an earlier execution, whose key was purged or deleted since, has the same ID. It
+/// stays as it is; with another content the statement fails by a NULL that the column refuses.
 pub(super) const KEEP_EQUAL_EVENT: &str = "ON CONFLICT (id) DO UPDATE SET id = NULL WHERE topic <> excluded.topic \
     OR key IS NOT excluded.key OR type <> excluded.type OR payload <> excluded.payload";
 

@@ -1,5 +1,7 @@
 //! What an error means for a call, by SQLite's result code.
 
+use sqlx::error::DatabaseError;
+
 use crate::store::ErrorClass;
 use crate::store::verdict::class_of;
 
@@ -16,26 +18,36 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
             ErrorClass::EventConflict
         }
         (Some(1299), _) => ErrorClass::OtherNamespace,
-        (Some(code), _) => match code & 0xff {
-            // Busy, and locked in a shared cache, with all their extended codes.
-            5 | 6 => ErrorClass::Conflict,
-            // The disk failed, perhaps after it had written.
-            10 => ErrorClass::Unknown,
-            _ => ErrorClass::Refused,
-        },
+        (Some(code), _) if is_busy(code) => ErrorClass::Conflict,
+        // The disk failed, perhaps after it had written.
+        (Some(code), _) if code & 0xff == 10 => ErrorClass::Unknown,
         (None, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
             ErrorClass::Unknown
         }
-        (None, _) => ErrorClass::Refused,
+        _ => ErrorClass::Refused,
     }
 }
 
 /// The extended result code.
 pub fn code(error: &sqlx::Error) -> Option<i32> {
-    error.as_database_error()?.code()?.parse().ok()
+    error.as_database_error().and_then(code_of)
 }
 
-/// `SQLITE_ERROR`: a missing table, column or savepoint, and everything else that is wrong with a statement.
+fn code_of(error: &dyn DatabaseError) -> Option<i32> {
+    error.code()?.parse().ok()
+}
+
+pub(super) fn is_conflict(error: &dyn DatabaseError) -> bool {
+    code_of(error).is_some_and(is_busy)
+}
+
+/// Busy, and locked in a shared cache, with all their extended codes.
+const fn is_busy(code: i32) -> bool {
+    matches!(code & 0xff, 5 | 6)
+}
+
+/// `SQLITE_ERROR`: a missing table, column or savepoint, and everything else that is wrong with a
+/// statement.
 pub(super) fn is_generic(error: &sqlx::Error) -> bool {
     code(error) == Some(1)
 }

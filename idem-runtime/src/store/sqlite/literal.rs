@@ -1,4 +1,4 @@
-//! Values as they stand in a statement.
+//! Values as literals of a statement.
 
 /// Microseconds since 1970.
 pub(super) const NOW: &str =

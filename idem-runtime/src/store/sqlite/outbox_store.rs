@@ -16,13 +16,14 @@ use super::round_trip::{execute, fetch_all, fetch_last};
 use crate::event::EventId;
 use crate::store::outbox_store::{LEASE, list, time};
 use crate::store::{
-    Backlog, DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Settlement, Stored,
+    DeadLetterFilter, DeadLetterRow, Lease, Limit, OutboxStore, Remaining, Settlement, Stored,
+    TopicBacklog,
 };
 
 impl OutboxStore for Sqlite {
     async fn hold(conn: &mut SqliteConnection, lease: Lease) -> Result<bool, sqlx::Error> {
         let owner = bytes(lease.owner.as_bytes());
-        // Reading needs no lock: those who stand by keep out of the way of writers.
+        // Reading needs no lock: relays that stand by keep out of the way of writers.
         let held_by_another = format!(
             "SELECT 1 FROM idem_relay WHERE name = '{LEASE}' AND owner <> {owner} AND expires_at > {NOW}"
         );
@@ -50,8 +51,8 @@ impl OutboxStore for Sqlite {
         conn: &mut SqliteConnection,
         limit: Limit,
     ) -> Result<Vec<Stored>, sqlx::Error> {
-        // The clock moves on from row to row of one statement. An event could come due between the test of itself and
-        // that of its successor, which would then overtake it.
+        // The clock moves on from row to row of one statement. An event could come due between the
+        // test of itself and that of its successor, which would then overtake it.
         let now = now(conn).await?;
         let sql = format!(
             "SELECT {COLUMNS} FROM idem_outbox JOIN (\
@@ -68,7 +69,7 @@ impl OutboxStore for Sqlite {
         fetch_all(conn, sql).await?.iter().map(stored).collect()
     }
 
-    async fn backlog(conn: &mut SqliteConnection) -> Result<Backlog, sqlx::Error> {
+    async fn remaining(conn: &mut SqliteConnection) -> Result<Remaining, sqlx::Error> {
         let sql = format!(
             "SELECT EXISTS (SELECT 1 FROM idem_outbox WHERE published_at IS NULL), \
              (SELECT (min(retry_at) - {NOW} + 999) / 1000 FROM idem_outbox WHERE retry_at IS NOT NULL)"
@@ -76,7 +77,7 @@ impl OutboxStore for Sqlite {
         let row = fetch_last(conn, sql)
             .await?
             .ok_or(sqlx::Error::RowNotFound)?;
-        Ok(Backlog::of(row.try_get(0)?, row.try_get(1)?))
+        Ok(Remaining::of(row.try_get(0)?, row.try_get(1)?))
     }
 
     async fn settle(
@@ -86,6 +87,26 @@ impl OutboxStore for Sqlite {
     ) -> Result<bool, sqlx::Error> {
         let held = whole(conn, settlement_sql(lease, settlement)).await?;
         held.map_or(Ok(false), |row| row.try_get(0))
+    }
+
+    async fn backlog(conn: &mut SqliteConnection) -> Result<Vec<TopicBacklog>, sqlx::Error> {
+        let sql = format!(
+            "SELECT topic, sum(pending), max(age), sum(dead) FROM (\
+             SELECT topic, count(*) AS pending, {NOW} - min(created_at) AS age, 0 AS dead FROM idem_outbox \
+               WHERE published_at IS NULL GROUP BY topic \
+             UNION ALL SELECT topic, 0, NULL, count(*) FROM idem_dead_letters GROUP BY topic) GROUP BY topic"
+        );
+        let rows = fetch_all(conn, sql).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(TopicBacklog::new(
+                    row.try_get(0)?,
+                    row.try_get(1)?,
+                    row.try_get(2)?,
+                    row.try_get(3)?,
+                ))
+            })
+            .collect()
     }
 
     async fn count_buried(conn: &mut SqliteConnection) -> Result<u64, sqlx::Error> {

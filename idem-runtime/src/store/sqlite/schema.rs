@@ -13,7 +13,8 @@ pub(super) async fn missing_requirements(pool: &SqlitePool) -> Result<Vec<String
     if !is_utf_8(&mut *pool.acquire().await?).await? {
         return Ok(vec![NOT_UTF_8.into()]);
     }
-    // BEGIN IMMEDIATE succeeds on a file that can't be written; a statement that would write does not.
+    // BEGIN IMMEDIATE succeeds on a file that can't be written; a statement that would write does
+    // not.
     if journal_mode(pool).await? == "off" {
         return Ok(vec![
             "the journal is off, so nothing can be rolled back: open the database with `journal_mode(Wal)`"

@@ -1,18 +1,23 @@
 use super::super::stub_error::{BROKEN, stub_error};
 use super::*;
 
-/// Cure: the low byte decides for what has extended codes, but for a primary key, which is our own claim's.
+/// Guards: the low byte decides for what has extended codes, but for a primary key, which is our
+/// own claim's.
 #[test]
 fn a_result_code_means_one_thing() {
     for (codes, fault) in [
         (&["1555"][..], ErrorClass::Duplicate),
-        (&["1299"], ErrorClass::EventConflict),
+        // Without the name of the outbox in its message.
+        (&["1299"], ErrorClass::OtherNamespace),
         (&["5", "261", "517", "6", "262"], ErrorClass::Conflict),
         (&["10", "778"], ErrorClass::Unknown),
         (&["1", "8", "13", "19", "787", "2067"], ErrorClass::Refused),
     ] {
         for &code in codes {
-            assert_eq!(Sqlite::classify(&stub_error(code)), fault, "{code}");
+            let error = stub_error(code);
+            assert_eq!(Sqlite::classify(&error), fault, "{code}");
+            let is_conflict = error.as_database_error().map(Sqlite::is_conflict);
+            assert_eq!(is_conflict, Some(fault == ErrorClass::Conflict), "{code}");
         }
     }
     assert_eq!(

@@ -9,7 +9,7 @@ use sqlx::{MySqlPool, Row as _};
 
 use super::sql::{batch, execute, quoted, required, rows, string};
 use crate::clone_database::catalog::{Catalog, Described, ValueKind};
-use crate::comparison::snapshot::{Table, Value, Volatility};
+use crate::comparison::snapshot::{SCHEMA_OBJECTS, Table, Value, Volatility};
 use crate::setup_error::SetupError;
 
 pub(super) async fn tables(
@@ -18,7 +18,26 @@ pub(super) async fn tables(
 ) -> Result<BTreeMap<String, Table>, sqlx::Error> {
     let catalog = catalog(admin, name).await?;
     let results = batch(admin, selects(&catalog)).await?;
-    filled(catalog, results)
+    let mut tables = filled(catalog, results)?;
+    tables.insert(SCHEMA_OBJECTS.into(), views(admin, name).await?);
+    Ok(tables)
+}
+
+/// The views of a database.
+pub(super) async fn views(admin: &MySqlPool, name: &str) -> Result<Table, sqlx::Error> {
+    let sql = format!(
+        "SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = {}",
+        text(name)
+    );
+    let prefix = format!("{}.", quoted(name));
+    let views = rows(admin, sql).await?;
+    let views = views.iter().map(|row| {
+        let definition = required(row, 1)?.replace(&prefix, "");
+        let view = Value::Text(required(row, 0)?);
+        Ok([Value::Text("view".into()), view, Value::Text(definition)])
+    });
+    let views: Vec<_> = views.collect::<Result<_, sqlx::Error>>()?;
+    Ok(Table::of_schema_objects(views))
 }
 
 /// All tables as they are at one moment.
@@ -182,8 +201,9 @@ pub(super) async fn advance_sequences(admin: &MySqlPool, name: &str) -> Result<(
 
 /// Transactions of sessions whose default database this is.
 ///
-/// A transaction holds each table that it used until its end, so an attempt to lock them all finds it. The server's list
-/// of transactions is not current: it is refreshed at most every tenth of a second.
+/// A transaction holds each table that it used until its end, so an attempt to lock them all finds
+/// it. The server's list of transactions is not current: it is refreshed at most every tenth of a
+/// second.
 pub(super) async fn open_transactions(
     admin: &MySqlPool,
     name: &str,

@@ -1,4 +1,5 @@
-//! What a fresh copy is like. With it a used copy can be read and refilled, as long as its tables are still the same.
+//! What a fresh copy is like. With it a used copy can be read and refilled, as long as its tables
+//! are still the same.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +12,7 @@ use super::read;
 use super::script::Script;
 use super::sql::{batch, execute, quoted, required, rows};
 use crate::clone_database::catalog::Catalog;
-use crate::comparison::snapshot::Table;
+use crate::comparison::snapshot::{SCHEMA_OBJECTS, Table};
 
 #[derive(Debug)]
 pub(super) struct Reference {
@@ -21,6 +22,8 @@ pub(super) struct Reference {
     checksums: BTreeMap<String, String>,
     /// To describe the tables takes the server longer than to read them.
     catalog: Catalog,
+    /// The same in each copy of the same shape.
+    views: Table,
 }
 
 impl Reference {
@@ -36,6 +39,7 @@ impl Reference {
             shape: Vec::new(),
             checksums: BTreeMap::new(),
             catalog: read::catalog(admin, base).await?,
+            views: read::views(admin, base).await?,
         };
         let sql = format!(
             "{}{}",
@@ -63,7 +67,9 @@ impl Reference {
         if shape(&results)? != self.shape {
             return Ok(None);
         }
-        read::filled(self.catalog.clone(), rows).map(Some)
+        let mut tables = read::filled(self.catalog.clone(), rows)?;
+        tables.insert(SCHEMA_OBJECTS.into(), self.views.clone());
+        Ok(Some(tables))
     }
 
     /// `false` if the copy has other tables now, or triggers, which would fire.

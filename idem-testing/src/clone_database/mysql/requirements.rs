@@ -46,7 +46,8 @@ pub(super) async fn owner(
     Ok(conn)
 }
 
-/// Drops the copies of explorations that were killed: their locks are free, and names are never used twice.
+/// Drops the copies of explorations that were killed: their locks are free, and names are never
+/// used twice.
 pub(super) async fn remove_stale(admin: &MySqlPool) -> Result<(), SetupError> {
     let sql = format!(
         "SELECT schema_name FROM information_schema.schemata \

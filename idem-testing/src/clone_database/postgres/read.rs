@@ -6,9 +6,10 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Row as _, ValueRef as _};
 
+use super::objects::{describe_large_objects, schema_objects};
 use super::sql::{batch, string};
 use crate::clone_database::catalog::{Catalog, Described, ValueKind};
-use crate::comparison::snapshot::{Table, Value, Volatility};
+use crate::comparison::snapshot::{SCHEMA_OBJECTS, Table, Value, Volatility};
 use crate::setup_error::SetupError;
 
 /// How values are written, and that a lock is not waited for.
@@ -67,7 +68,9 @@ pub(super) async fn tables(
     conn: &mut PgConnection,
 ) -> Result<BTreeMap<String, Table>, sqlx::Error> {
     let (catalog, rows) = rows(conn).await?;
-    catalog.filled(rows, value)
+    let mut tables = catalog.filled(rows, value)?;
+    tables.insert(SCHEMA_OBJECTS.into(), schema_objects(conn).await?);
+    Ok(tables)
 }
 
 /// The tables, and the rows of each.
@@ -92,6 +95,7 @@ pub(super) async fn rows(
             column(4)?,
         );
     }
+    describe_large_objects(&mut catalog);
     let mut results = batch(conn, format!("{}COMMIT", catalog.selects())).await?;
     results.pop();
     Ok((catalog, results))

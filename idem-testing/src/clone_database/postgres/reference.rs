@@ -1,9 +1,9 @@
-//! What a fresh copy holds. With it a used copy can be read, and refilled, in a fraction of the time that it takes to
-//! create and drop a database.
+//! What a fresh copy holds. With it a used copy can be read, and refilled, in a fraction of the
+//! time that it takes to create and drop a database.
 //!
-//! Only tables that changed are written again, in their old order: a statement without ORDER BY finds rows as it would in
-//! a fresh copy. Triggers and foreign keys must be off for that, which takes a superuser or a grant of
-//! `SET ON PARAMETER session_replication_role`.
+//! Only tables that changed are written again, in their old order: a statement without ORDER BY
+//! finds rows as it would in a fresh copy. Triggers and foreign keys must be off for that, which
+//! takes a superuser or a grant of `SET ON PARAMETER session_replication_role`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,15 +12,17 @@ use idem_runtime::__testing::postgres::{bytes, text};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, raw_sql};
 
+use super::objects::schema_objects;
 use super::read;
 use super::sql::{batch, quoted, string, strings};
 use crate::clone_database::catalog::Catalog;
-use crate::comparison::snapshot::{Table, Value, Volatility};
+use crate::comparison::snapshot::{LARGE_OBJECTS, SCHEMA_OBJECTS, Table, Value, Volatility};
 
 /// A changed table of more rows is not refilled: a new copy is cheaper.
 const ROWS: usize = 1000;
 
-/// Any DDL leaves rows with another transaction in the catalog. Sessions leave schemas for temporary tables behind.
+/// Any DDL leaves rows with another transaction in the catalog. Sessions leave schemas for
+/// temporary tables behind.
 const PREPARE: &str = "
 PREPARE idem_signature AS SELECT md5(string_agg(one, ',' ORDER BY one)) FROM (
     SELECT concat_ws(' ', 'class', oid, xmin) FROM pg_class WHERE oid >= 16384
@@ -52,6 +54,8 @@ pub(super) struct Reference {
     /// To describe the tables takes the server longer than to read them.
     catalog: Catalog,
     tables: BTreeMap<String, Table>,
+    /// Without DDL they are the same in each copy.
+    schema_objects: Table,
     /// For each table, the statements that fill it; None if it can't be refilled.
     fill: BTreeMap<String, Option<String>>,
     sequences: Vec<String>,
@@ -76,7 +80,9 @@ impl Reference {
         let mut tables = catalog.clone().unsorted(rows, read::value)?;
         let fill = tables.iter().map(|(name, table)| {
             let source = sources[name].trim_start_matches("ONLY ");
-            (name.clone(), fill_sql(source, table))
+            let is_table = name != LARGE_OBJECTS;
+            let fill = is_table.then(|| fill_sql(source, table));
+            (name.clone(), fill.flatten())
         });
         let fill = fill.collect();
         for table in tables.values_mut() {
@@ -86,6 +92,7 @@ impl Reference {
             signature: signature.into_iter().next().unwrap_or_default(),
             catalog,
             tables,
+            schema_objects: schema_objects(conn).await?,
             fill,
             sequences,
             may_refill,
@@ -94,6 +101,17 @@ impl Reference {
 
     /// All rows in one round trip; `None` if there was DDL.
     pub(super) async fn tables(
+        &self,
+        conn: &mut PgConnection,
+    ) -> Result<Option<BTreeMap<String, Table>>, sqlx::Error> {
+        let tables = self.rows(conn).await?;
+        Ok(tables.map(|mut tables| {
+            tables.insert(SCHEMA_OBJECTS.into(), self.schema_objects.clone());
+            tables
+        }))
+    }
+
+    async fn rows(
         &self,
         conn: &mut PgConnection,
     ) -> Result<Option<BTreeMap<String, Table>>, sqlx::Error> {
@@ -126,7 +144,7 @@ impl Reference {
         if !self.may_refill {
             return Ok(false);
         }
-        let Some(tables) = self.tables(conn).await? else {
+        let Some(tables) = self.rows(conn).await? else {
             return Ok(false);
         };
         let mut sql = String::from("BEGIN; SET LOCAL session_replication_role = replica;");

@@ -11,7 +11,8 @@ use crate::setup_error::SetupError;
 /// The user's database.
 pub(super) struct Source {
     pub(super) name: String,
-    /// What `ALTER DATABASE .. SET` and `ALTER ROLE .. SET` say for sessions there; a copy does not inherit it.
+    /// What `ALTER DATABASE .. SET` and `ALTER ROLE .. SET` say for sessions there; a copy does not
+    /// inherit it.
     pub(super) settings: Vec<(String, String)>,
     /// Whether the server waits for the disk.
     pub(super) is_durable: bool,
@@ -87,8 +88,8 @@ pub(super) async fn source(options: &PgConnectOptions) -> Result<Source, SetupEr
     })
 }
 
-/// What the database sets for its sessions, unless the URL says otherwise. No copy outlives its server, so no commit on one
-/// waits for the disk.
+/// What the database sets for its sessions, unless the URL says otherwise. No copy outlives its
+/// server, so no commit on one waits for the disk.
 pub(super) fn with_settings(
     options: PgConnectOptions,
     settings: Vec<(String, String)>,

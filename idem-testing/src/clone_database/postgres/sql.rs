@@ -25,7 +25,8 @@ pub(super) async fn strings(
         .collect()
 }
 
-/// A value as the server wrote it, whatever its type: rows of several statements at once come as text.
+/// A value as the server wrote it, whatever its type: rows of several statements at once come as
+/// text.
 pub(super) fn string(row: &PgRow, place: usize) -> Result<Option<String>, sqlx::Error> {
     let value = row.try_get_raw(place)?;
     if value.is_null() {

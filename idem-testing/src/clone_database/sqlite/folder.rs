@@ -8,8 +8,8 @@ use crate::setup_error::SetupError;
 
 const PREFIX: &str = "idem-copy-";
 
-/// Holds a lock on a file in it. The operating system releases the lock when this process is gone, and then other
-/// explorations may remove the folder.
+/// Holds a lock on a file in it. The operating system releases the lock when this process is gone,
+/// and then other explorations may remove the folder.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,

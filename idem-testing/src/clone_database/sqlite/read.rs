@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Row as _, TypeInfo as _, ValueRef as _, raw_sql};
 
 use crate::clone_database::catalog::{Catalog, Described, ValueKind};
 use crate::clone_database::results;
-use crate::comparison::snapshot::{Table, Value, Volatility};
+use crate::comparison::snapshot::{SCHEMA_OBJECTS, Table, Value, Volatility};
 
 /// Neither virtual tables nor what they keep their data in.
 const CATALOG: &str = "
@@ -30,6 +30,12 @@ SELECT t.name, coalesce((SELECT name FROM sqlite_schema WHERE type = 'table' AND
 FROM pragma_table_list AS t JOIN pragma_foreign_key_list(t.name) AS k
 WHERE t.schema = 'main' AND t.type = 'table'
 ORDER BY t.name, k.id, k.seq";
+
+/// Also the numbers in the file's header that are an application's own.
+const OBJECTS: &str = "
+SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite@_%' ESCAPE '@'
+UNION ALL SELECT 'pragma', 'user_version', user_version FROM pragma_user_version
+UNION ALL SELECT 'pragma', 'application_id', application_id FROM pragma_application_id";
 
 pub(super) async fn tables(
     conn: &mut SqliteConnection,
@@ -63,9 +69,18 @@ pub(super) async fn tables(
         };
         catalog.foreign_key(&text(0)?, &text(1)?, &text(2)?, &text(3)?, text(4)?);
     }
-    let mut results = batch(conn, format!("{}COMMIT", catalog.selects())).await?;
+    let selects = format!("{}{OBJECTS}; COMMIT", catalog.selects());
+    let mut results = batch(conn, selects).await?;
     results.pop();
-    catalog.filled(results, value)
+    let objects = results.pop().unwrap_or_default();
+    let objects = objects.iter().map(|row| {
+        let value = |place| value(row, place, ValueKind::Text);
+        Ok([value(0)?, value(1)?, value(2)?])
+    });
+    let objects: Vec<_> = objects.collect::<Result<_, sqlx::Error>>()?;
+    let mut tables = catalog.filled(results, value)?;
+    tables.insert(SCHEMA_OBJECTS.into(), Table::of_schema_objects(objects));
+    Ok(tables)
 }
 
 /// Only tables with AUTOINCREMENT number rows by more than what is in them.

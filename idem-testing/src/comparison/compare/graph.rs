@@ -1,8 +1,8 @@
 //! Rows as nodes that shared identifiers connect, and whether two such graphs are the same.
 //!
-//! Each node and identifier has a colour, at first what it is by itself, then again and again what it and its
-//! neighbours are. What has the same colour in the end can't be told apart; where several can't, one is singled out on
-//! both sides and the colours are refined again.
+//! Each node and identifier has a colour, at first what it is by itself, then again and again what
+//! it and its neighbours are. What has the same colour in the end can't be told apart; where
+//! several can't, one is singled out on both sides and the colours are refined again.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -12,8 +12,8 @@ use super::symbols::{Side, Symbol};
 use super::table_pair::TablePair;
 use crate::comparison::snapshot::Value;
 
-/// How often one of several alike is singled out. Beyond that, they are taken as matched by colour, which is wrong only
-/// for rows that refer to each other in rings.
+/// How often one of several alike is singled out. Beyond that, they are taken as matched by colour,
+/// which is wrong only for rows that refer to each other in rings.
 const ATTEMPTS: u32 = 200;
 
 /// The rows that a run added, in all tables.
@@ -141,7 +141,8 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// A colour of several identifiers that connect rows. One that stands in a single row is matched with that row.
+    /// A colour of several identifiers that connect rows. One that stands in a single row is
+    /// matched with that row.
     fn ambiguous(&self, colours: &Colours) -> Option<u64> {
         let identifiers = self.identifiers.iter().zip(&colours.identifiers);
         let connecting = identifiers

@@ -118,7 +118,8 @@ impl Pairing<'_, '_> {
         }
     }
 
-    /// The domain of the identifier in this column, if it connects the row with others than it should.
+    /// The domain of the identifier in this column, if it connects the row with others than it
+    /// should.
     fn refers_elsewhere(&self, one: Row<'_>, other: Row<'_>, place: usize) -> Option<String> {
         let mismatch = self.mismatch.filter(|mismatch| mismatch.is_of_references)?;
         let expected = &self.graphs.0.nodes[one.1?].identifiers;

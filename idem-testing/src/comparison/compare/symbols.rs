@@ -27,7 +27,11 @@ pub(super) enum Symbol {
 pub(super) struct Symbols<'a> {
     mask: &'a Mask,
     /// Places of values that no clean run showed to differ, as its clock did not tick in between.
-    ticked: BTreeSet<(&'a str, usize, String)>,
+    ticked: BTreeSet<Place<'a>>,
+    /// The times that the expected side has in each masked place: the found ones must be as the
+    /// clock moves them.
+    expected_times: BTreeMap<Place<'a>, Vec<Timestamp>>,
+    windows: [Window; 2],
     /// Of each domain, the identifiers that rows of the run have.
     added: [Vec<BTreeSet<String>>; 2],
 }
@@ -63,6 +67,8 @@ impl<'a> Symbols<'a> {
         Self {
             mask,
             ticked: ticked(tables, expected, found, mask),
+            expected_times: masked_times(tables, expected, mask),
+            windows: [expected.window, found.window],
             added,
         }
     }
@@ -106,7 +112,11 @@ impl Side<'_> {
                 }
             }
             (Some(why @ MaskReason::Time), Token::Time(_) | Token::Number(_))
-            | (Some(why @ MaskReason::Transaction), Token::Number(_))
+                if self.is_by_clock(&(table, place, label.clone()), &token) =>
+            {
+                Symbol::Any(why)
+            }
+            (Some(why @ MaskReason::Transaction), Token::Number(_))
             | (Some(why @ MaskReason::Trace), Token::Trace(_)) => Symbol::Any(why),
             (None, Token::Time(_) | Token::Number(_))
                 if self.symbols.ticked.iter().any(|ticked| {
@@ -120,6 +130,26 @@ impl Side<'_> {
     }
 }
 
+impl Side<'_> {
+    /// Whether a masked time is one of the expected ones, moved on as the clock does. A time that
+    /// was extended twice is not.
+    fn is_by_clock(&self, place: &(&str, usize, String), token: &Token) -> bool {
+        let Symbols {
+            expected_times,
+            windows: [own, others],
+            ..
+        } = self.symbols;
+        let times = expected_times.get(place);
+        let (1, Some(times)) = (self.side, times) else {
+            return true;
+        };
+        timestamp(token).is_some_and(|found| {
+            let mut times = times.iter();
+            times.any(|expected| expected.moves_with_clock(*own, &found, *others))
+        })
+    }
+}
+
 fn changes<'p, 'a>(pair: &'p TablePair<'a>, side: usize) -> &'p Changes<'a> {
     if side == 0 {
         &pair.expected
@@ -128,17 +158,54 @@ fn changes<'p, 'a>(pair: &'p TablePair<'a>, side: usize) -> &'p Changes<'a> {
     }
 }
 
-/// Times by table, column and label, in order.
-type Times<'a> = BTreeMap<(&'a str, usize, String), Vec<(String, Option<Timestamp>)>>;
+/// A table, a column, and what stands before the value in it.
+type Place<'a> = (&'a str, usize, String);
 
-/// Places where all times of one side are those of the other by the clock. Times that are written in whole seconds
-/// are equal in clean runs of the same second.
+fn timestamp(token: &Token) -> Option<Timestamp> {
+    match token {
+        Token::Time(timestamp) => Some(timestamp.clone()),
+        Token::Number(number) => Timestamp::from_number(number),
+        _ => None,
+    }
+}
+
+/// The times of the expected side in places where times are masked.
+fn masked_times<'a>(
+    tables: &[TablePair<'a>],
+    expected: &Snapshot,
+    mask: &Mask,
+) -> BTreeMap<Place<'a>, Vec<Timestamp>> {
+    let mut times = BTreeMap::<_, Vec<_>>::new();
+    for pair in tables {
+        let columns = expected.tables[pair.name].columns.iter().enumerate();
+        let masked: Vec<_> = columns
+            .filter(|(_, column)| mask.hides(pair.name, &column.name))
+            .collect();
+        for row in &pair.expected.added {
+            for (place, column) in &masked {
+                for Part { label, token } in token::parts(&row[*place]) {
+                    if mask.why(pair.name, &column.name, &label) == Some(MaskReason::Time) {
+                        let place = (pair.name.as_str(), *place, label);
+                        times.entry(place).or_default().extend(timestamp(&token));
+                    }
+                }
+            }
+        }
+    }
+    times
+}
+
+/// Times by place, in order.
+type Times<'a> = BTreeMap<Place<'a>, Vec<(String, Option<Timestamp>)>>;
+
+/// Places where all times of one side are those of the other by the clock. Times that are written
+/// in whole seconds are equal in clean runs of the same second.
 fn ticked<'a>(
     tables: &[TablePair<'a>],
     expected: &Snapshot,
     found: &Snapshot,
     mask: &Mask,
-) -> BTreeSet<(&'a str, usize, String)> {
+) -> BTreeSet<Place<'a>> {
     let (own, others) = (expected.window, found.window);
     let all = times(tables, 0, expected, mask);
     let mut found_times = times(tables, 1, found, mask);

@@ -5,8 +5,8 @@ use crate::comparison::snapshot::{Table, Value, Volatility};
 use crate::comparison::token;
 use crate::comparison::token::{Part, Token};
 
-/// Sorts the rows of each run so that equal places hold the same row: by what is equal in all runs, then by the
-/// fixed parts of what is not, then in the order in which the database numbered them.
+/// Sorts the rows of each run so that equal places hold the same row: by what is equal in all runs,
+/// then by the fixed parts of what is not, then in the order in which the database numbered them.
 pub(super) fn align(table: &Table, runs: &mut [Vec<&[Value]>]) {
     let mut places: Vec<usize> = (0..table.columns.len()).collect();
     let stable: Vec<bool> = places.iter().map(|place| is_stable(*place, runs)).collect();

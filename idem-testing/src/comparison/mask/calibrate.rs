@@ -20,18 +20,16 @@ struct Varying<'a> {
 }
 
 impl Mask {
-    /// Learns what may differ from clean runs of one delivery: at least two, one of them with sequences moved on.
+    /// Learns what may differ from clean runs of one delivery: at least two, one of them with
+    /// sequences moved on.
     ///
     /// # Errors
     ///
     /// Differences between them that have no good reason.
     pub fn calibrate(clean: &[Snapshot], base: &Snapshot) -> Result<Self, Vec<Nondeterminism>> {
         let mut mask = Self {
-            base: base.clone(),
-            reasons: BTreeMap::new(),
-            domains: Vec::new(),
-            known: Vec::new(),
             known_uuids: known_uuids(clean, base),
+            ..Self::exact(base)
         };
         let Some(first) = clean.first() else {
             return Ok(mask);
@@ -280,8 +278,8 @@ impl<'a> Explainer<'a> {
         })
     }
 
-    /// The domain that all these numbers belong to, although no foreign key says so. Numbers that would be equal by chance
-    /// are kept apart by moving sequences on.
+    /// The domain that all these numbers belong to, although no foreign key says so. Numbers that
+    /// would be equal by chance are kept apart by moving sequences on.
     fn refers(&self, rows: &[Varying<'_>]) -> Option<usize> {
         let rank = |set: &BTreeSet<String>, number: &str| {
             let mut all: Vec<_> = set.iter().map(|one| (one.len(), one)).collect();

@@ -162,7 +162,8 @@ fn at(micros: i128, grain: i128) -> Timestamp {
     }
 }
 
-/// What the clocks may differ by is a little, and what is written in whole seconds may be a second off.
+/// What the clocks may differ by is a little, and what is written in whole seconds may be a second
+/// off.
 #[test]
 fn a_shift_may_be_off_by_the_slack_and_by_what_is_rounded_away() {
     let (first, second) = runs();

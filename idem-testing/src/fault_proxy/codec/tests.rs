@@ -19,8 +19,9 @@ pub(in super::super) enum Observed {
     Edited(Vec<u8>),
 }
 
-/// Plays a conversation as a connection does: a request is expected as soon as it is complete, and what the server says is
-/// read to its end before the client is read again. `piece`: how many bytes come at once.
+/// Plays a conversation as a connection does: a request is expected as soon as it is complete, and
+/// what the server says is read to its end before the client is read again. `piece`: how many bytes
+/// come at once.
 pub(in super::super) fn play(
     codec: &mut dyn Codec,
     lines: &[Line<'_>],
@@ -79,8 +80,8 @@ pub(in super::super) fn play_in_pieces<C: Codec + Default>(lines: &[Line<'_>]) -
     whole
 }
 
-/// Bytes that are no protocol: whatever comes, it does not panic, and takes no more than there is. What is said first
-/// is true, so that it comes to every phase.
+/// Bytes that are no protocol: whatever comes, it does not panic, and takes no more than there is.
+/// What is said first is true, so that it comes to every phase.
 pub(in super::super) fn survive_garbage<C: Codec + Default>(beginning: &[Line<'_>]) {
     let mut seed = 1_u64;
     let mut next = move || {

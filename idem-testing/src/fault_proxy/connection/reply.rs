@@ -23,7 +23,7 @@ impl Reply {
         &self.bytes[..inside.min(self.bytes.len().saturating_sub(1))]
     }
 
-    /// Replaces so many bytes at its end by those of another.
+    /// Replaces the last `tail` bytes by those of another reply.
     pub(super) fn end_as(&mut self, other: &Self, tail: usize) {
         if let Some(from) = other.bytes.len().checked_sub(tail)
             && let Some(at) = self.bytes.len().checked_sub(tail)

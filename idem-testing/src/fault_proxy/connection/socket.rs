@@ -31,7 +31,7 @@ pub(super) struct Side {
     flushed: usize,
     /// Nothing comes from the other end any more.
     gone: bool,
-    /// Nothing is heard at the other end any more.
+    /// The other end does not read any more.
     deaf: bool,
     finished: bool,
 }
@@ -93,7 +93,7 @@ impl Side {
         self.gone
     }
 
-    /// Queues bytes, unless nobody hears them.
+    /// Queues bytes, unless the other end is closed.
     pub(super) fn write(&mut self, bytes: &[u8]) {
         if !self.deaf {
             self.outgoing.extend_from_slice(bytes);
@@ -119,7 +119,7 @@ impl Side {
         self.flushed = 0;
     }
 
-    /// Tells the other end that nothing more comes.
+    /// Closes this direction.
     pub(super) async fn finish(&mut self) {
         if !self.finished {
             self.finished = true;

@@ -17,8 +17,8 @@ pub(super) const STMT_CLOSE: u8 = 0x19;
 pub(super) const STMT_FETCH: u8 = 0x1c;
 pub(super) const RESET_CONNECTION: u8 = 0x1f;
 
-/// The other commands with a reply: to choose, create and drop a database, refresh, shutdown, statistics, `PROCESS_INFO`,
-/// kill, debug, reset of a statement, `SET_OPTION`, and those above.
+/// The other commands with a reply: to choose, create and drop a database, refresh, shutdown,
+/// statistics, `PROCESS_INFO`, kill, debug, reset of a statement, `SET_OPTION`, and those above.
 pub(super) const ANSWERED: &[u8] = &[
     0x02,
     FIELD_LIST,
@@ -136,8 +136,8 @@ const QUERY_ATTRIBUTES: u32 = 1 << 27;
 /// What a server may offer and what can't be read on its way, or changes how the rest is read.
 const NOT_OFFERED: u32 = COMPRESS | LOCAL_FILES | TLS | OPTIONAL_METADATA | ZSTD | QUERY_ATTRIBUTES;
 
-/// The server's greeting without the offers that can't be taken up here. `None`: it is an error, as when there are
-/// too many connections.
+/// The server's greeting without the offers that can't be taken up here. `None`: it is an error, as
+/// when there are too many connections.
 pub(super) fn greeting(body: &[u8]) -> Result<Option<Vec<u8>>, ProtocolError> {
     match body.first() {
         Some(0xff) => return Ok(None),
@@ -150,7 +150,8 @@ pub(super) fn greeting(body: &[u8]) -> Result<Option<Vec<u8>>, ProtocolError> {
     }
     let mut greeting = body.to_vec();
     let version = body.iter().position(|byte| *byte == 0).ok_or(SHORT)?;
-    // Behind the version: the connection's number, eight bytes of a challenge, a zero; then the offers, in two halves.
+    // Behind the version: the connection's number, eight bytes of a challenge, a zero; then the
+    // offers, in two halves.
     let offers = version + 1 + 4 + 8 + 1;
     let field = greeting.get_mut(offers..).ok_or(SHORT)?;
     let [low_0, low_1, _, _, _, high_0, high_1, _, rest @ ..] = field else {

@@ -198,7 +198,8 @@ fn a_reply_goes_on_while_there_are_more_results() {
 #[test]
 fn a_row_may_look_like_the_end() {
     let command = b"\x03SELECT repeat('x', 16777216)";
-    // A first column of 16 MiB and more: its length stands in eight bytes, and a full packet is continued.
+    // A first column of 16 MiB and more: its length stands in eight bytes, and a full packet is
+    // continued.
     let mut full = vec![b'x'; 0xff_ffff];
     full[..9].copy_from_slice(&[0xfe, 0, 0, 0, 1, 0, 0, 0, 0]);
     let rest = vec![b'x'; 20];

@@ -1,4 +1,5 @@
-//! Acknowledgements of COMMIT that are lost with their connection, by the thousand. The next delivery finds out whether it had happened.
+//! Acknowledgements of COMMIT that are lost with their connection, by the thousand. The next
+//! delivery finds out whether it had happened.
 //!
 //! Each worker has a proxy of its own, so that the cut falls on its own request.
 
@@ -30,8 +31,9 @@ enum Cut {
 /// How many were cut, and how many of these had committed.
 type Tally = BTreeMap<Cut, (usize, usize)>;
 
-/// Cure: a connection that breaks under way is `CommitUnknown` and not an error to act upon; claim and effect are one transaction, so
-/// that the next delivery executes if and only if it had not happened.
+/// Guards: a connection that breaks under way is `CommitUnknown` and not an error to act upon;
+/// claim and effect are one transaction, so that the next delivery executes if and only if it had
+/// not happened.
 pub(crate) async fn lost(axis: Axis) {
     let bed = Bed::start(axis).await;
     let replies = faults(10_000, 300);

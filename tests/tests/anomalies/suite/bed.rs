@@ -14,7 +14,8 @@ use crate::model::{Order, State};
 #[derive(Debug)]
 pub(crate) struct Bed {
     pub(crate) axis: Axis,
-    /// Duplicates come from here: to a first delivery on a pool of its own it is what another process is.
+    /// Duplicates come from here: to a first delivery on a pool of its own it is what another
+    /// process is.
     pub(crate) pool: Pool,
     /// One connection, for what a test asks.
     pub(crate) admin: Pool,
@@ -91,8 +92,8 @@ impl Bed {
         assert_eq!(self.state().await, *expected);
     }
 
-    /// No transaction is open, and each connection that a pool can give works, is in no transaction, and has its
-    /// settings.
+    /// No transaction is open, and each connection that a pool can give works, is in no
+    /// transaction, and has its settings.
     pub(crate) async fn assert_at_rest(&self, pools: &[&Pool]) {
         super::assert_no_open_transaction(self).await;
         for pool in pools {
@@ -107,8 +108,8 @@ impl Bed {
         }
     }
 
-    /// The end of most cases: what is there, that the connections are fit, what the next delivery of `o` gets, and what is
-    /// there after that.
+    /// The end of most cases: what is there, that the connections are fit, what the next delivery
+    /// of `o` gets, and what is there after that.
     pub(crate) async fn assert_then(&self, pools: &[&Pool], now: State, next: &str, then: State) {
         self.assert_state(&now).await;
         self.assert_at_rest(pools).await;

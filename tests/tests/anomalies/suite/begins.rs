@@ -1,5 +1,5 @@
-//! Calls that are dropped while they begin. A connection that went back to its pool with a transaction open would be poison for whoever is
-//! given it next.
+//! Calls that are dropped while they begin. A connection that went back to its pool with a
+//! transaction open would be poison for whoever is given it next.
 
 use idem_tests::poll::drop_at_pending;
 
@@ -13,8 +13,8 @@ use crate::stage::Stage;
 
 /// Dropped at each point where they wait, as often as that takes.
 ///
-/// Cure: the connection is armed to be closed from its acquisition to the end. sqlx's own `begin()`, dropped half way, gives an open
-/// transaction back to the pool.
+/// Guards: the connection is armed to be closed from its acquisition to the end. sqlx's own
+/// `begin()`, dropped half way, gives an open transaction back to the pool.
 pub(crate) async fn dropped_at_each_point(axis: Axis) {
     const BEGINS: usize = 500;
     let bed = Bed::start(axis).await;
@@ -43,7 +43,8 @@ pub(crate) async fn dropped_at_each_point(axis: Axis) {
 
 /// Dropped when the database has what begins them, and has them wait.
 ///
-/// Cure: the same. What a dropped call leaves on the server waits for no longer than the call would have.
+/// Guards: the same. What a dropped call leaves on the server waits for no longer than the call
+/// would have.
 pub(crate) async fn dropped_in_the_hands_of_the_database(axis: Axis) {
     const ROUNDS: usize = 125;
     let bed = Bed::start(axis).await;

@@ -1,5 +1,5 @@
-//! Conflicts that the database decides, between a delivery and a transaction that meets a fate, or two deliveries. Only where
-//! transactions write side by side.
+//! Conflicts that the database decides, between a delivery and a transaction that meets a fate, or
+//! two deliveries. Only where transactions write side by side.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ const LOCK_12: &str = "UPDATE uniques SET n = n + 1 WHERE id = 12";
 /// Makes a transaction the heavier one: where that decides, it wins a deadlock.
 const LOCK_ALL_BUT_11: &str = "UPDATE uniques SET n = n + 1 WHERE id >= 12";
 
-/// Leads a held delivery that has row 11 into a deadlock that it loses, with a transaction that goes on.
+/// Leads a held delivery that has row 11 into a deadlock that it loses, with a transaction that
+/// goes on.
 async fn deadlock(bed: &Bed, first: &First, fate: Fate) -> Other {
     let mut other = Other::begin(bed, fate).await;
     other.sql(WIN_DEADLOCKS).await;
@@ -43,8 +44,9 @@ fn let_try_again(first: &First) {
     }
 }
 
-/// Cure: the fence, and on MariaDB `autocommit=0` while the transaction is ours. After a deadlock the server has rolled back
-/// all of it, sqlx still counts a transaction, and the next statement would commit by itself.
+/// Guards: the fence, and on MariaDB `autocommit=0` while the transaction is ours. After a deadlock
+/// the server has rolled back all of it, sqlx still counts a transaction, and the next statement
+/// would commit by itself.
 pub(crate) async fn swallowed_deadlock(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let deeds = [
@@ -66,18 +68,19 @@ pub(crate) async fn swallowed_deadlock(axis: Axis, fate: Fate) {
     bed.assert_whole_if(false, &[&first.pool]).await;
 }
 
-/// Cure: `retry` runs the handler again on a fresh transaction. The fate is that of the transaction in its way.
+/// Guards: `retry` runs the handler again on a fresh transaction. The fate is that of the
+/// transaction in its way.
 pub(crate) async fn retried_deadlock(axis: Axis, fate: Fate) {
     deadlock_is_retried(axis, fate, Which::Retried, []).await;
 }
 
-/// Cure: a conflict is found in an inner handler's error, too, and what the deadlock did to the inner transaction is no
-/// hindrance to the next attempt.
+/// Guards: a conflict is found in an inner handler's error, too, and what the deadlock did to the
+/// inner transaction is no hindrance to the next attempt.
 pub(crate) async fn retried_deadlock_of_an_inner_handler(axis: Axis, fate: Fate) {
     deadlock_is_retried(axis, fate, Which::OuterRetried, []).await;
 }
 
-/// Cure: a connection whose transaction can't be ended is not the one of the next attempt.
+/// Guards: a connection whose transaction can't be ended is not the one of the next attempt.
 pub(crate) async fn retried_deadlock_in_a_leaked_transaction(axis: Axis, fate: Fate) {
     deadlock_is_retried(axis, fate, Which::Retried, [Deed::LeakOnce]).await;
 }
@@ -122,7 +125,8 @@ async fn deadlock_is_retried<const N: usize>(
     .await;
 }
 
-/// Cure: as above, where another transaction has changed the row that this one has read. The fate is that of the other one.
+/// Guards: as above, where another transaction has changed the row that this one has read. The fate
+/// is that of the other one.
 pub(crate) async fn retried_write_conflict(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let deeds = [
@@ -161,7 +165,8 @@ pub(crate) async fn retried_write_conflict(axis: Axis, fate: Fate) {
 
 /// Two callers claim two keys in opposite order. The fate is that of the one that wins.
 ///
-/// Cure: a deadlock of a joined call is an error of the database, and the caller's transaction can be given up whole.
+/// Guards: a deadlock of a joined call is an error of the database, and the caller's transaction
+/// can be given up whole.
 pub(crate) async fn two_keys_in_opposite_order(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let [o, p] = [Order::plain("o"), Order::plain("p")];
@@ -221,7 +226,8 @@ async fn pair(
 
 /// Two deliveries, each of which handles two orders in its transaction, in opposite order.
 ///
-/// Cure: a conflict is found in the chain of a handler's error, also where an inner call met it, and the outer one runs again.
+/// Guards: a conflict is found in the chain of a handler's error, also where an inner call met it,
+/// and the outer one runs again.
 pub(crate) async fn nested_handlers_in_opposite_order(axis: Axis) {
     let bed = Bed::start(axis).await;
     let pool = bed.connect(2).await;
@@ -257,10 +263,11 @@ pub(crate) async fn nested_handlers_in_opposite_order(axis: Axis) {
     bed.assert_at_rest(&[&pool]).await;
 }
 
-/// Two deliveries, each of which reads what the other one writes. Where the database takes that for a conflict, at the
-/// write or at COMMIT, one of them runs again.
+/// Two deliveries, each of which reads what the other one writes. Where the database takes that for
+/// a conflict, at the write or at COMMIT, one of them runs again.
 ///
-/// Cure: a conflict at COMMIT is a conflict like any other: nothing is stored, and another attempt may win.
+/// Guards: a conflict at COMMIT is a conflict like any other: nothing is stored, and another
+/// attempt may win.
 pub(crate) async fn write_skew(axis: Axis) {
     let serializable = axis == Axis::Serializable;
     for which in [Which::Retried, Which::Apply] {

@@ -1,7 +1,9 @@
-//! Processes that are killed about COMMIT, by the hundred: what loses an acknowledgement where there is no network.
+//! Processes that are killed about COMMIT, by the hundred: what loses an acknowledgement where
+//! there is no network.
 //!
-//! A process delivers one order and says when its handler has returned, which is when COMMIT is next, and when the call has: its
-//! acknowledgement. It is killed at a random time between the two. One that was faster than that is not counted.
+//! A process delivers one order and says when its handler has returned, which is when COMMIT is
+//! next, and when the call has: its acknowledgement. It is killed at a random time between the two.
+//! One that was faster than that is not counted.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
@@ -29,7 +31,8 @@ struct Errand {
 
 const ERRAND: &str = "IDEM_TESTS_ERRAND_TO_DIE_ON";
 
-/// Cure: claim and effect are one transaction, so that the next delivery executes if and only if it had not happened.
+/// Guards: claim and effect are one transaction, so that the next delivery executes if and only if
+/// it had not happened.
 pub(crate) async fn lose_the_acknowledgement(axis: Axis) {
     let each = faults(10_000, 100) / WORKERS;
     let mut workers = JoinSet::new();
@@ -43,7 +46,8 @@ pub(crate) async fn lose_the_acknowledgement(axis: Axis) {
     assert!(deaths >= each * WORKERS);
 }
 
-/// Kills so many; how many it were, and how many of these had committed. One writer at a time: each worker has a database of its own.
+/// Kills so many; how many it were, and how many of these had committed. One writer at a time: each
+/// worker has a database of its own.
 async fn work(axis: Axis, deaths: usize) -> (usize, usize) {
     let bed = Bed::start(axis).await;
     let (mut died, mut committed, mut deliveries) = (0, 0, 0);
@@ -83,8 +87,8 @@ async fn work(axis: Axis, deaths: usize) -> (usize, usize) {
     (died, committed)
 }
 
-/// Lets a process deliver, and kills it at a random time within this after its handler has returned. Whether it was faster, and has
-/// said that its call returned.
+/// Lets a process deliver, and kills it at a random time within this after its handler has
+/// returned. Whether it was faster, and has said that its call returned.
 fn one_death(errand: &Errand, within: Duration) -> bool {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([

@@ -7,7 +7,7 @@ use super::{Axis, DEFERRED_VIOLATION};
 use crate::fate::Fate;
 use crate::model::{Order, sql};
 
-/// Cure: the end and COMMIT are awaited together, and an error of COMMIT is the call's.
+/// Guards: the end and COMMIT are awaited together, and an error of COMMIT is the call's.
 pub(crate) async fn violated(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let order = Order::held("o", [sql("INSERT INTO children VALUES (1)")]);

@@ -31,7 +31,8 @@ const fn next(fate: Fate) -> &'static str {
     }
 }
 
-/// Cure: claim, effect, result and event are one transaction, and the event's ID follows from the key.
+/// Guards: claim, effect, result and event are one transaction, and the event's ID follows from the
+/// key.
 pub(crate) async fn a_later_one(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let mut first = first(&bed, fate).await;
@@ -40,7 +41,8 @@ pub(crate) async fn a_later_one(axis: Axis, fate: Fate) {
     bed.assert_whole_if(fate.commits(), &[&first.pool]).await;
 }
 
-/// Cure: the call begins and ends the transaction of a connection that it is given just as one of a pool's.
+/// Guards: the call begins and ends the transaction of a connection that it is given just as one of
+/// a pool's.
 pub(crate) async fn a_later_one_of_a_connection(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let order = Order::held("o", []);
@@ -50,7 +52,8 @@ pub(crate) async fn a_later_one_of_a_connection(axis: Axis, fate: Fate) {
     bed.assert_whole_if(fate.commits(), &[&first.pool]).await;
 }
 
-/// Cure: a duplicate in the process waits for the first one's turn before it acquires a connection.
+/// Guards: a duplicate in the process waits for the first one's turn before it acquires a
+/// connection.
 pub(crate) async fn in_the_process(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let held = Order::held("o", []);
@@ -72,7 +75,8 @@ pub(crate) async fn in_the_process(axis: Axis, fate: Fate) {
     .await;
 }
 
-/// Cure: the claim waits for a row of its key that is not committed yet, and asks again if it is gone then.
+/// Guards: the claim waits for a row of its key that is not committed yet, and asks again if it is
+/// gone then.
 pub(crate) async fn elsewhere(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let mut first = first(&bed, fate).await;
@@ -89,7 +93,8 @@ pub(crate) async fn elsewhere(axis: Axis, fate: Fate) {
     .await;
 }
 
-/// Cure: `in_flight = "fail"` does not wait for a turn, and bounds the wait in the database by nothing.
+/// Guards: `in_flight = "fail"` does not wait for a turn, and bounds the wait in the database by
+/// nothing.
 pub(crate) async fn told_to_fail(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let mut first = first(&bed, fate).await;
@@ -116,7 +121,7 @@ pub(crate) async fn told_to_fail(axis: Axis, fate: Fate) {
     .await;
 }
 
-/// Cure: `in_flight = "wait 1s"` bounds the wait for a turn and the wait in the database.
+/// Guards: `in_flight = "wait 1s"` bounds the wait for a turn and the wait in the database.
 pub(crate) async fn that_waits_too_long(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let mut first = first(&bed, fate).await;
@@ -132,8 +137,8 @@ pub(crate) async fn that_waits_too_long(axis: Axis, fate: Fate) {
     bed.assert_whole_if(fate.commits(), &[&first.pool]).await;
 }
 
-/// Cure: a claim that the database sacrifices is tried again: on MariaDB the first one's rollback makes a deadlock of
-/// those who wait, on PostgreSQL its commit is newer than their snapshots.
+/// Guards: a claim that the database sacrifices is tried again: on MariaDB the first one's rollback
+/// makes a deadlock of those who wait, on PostgreSQL its commit is newer than their snapshots.
 pub(crate) async fn three_waiters(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let mut first = first(&bed, fate).await;
@@ -158,7 +163,7 @@ pub(crate) async fn three_waiters(axis: Axis, fate: Fate) {
     .await;
 }
 
-/// Cure: the fingerprint is stored with the claim, and compared before anything is replayed.
+/// Guards: the fingerprint is stored with the claim, and compared before anything is replayed.
 pub(crate) async fn with_another_fingerprint(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let mut first = first(&bed, fate).await;
@@ -179,7 +184,7 @@ pub(crate) async fn with_another_fingerprint(axis: Axis, fate: Fate) {
         .await;
 }
 
-/// Cure: a handler without a key is fenced by a savepoint, and its event is of its transaction.
+/// Guards: a handler without a key is fenced by a savepoint, and its event is of its transaction.
 pub(crate) async fn of_a_keyless_handler(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let order = Order::held("o", []);
@@ -202,7 +207,8 @@ pub(crate) async fn of_a_keyless_handler(axis: Axis, fate: Fate) {
     }
 }
 
-/// Cure: what a handler's own transaction holds is kept or undone with it, handled orders among it.
+/// Guards: what a handler's own transaction holds is kept or undone with it, handled orders among
+/// it.
 pub(crate) async fn of_nested_handlers(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let order = Order::held("o", []);
@@ -237,7 +243,7 @@ pub(crate) async fn of_nested_handlers(axis: Axis, fate: Fate) {
 
 /// A thousand calls of one order at once, in a pool of four.
 ///
-/// Cure: those who wait hold no connection, so none of them times out in the pool.
+/// Guards: those who wait hold no connection, so none of them times out in the pool.
 pub(crate) async fn a_thousand(axis: Axis) {
     let bed = Bed::start(axis).await;
     let pool = bed.connect(4).await;

@@ -35,7 +35,8 @@ pub(crate) enum Which {
     RecordedIfClosed,
     /// Handles the order `p` with `Apply`, in its own transaction.
     Outer,
-    /// Handles the same order with `Apply`, in its own transaction, and runs again after a conflict in there.
+    /// Handles the same order with `Apply`, in its own transaction, and runs again after a conflict
+    /// in there.
     OuterRetried,
     /// Has an outbox and no key.
     Keyless,

@@ -10,7 +10,8 @@ use crate::fate::Fate;
 use crate::model::{Order, State};
 use crate::stage::Stage;
 
-/// Cure: a joined call commits nothing itself, and its claim holds the key until the caller's transaction ends.
+/// Guards: a joined call commits nothing itself, and its claim holds the key until the caller's
+/// transaction ends.
 pub(crate) async fn is_its_callers(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let mut caller = Other::begin(&bed, fate).await;
@@ -42,7 +43,7 @@ pub(crate) async fn is_its_callers(axis: Axis, fate: Fate) {
     .await;
 }
 
-/// Cure: a joined call that is dropped in its body takes back its own effects and nothing else.
+/// Guards: a joined call that is dropped in its body takes back its own effects and nothing else.
 pub(crate) async fn dropped_in_its_body(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let mut caller = Other::begin(&bed, fate).await;
@@ -71,7 +72,7 @@ pub(crate) async fn dropped_in_its_body(axis: Axis, fate: Fate) {
     bed.assert_then(&[&ended.pool], caller, "Executed(7)", then).await;
 }
 
-/// Cure: a handler's error is undone to the call's savepoint; the caller's transaction goes on.
+/// Guards: a handler's error is undone to the call's savepoint; the caller's transaction goes on.
 pub(crate) async fn refused(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let mut caller = Other::begin(&bed, fate).await;
@@ -109,8 +110,8 @@ pub(crate) async fn refused(axis: Axis, fate: Fate) {
 
 /// Inside the caller's transaction, whose COMMIT either keeps all of the rest or fails.
 ///
-/// Cure: the savepoint's begin is not dropped half way. sqlx would queue a ROLLBACK of the caller's transaction and let the
-/// caller's `commit()` say `Ok`.
+/// Guards: the savepoint's begin is not dropped half way. sqlx would queue a ROLLBACK of the
+/// caller's transaction and let the caller's `commit()` say `Ok`.
 pub(crate) async fn dropped_at_any_pending_point(axis: Axis) {
     let bed = Bed::start(axis).await;
     let mut points = 0;

@@ -44,8 +44,9 @@ async fn row(axis: Axis, fate: Fate, deeds: Vec<Deed>, leaves: Leaves) -> Bed {
     bed
 }
 
-/// Cure: the end of the call is our own statement; an aborted transaction answers it with an error, where sqlx's `commit()` says
-/// `Ok` and stores nothing. Where the failing statement is undone alone, the rest commits: only `?` can tell that it minds.
+/// Guards: the end of the call is our own statement; an aborted transaction answers it with an
+/// error, where sqlx's `commit()` says `Ok` and stores nothing. Where the failing statement is
+/// undone alone, the rest commits: only `?` can tell that it minds.
 pub(crate) async fn swallowed_error(axis: Axis, fate: Fate) {
     let leaves = if SWALLOWED_ERRORS_ABORT {
         Leaves::Nothing
@@ -56,7 +57,7 @@ pub(crate) async fn swallowed_error(axis: Axis, fate: Fate) {
     row(axis, fate, vec![deed], leaves).await;
 }
 
-/// Cure: a duplicate is told by our own claim, never by the class of an error; else as above.
+/// Guards: a duplicate is told by our own claim, never by the class of an error; else as above.
 pub(crate) async fn swallowed_violation(axis: Axis, fate: Fate) {
     let leaves = if SWALLOWED_ERRORS_ABORT {
         Leaves::Nothing
@@ -73,41 +74,43 @@ pub(crate) async fn violation_in_a_nested_transaction(axis: Axis, fate: Fate) {
     row(axis, fate, vec![deed], Leaves::Whole).await;
 }
 
-/// Cure: the fence. The claim's transaction is gone when the end is written.
+/// Guards: the fence. The claim's transaction is gone when the end is written.
 pub(crate) async fn smuggled_rollback(axis: Axis, fate: Fate) {
     row(axis, fate, vec![sql("ROLLBACK")], Leaves::Nothing).await;
 }
 
-/// Cure: the fence is of the transaction that claimed, not of any.
+/// Guards: the fence is of the transaction that claimed, not of any.
 pub(crate) async fn smuggled_rollback_and_begin(axis: Axis, fate: Fate) {
     let late = "INSERT INTO effects (id) VALUES ('late')";
     let deeds = vec![sql("ROLLBACK"), sql(BEGIN_AGAIN), sql(late)];
     row(axis, fate, deeds, Leaves::Nothing).await;
 }
 
-/// Cure: the fence, and a claim that is there without its end is `Unfinished`, never run again.
+/// Guards: the fence, and a claim that is there without its end is `Unfinished`, never run again.
 pub(crate) async fn smuggled_commit(axis: Axis, fate: Fate) {
     row(axis, fate, vec![sql("COMMIT")], Leaves::Unfinished).await;
 }
 
-/// Cure: the same.
+/// Guards: the same.
 pub(crate) async fn smuggled_commit_and_begin(axis: Axis, fate: Fate) {
     let late = "INSERT INTO effects (id) VALUES ('late')";
     let deeds = vec![sql("COMMIT"), sql(BEGIN_AGAIN), sql(late)];
     row(axis, fate, deeds, Leaves::Unfinished).await;
 }
 
-/// Cure: the depth of nesting is checked before the end. sqlx's COMMIT would release the savepoint, say `Ok` and store nothing.
+/// Guards: the depth of nesting is checked before the end. sqlx's COMMIT would release the
+/// savepoint, say `Ok` and store nothing.
 pub(crate) async fn leaked_nested_transaction(axis: Axis, fate: Fate) {
     row(axis, fate, vec![Deed::LeakNested], Leaves::Nothing).await;
 }
 
-/// Cure: a claim without its end that our own transaction sees is `Unfinished`: no wait for ourselves, no second effect.
+/// Guards: a claim without its end that our own transaction sees is `Unfinished`: no wait for
+/// ourselves, no second effect.
 pub(crate) async fn call_of_itself(axis: Axis, fate: Fate) {
     row(axis, fate, vec![Deed::HandleAgain], Leaves::Whole).await;
 }
 
-/// Cure on MariaDB, where DDL commits: the fence. The others take DDL into the transaction.
+/// Guards, on MariaDB, where DDL commits: the fence. The others take DDL into the transaction.
 pub(crate) async fn ddl(axis: Axis, fate: Fate) {
     const CREATE: &str = "CREATE TABLE made_by_handler (id INTEGER)";
     let leaves = if DDL_COMMITS {

@@ -9,8 +9,9 @@ use crate::model::{Order, State};
 
 /// A duplicate comes while a purge takes its row: the fate is that of the purge.
 ///
-/// Cure: the claim waits for the end of who deletes its row, and then finds it or not. (The duplicate is in a transaction of its
-/// caller, which claims in any case; one on a pool may ask first, and then finds what is committed.)
+/// Guards: the claim waits for the end of who deletes its row, and then finds it or not. (The
+/// duplicate is in a transaction of its caller, which claims in any case; one on a pool may ask
+/// first, and then finds what is committed.)
 pub(crate) async fn takes_the_row_of_a_duplicate(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     assert_eq!(applied(&bed.pool, &Order::plain("o")).await, "Executed(7)");

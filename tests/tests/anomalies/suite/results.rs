@@ -12,7 +12,8 @@ async fn delivered(bed: &Bed, which: Which) -> String {
     deliver(which, &bed.pool, &Order::plain("o"), &Stage::new()).await
 }
 
-/// Cure: a result that can't be read is an error, not a second execution and not an empty success.
+/// Guards: a result that can't be read is an error, not a second execution and not an empty
+/// success.
 pub(crate) async fn unreadable(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let order = Order::held("o", []);
@@ -47,7 +48,8 @@ pub(crate) async fn unreadable(axis: Axis, fate: Fate) {
     }
 }
 
-/// Cure: `on_duplicate = "skip"` stores no result, and a claim that is done without one is skipped.
+/// Guards: `on_duplicate = "skip"` stores no result, and a claim that is done without one is
+/// skipped.
 pub(crate) async fn not_stored(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let order = Order::held("o", []);
@@ -70,9 +72,9 @@ pub(crate) async fn not_stored(axis: Axis, fate: Fate) {
         .await;
 }
 
-/// Cure: `on_error = "record"` undoes the effects by a savepoint and keeps the claim, in the same transaction. A permanent
-/// error of a call that was killed before its end is not recorded, and so not told, or its delivery would be acknowledged:
-/// the next one runs.
+/// Guards: `on_error = "record"` undoes the effects by a savepoint and keeps the claim, in the same
+/// transaction. A permanent error of a call that was killed before its end is not recorded, and so
+/// not told, or its delivery would be acknowledged: the next one runs.
 pub(crate) async fn permanent_error(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     let (which, refusal) = match fate {

@@ -8,8 +8,8 @@ use super::{Axis, LOSE_TO_NEWER};
 use crate::fate::Fate;
 use crate::model::{Order, RESULT, State};
 
-/// Cure: the claim of a joined call waits like any other. Where the winner is newer than the caller's snapshot, the caller's
-/// whole transaction must run again, and hears so.
+/// Guards: the claim of a joined call waits like any other. Where the winner is newer than the
+/// caller's snapshot, the caller's whole transaction must run again, and hears so.
 pub(crate) async fn joined(axis: Axis, fate: Fate) {
     waits(axis, fate, Fate::Commits).await;
 }
@@ -70,7 +70,7 @@ async fn waits(axis: Axis, fate: Fate, caller_ends: Fate) {
 
 /// The purge itself, while a delivery runs whose claim is not committed.
 ///
-/// Cure: it takes what is expired, and waits for nobody who claims.
+/// Guards: it takes what is expired, and waits for nobody who claims.
 pub(crate) async fn a_purge(axis: Axis, fate: Fate) {
     let bed = Bed::start(axis).await;
     assert_eq!(applied(&bed.pool, &Order::plain("p")).await, "Executed(7)");

@@ -1,9 +1,10 @@
-//! Handlers whose claim, effect or events are not one transaction. Each test is named after the mistake.
+//! Handlers whose claim, effect or events are not one transaction. Each test is named after the
+//! mistake.
 
 use idem_testing::{FaultKind, ViolationKind};
 
 use super::template::{assert_found, book, claim, credit, explored, sql};
-use super::{CUT, FAILED, LOST, Pool};
+use super::{CUT, FAILED, LOST, Pool, VIEW};
 
 #[tokio::test]
 async fn no_claim_is_found_when_delivered_again() {
@@ -123,4 +124,19 @@ async fn a_result_that_is_stored_after_commit_is_found_when_the_process_dies_in_
         ViolationKind::Partial,
         &[Some(CUT), Some(FaultKind::Dropped)],
     );
+}
+
+/// Guards: what is in a database besides its tables is compared, too.
+#[tokio::test]
+async fn a_view_outside_of_the_transaction_is_found_when_the_process_dies_after_it() {
+    let report = explored(async |pool: Pool| {
+        sql(&mut *pool.acquire().await?, VIEW).await?;
+        let mut tx = pool.begin().await?;
+        if claim(&mut tx, "evt-1").await? {
+            credit(&mut tx).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    });
+    assert_found(&report.await, ViolationKind::Partial, &[Some(CUT)]);
 }

@@ -1,11 +1,16 @@
 //! The tests of the explorer, the same for each database.
 
-use super::{BEGIN_COMMITS, CUT, Conn, DDL_COMMITS, Db, FAILED, IDENTITY, LOST, Pool, database};
+use super::{
+    AUDIT, BEGIN_COMMITS, CUT, Conn, DDL_COMMITS, Db, EXTEND, FAILED, IDENTITY, LOST, Pool,
+    SUBSCRIPTIONS, VIEW, database,
+};
 
 mod claims;
 mod determinism;
+mod duplicates;
 mod generated_keys;
+mod look_alikes;
 mod setup;
 mod sound;
-mod template;
+pub(crate) mod template;
 mod transactions;

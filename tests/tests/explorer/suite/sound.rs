@@ -20,8 +20,8 @@ impl Payment {
     }
 }
 
-/// Behind a proxy a run begins as the clean one did, and none is planned that can't be carried out, such as a failing ROLLBACK.
-/// In SQLite a statement may be done before it can be interrupted.
+/// Behind a proxy a run begins as the clean one did, and none is planned that can't be carried out,
+/// such as a failing ROLLBACK. In SQLite a statement may be done before it can be interrupted.
 #[track_caller]
 fn assert_each_came_to_its_point(report: &Report) {
     let text = report.to_string();
@@ -283,7 +283,8 @@ async fn by_hand(pool: Pool) -> Result<(), sqlx::Error> {
 #[tokio::test]
 async fn careful_code_by_hand() {
     let template = template().await;
-    // Without the drops: sqlx's own `begin`, dropped half way, leaves a transaction open in the pool (sqlx #4385).
+    // Without the drops: sqlx's own `begin`, dropped half way, leaves a transaction open in the
+    // pool (sqlx #4385).
     let explorer = Explorer::new(template.url()).without(FaultKind::Dropped);
     let report = explorer.run_with::<Db, _, _, _>(by_hand).await;
     report.assert_holds();

@@ -68,7 +68,8 @@ async fn a_commit_inside_is_found_without_any_fault() {
 #[tokio::test]
 async fn ddl_is_found_where_it_commits() {
     let template = template().await;
-    // Without the drops: sqlx's own `begin`, dropped half way, leaves a transaction open in the pool (sqlx #4385).
+    // Without the drops: sqlx's own `begin`, dropped half way, leaves a transaction open in the
+    // pool (sqlx #4385).
     let explorer = Explorer::new(template.url()).without(FaultKind::Dropped);
     let report = explorer.run_with(async |pool: Pool| {
         let mut tx = pool.begin().await?;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::Bed;
 use super::work::{CUTS, WITHIN, run};
 
-/// MariaDB closes a connection before it rolls back, which takes a while here: the proxy has to reset the session first.
+/// MariaDB closes a connection before it rolls back, which takes a while here: the proxy has to
+/// reset the session first.
 #[tokio::test]
 async fn what_is_settled_holds_no_lock() {
     let bed = Bed::start().await;

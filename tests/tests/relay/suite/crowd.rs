@@ -10,20 +10,20 @@ use rand::{Rng as _, SeedableRng as _};
 use sqlx::{AssertSqlSafe, Row as _, raw_sql};
 use tokio::task::JoinSet;
 
-use super::{Bed, Pool, emit, execute, relay, unpublished};
+use super::{Pool, emit, relay, start, unpublished};
 use crate::receivers::{Log, To};
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 const WRITERS: u32 = 4;
 const ROUNDS: u32 = 15;
 
-/// Cure: rows are numbered while the handler holds the lock of its aggregate, and published by their number; and all
-/// of the lease. The events of a key arrive in the order in which the transactions that locked it have committed.
+/// Guards: rows are numbered while the handler holds the lock of its aggregate, and published by
+/// their number; and all of the lease. The events of a key arrive in the order in which the
+/// transactions that locked it have committed.
 #[tokio::test]
 async fn writers_that_lock_what_they_change_are_published_in_the_order_of_their_commits() {
-    let bed = Bed::start().await;
-    execute(
-        &bed.pool,
+    let db = start().await;
+    db.execute(
         "CREATE TABLE aggregates (id char(1) PRIMARY KEY, n integer NOT NULL); \
          INSERT INTO aggregates VALUES ('a', 0), ('b', 0), ('c', 0)",
     )
@@ -31,7 +31,7 @@ async fn writers_that_lock_what_they_change_are_published_in_the_order_of_their_
     let writers = Arc::new(AtomicUsize::new(0));
     let mut tasks = JoinSet::new();
     for writer in 0..WRITERS {
-        let (pool, ended) = (bed.another_pool().await, writers.clone());
+        let (pool, ended) = (db.another_pool(4).await, writers.clone());
         tasks.spawn(async move {
             for round in 0..ROUNDS {
                 change(&pool, KEYS[(writer + round) as usize % KEYS.len()]).await;
@@ -42,7 +42,7 @@ async fn writers_that_lock_what_they_change_are_published_in_the_order_of_their_
 
     let log = Log::new();
     for seed in 0..3 {
-        let (pool, log, writers) = (bed.another_pool().await, log.clone(), writers.clone());
+        let (pool, log, writers) = (db.another_pool(4).await, log.clone(), writers.clone());
         tasks.spawn(async move {
             let mut rng = StdRng::seed_from_u64(seed);
             let failures = std::sync::Mutex::new(StdRng::seed_from_u64(100 + seed));
@@ -62,8 +62,8 @@ async fn writers_that_lock_what_they_change_are_published_in_the_order_of_their_
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap();
     }
-    relay(&bed.pool, To::all(&log)).drain().await.unwrap();
-    assert_eq!(unpublished(&bed.pool).await, 0);
+    relay(&db.pool, To::all(&log)).drain().await.unwrap();
+    assert_eq!(unpublished(&db.pool).await, 0);
     let changes = WRITERS * ROUNDS / 3;
     for key in KEYS {
         let expected: Vec<u32> = (1..=changes).collect();

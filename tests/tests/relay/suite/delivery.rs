@@ -7,7 +7,7 @@ use idem_tests::poll::drop_at_pending;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bed, emit, execute, relay, unpublished};
+use super::{emit, empty, relay, start, unpublished};
 use crate::receivers::{Gated, Log, Short, Silent, Taken, To, within};
 
 /// Three batches of events with and without a key.
@@ -17,14 +17,14 @@ fn some_events() -> Vec<(Option<&'static str>, u32)> {
         .collect()
 }
 
-/// Cure: each row that was confirmed is marked, and rows are read in the order of their numbers.
+/// Guards: each row that was confirmed is marked, and rows are read in the order of their numbers.
 #[tokio::test]
 async fn everything_is_published_once_under_the_id_that_emit_gave() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
-    let relay = relay(&bed.pool, To::all(&log));
+    let relay = relay(&db.pool, To::all(&log));
     let events = some_events();
-    let ids = emit(&bed.pool, &events).await.unwrap();
+    let ids = emit(&db.pool, &events).await.unwrap();
     let relayed = within(relay.drain()).await.unwrap();
     assert_eq!(
         (relayed.published, relayed.failed, relayed.dead_lettered),
@@ -44,12 +44,12 @@ async fn everything_is_published_once_under_the_id_that_emit_gave() {
     assert_eq!(log.all().len(), 250);
 }
 
-/// Cure: the limit of a batch's bytes.
+/// Guards: the limit of a batch's bytes.
 #[tokio::test]
 async fn a_batch_is_bounded_in_bytes_and_has_at_least_one_event() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
-    emit(&bed.pool, &some_events()).await.unwrap();
+    emit(&db.pool, &some_events()).await.unwrap();
     let gate = std::sync::Arc::new(Semaphore::new(0));
     let publisher = Gated {
         log: log.clone(),
@@ -57,7 +57,7 @@ async fn a_batch_is_bounded_in_bytes_and_has_at_least_one_event() {
         verdict: Ok(()),
     };
     // Payloads of events without a key have 7 bytes, the others 17.
-    let relay = relay(&bed.pool, publisher).batch_bytes(2);
+    let relay = relay(&db.pool, publisher).batch_bytes(2);
     let draining = tokio::spawn(relay.drain());
     log.until(|taken| !taken.is_empty()).await;
     assert_eq!(log.all().len(), 1);
@@ -66,24 +66,24 @@ async fn a_batch_is_bounded_in_bytes_and_has_at_least_one_event() {
     assert_eq!(log.all().len(), 250);
 }
 
-/// Cure: an event is marked after its verdict, and the lease of a relay that is dropped is freed. The drop hits every
-/// point at which the relay waits, with the publication behind it or before it.
+/// Guards: an event is marked after its verdict, and the lease of a relay that is dropped is freed.
+/// The drop hits every point at which the relay waits, with the publication behind it or before it.
 #[tokio::test]
 async fn a_relay_that_is_dropped_at_any_point_loses_nothing_and_changes_no_id() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
-    let relay = relay(&bed.pool, To::all(&log)).batch(2);
+    let relay = relay(&db.pool, To::all(&log)).batch(2);
     let mut ids = HashSet::new();
     let mut expected = Vec::new();
     // How often it waits differs from run to run: no one number of points is all of them.
     let mut ends = 0;
     for (round, n) in (0..200).zip((0..).step_by(3)) {
         let events = [(Some("a"), n), (Some("a"), n + 1), (None, n + 2)];
-        ids.extend(emit(&bed.pool, &events).await.unwrap());
+        ids.extend(emit(&db.pool, &events).await.unwrap());
         expected.extend([n, n + 1]);
         let ended = drop_at_pending(round % 40, relay.drain()).await;
         within(relay.drain()).await.unwrap();
-        assert_eq!(unpublished(&bed.pool).await, 0);
+        assert_eq!(unpublished(&db.pool).await, 0);
         ends += usize::from(ended.is_some());
         if ends >= 3 && log.all().len() > ids.len() {
             break;
@@ -98,26 +98,26 @@ async fn a_relay_that_is_dropped_at_any_point_loses_nothing_and_changes_no_id() 
     );
 }
 
-/// Cure: the same, for a receiver that has taken the events and never confirmed them.
+/// Guards: the same, for a receiver that has taken the events and never confirmed them.
 #[tokio::test]
 async fn what_was_taken_but_not_confirmed_comes_again_under_its_id() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
-    let ids = emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
-    let crashed = tokio::spawn(relay(&bed.pool, Silent(log.clone())).drain());
+    let ids = emit(&db.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    let crashed = tokio::spawn(relay(&db.pool, Silent(log.clone())).drain());
     log.until(|taken| taken.len() == 2).await;
     crashed.abort();
-    relay(&bed.pool, To::all(&log)).drain().await.unwrap();
+    relay(&db.pool, To::all(&log)).drain().await.unwrap();
     let taken: Vec<_> = log.all().into_iter().map(|taken| taken.id).collect();
     assert_eq!(taken, [ids[0], ids[1], ids[0], ids[1]]);
 }
 
-/// Cure: the count of verdicts is compared before any of them is used.
+/// Guards: the count of verdicts is compared before any of them is used.
 #[tokio::test]
 async fn a_publisher_that_forgets_a_verdict_is_named_and_nothing_is_marked() {
-    let bed = Bed::start().await;
-    emit(&bed.pool, &[(None, 1), (None, 2)]).await.unwrap();
-    let relay = relay(&bed.pool, Short(Log::new()));
+    let db = start().await;
+    emit(&db.pool, &[(None, 1), (None, 2)]).await.unwrap();
+    let relay = relay(&db.pool, Short(Log::new()));
     for error in [
         within(relay.drain()).await.unwrap_err(),
         within(relay.run(CancellationToken::new()))
@@ -135,13 +135,13 @@ async fn a_publisher_that_forgets_a_verdict_is_named_and_nothing_is_marked() {
         };
         assert!(publisher.ends_with("::Short"), "{publisher}");
     }
-    assert_eq!(unpublished(&bed.pool).await, 2);
+    assert_eq!(unpublished(&db.pool).await, 2);
 }
 
-/// Cure: a shutdown is looked for between batches only.
+/// Guards: a shutdown is looked for between batches only.
 #[tokio::test]
 async fn a_shutdown_finishes_what_is_in_hand_and_begins_nothing() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
     let gate = std::sync::Arc::new(Semaphore::new(0));
     let publisher = Gated {
@@ -149,48 +149,46 @@ async fn a_shutdown_finishes_what_is_in_hand_and_begins_nothing() {
         gate: gate.clone(),
         verdict: Ok(()),
     };
-    emit(&bed.pool, &[(None, 1), (None, 2), (None, 3)])
+    emit(&db.pool, &[(None, 1), (None, 2), (None, 3)])
         .await
         .unwrap();
     let shutdown = CancellationToken::new();
-    let relay = relay(&bed.pool, publisher).batch(2);
+    let relay = relay(&db.pool, publisher).batch(2);
     let running = tokio::spawn(relay.run(shutdown.clone()));
     log.until(|taken| taken.len() == 2).await;
     shutdown.cancel();
     gate.add_permits(10);
     assert_eq!(running.await.unwrap().unwrap().published, 2);
     assert_eq!(log.of_key(None), [1, 2]);
-    assert_eq!(unpublished(&bed.pool).await, 1);
+    assert_eq!(unpublished(&db.pool).await, 1);
 }
 
-/// Cure: headers are read one event at a time, after the batch.
+/// Guards: headers are read one event at a time, after the batch.
 #[tokio::test]
 async fn an_event_that_cant_be_read_becomes_a_dead_letter_and_stops_nothing() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
-    emit(&bed.pool, &[(Some("a"), 1), (Some("a"), 2)])
+    emit(&db.pool, &[(Some("a"), 1), (Some("a"), 2)])
         .await
         .unwrap();
-    execute(
-        &bed.pool,
-        "UPDATE idem_outbox SET headers = '[7]' WHERE seq = (SELECT first FROM (SELECT min(seq) AS first FROM idem_outbox) AS x)",
+    db.execute("UPDATE idem_outbox SET headers = '[7]' WHERE seq = (SELECT first FROM (SELECT min(seq) AS first FROM idem_outbox) AS x)",
     )
     .await;
-    let relayed = relay(&bed.pool, To::all(&log)).drain().await.unwrap();
+    let relayed = relay(&db.pool, To::all(&log)).drain().await.unwrap();
     assert_eq!((relayed.published, relayed.dead_lettered), (1, 1));
     assert_eq!(log.of_key(Some("a")), [2]);
-    let letters = idem_runtime::dead_letters(&bed.pool, 0, 10).await.unwrap();
+    let letters = idem_runtime::dead_letters(&db.pool, 0, 10).await.unwrap();
     assert_eq!(
         letters[0].reason,
         "its headers are not a JSON object of strings"
     );
 }
 
-/// Cure: the code of a missing table is known for each database.
+/// Guards: the code of a missing table is known for each database.
 #[tokio::test]
 async fn missing_tables_are_told_by_name() {
-    let bed = Bed::empty().await;
-    let relay = relay(&bed.pool, To::all(&Log::new()));
+    let db = empty().await;
+    let relay = relay(&db.pool, To::all(&Log::new()));
     for error in [
         within(relay.drain()).await.unwrap_err(),
         within(relay.run(CancellationToken::new()))
@@ -199,7 +197,7 @@ async fn missing_tables_are_told_by_name() {
     ] {
         assert!(matches!(error, RelayError::NotMigrated), "{error:?}");
     }
-    let error = idem_runtime::count_dead_letters(&bed.pool)
+    let error = idem_runtime::count_dead_letters(&db.pool)
         .await
         .unwrap_err();
     assert!(
@@ -208,19 +206,20 @@ async fn missing_tables_are_told_by_name() {
     );
 }
 
-/// Cure: literals are escaped, and cleared of NUL. A reason with every character that could end a literal, or can't be stored.
+/// Guards: literals are escaped, and cleared of NUL. A reason with every character that could end a
+/// literal, or can't be stored.
 #[tokio::test]
 async fn any_reason_can_be_stored() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let reason = "it's \"bad\" \\ `so`\n-- 😀 \u{0}; DROP TABLE idem_outbox";
-    emit(&bed.pool, &[(None, 1)]).await.unwrap();
+    emit(&db.pool, &[(None, 1)]).await.unwrap();
     let publisher = To::new(&Log::new(), |_| Err(PublishError::retryable(reason)));
-    let relayed = relay(&bed.pool, publisher)
+    let relayed = relay(&db.pool, publisher)
         .max_attempts(2)
         .drain()
         .await
         .unwrap();
     assert_eq!((relayed.failed, relayed.dead_lettered), (1, 1));
-    let letters = idem_runtime::dead_letters(&bed.pool, 0, 10).await.unwrap();
+    let letters = idem_runtime::dead_letters(&db.pool, 0, 10).await.unwrap();
     assert_eq!(letters[0].reason, reason.replace('\0', ""));
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use idem_runtime::{Event, EventId, Outbox, Publisher, Relay, outbox};
 use serde::Serialize;
-use sqlx::{AssertSqlSafe, Row as _, raw_sql};
+use sqlx::{Row as _, raw_sql};
 
-use super::{Bed, Conn, Pool};
+use super::{Conn, Db, Pool, THIEF, empty, start};
 
 #[derive(Serialize, Event)]
 #[event(topic = "happenings", key = "key")]
@@ -58,26 +58,10 @@ pub(crate) fn relay<P: Publisher>(
         .backoff(Duration::from_millis(1), Duration::from_millis(20))
 }
 
-/// The one number that a query gives.
-async fn number(pool: &Pool, sql: &str) -> i64 {
-    let row = raw_sql(AssertSqlSafe(sql.to_owned()))
+pub(crate) async fn unpublished(pool: &Pool) -> i64 {
+    raw_sql("SELECT count(*) FROM idem_outbox WHERE published_at IS NULL")
         .fetch_one(pool)
         .await
-        .unwrap();
-    row.get(0)
-}
-
-pub(crate) async fn unpublished(pool: &Pool) -> i64 {
-    number(
-        pool,
-        "SELECT count(*) FROM idem_outbox WHERE published_at IS NULL",
-    )
-    .await
-}
-
-async fn execute(pool: &Pool, sql: &str) {
-    raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(pool)
-        .await
-        .unwrap();
+        .unwrap()
+        .get(0)
 }

@@ -10,17 +10,17 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tokio_util::sync::CancellationToken;
 
-use super::{Bed, emit, number, relay, unpublished};
+use super::{emit, relay, start, unpublished};
 use crate::receivers::{Log, To};
 
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
-/// Cure: the events of a key whose retry has not come due are left out of a batch, and of a key only what stands
-/// before its first failure is marked.
+/// Guards: the events of a key whose retry has not come due are left out of a batch, and of a key
+/// only what stands before its first failure is marked.
 #[tokio::test]
 async fn each_key_stays_in_order_while_the_receiver_fails_at_random() {
     for seed in 0..4 {
-        let bed = Bed::start().await;
+        let db = start().await;
         let log = Log::new();
         let rng = Mutex::new(StdRng::seed_from_u64(seed));
         let publisher = To::new(&log, |_| {
@@ -35,12 +35,12 @@ async fn each_key_stays_in_order_while_the_receiver_fails_at_random() {
             let events: Vec<_> = (0..12)
                 .map(|n| (KEYS.get(n as usize % 6).copied(), round * 12 + n))
                 .collect();
-            emit(&bed.pool, &events).await.unwrap();
+            emit(&db.pool, &events).await.unwrap();
             for (key, n) in events {
                 expected.entry(key).or_default().push(n);
             }
         }
-        let relay = relay(&bed.pool, publisher).batch(20).max_attempts(1_000);
+        let relay = relay(&db.pool, publisher).batch(20).max_attempts(1_000);
         let relayed = relay.drain().await.unwrap();
         assert_eq!((relayed.published, relayed.dead_lettered), (120, 0));
         assert!(relayed.failed > 0);
@@ -54,27 +54,27 @@ async fn each_key_stays_in_order_while_the_receiver_fails_at_random() {
     }
 }
 
-/// Cure: what a key holds back is left out in the database, before the batch is filled. Without it the first batch
-/// with 50 events has room for no other key.
+/// Guards: what a key holds back is left out in the database, before the batch is filled. Without
+/// it the first batch with 50 events has room for no other key.
 #[tokio::test]
 async fn a_key_that_is_stuck_delays_no_other_event_however_much_it_holds_back() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
     let publisher = To::new(&log, |message| match message.key.as_deref() {
         Some("stuck") => Err(PublishError::retryable("stuck")),
         _ => Ok(()),
     });
     let stuck: Vec<_> = (0..5_000).map(|n| (Some("stuck"), n)).collect();
-    emit(&bed.pool, &stuck).await.unwrap();
+    emit(&db.pool, &stuck).await.unwrap();
     let healthy: Vec<_> = (0..200)
         .map(|n| ([Some("a"), None][n as usize % 2], n))
         .collect();
-    emit(&bed.pool, &healthy).await.unwrap();
+    emit(&db.pool, &healthy).await.unwrap();
 
     let an_hour = Duration::from_hours(1);
     let shutdown = CancellationToken::new();
     // Full jitter may choose a pause close to nothing: then the key is tried again, and fails again.
-    let relay = relay(&bed.pool, publisher)
+    let relay = relay(&db.pool, publisher)
         .batch(50)
         .backoff(an_hour, an_hour);
     let running = tokio::spawn(relay.run(shutdown.clone()));
@@ -82,17 +82,17 @@ async fn a_key_that_is_stuck_delays_no_other_event_however_much_it_holds_back() 
     shutdown.cancel();
     let relayed = running.await.unwrap().unwrap();
     assert_eq!(relayed.published, 200);
-    assert_eq!(unpublished(&bed.pool).await, 5_000);
+    assert_eq!(unpublished(&db.pool).await, 5_000);
     let tried = "SELECT count(*) FROM idem_outbox WHERE published_at IS NULL AND attempts > 0";
-    assert_eq!(number(&bed.pool, tried).await, 1);
+    assert_eq!(db.number(tried).await, 1);
 }
 
-/// Cure: the pause is kept in the database, so a relay that comes after keeps it too.
+/// Guards: the pause is kept in the database, so a relay that comes after keeps it too.
 #[tokio::test]
 async fn a_key_that_waits_for_its_retry_is_not_overtaken_by_another_relay() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
-    emit(&bed.pool, &[(Some("a"), 1), (Some("a"), 2), (Some("b"), 3)])
+    emit(&db.pool, &[(Some("a"), 1), (Some("a"), 2), (Some("b"), 3)])
         .await
         .unwrap();
     let an_hour = Duration::from_hours(1);
@@ -102,7 +102,7 @@ async fn a_key_that_waits_for_its_retry_is_not_overtaken_by_another_relay() {
     });
     let shutdown = CancellationToken::new();
     let running = tokio::spawn(
-        relay(&bed.pool, refusing)
+        relay(&db.pool, refusing)
             .backoff(an_hour, an_hour)
             .run(shutdown.clone()),
     );
@@ -110,11 +110,11 @@ async fn a_key_that_waits_for_its_retry_is_not_overtaken_by_another_relay() {
     shutdown.cancel();
     running.await.unwrap().unwrap();
 
-    emit(&bed.pool, &[(Some("a"), 4), (Some("b"), 5)])
+    emit(&db.pool, &[(Some("a"), 4), (Some("b"), 5)])
         .await
         .unwrap();
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(relay(&bed.pool, To::all(&log)).run(shutdown.clone()));
+    let running = tokio::spawn(relay(&db.pool, To::all(&log)).run(shutdown.clone()));
     log.until(|taken| taken.len() == 2).await;
     shutdown.cancel();
     running.await.unwrap().unwrap();
@@ -122,22 +122,22 @@ async fn a_key_that_waits_for_its_retry_is_not_overtaken_by_another_relay() {
     assert_eq!(log.of_key(Some("a")), [0; 0]);
 }
 
-/// Cure: a pause that the receiver asks for is kept when it is longer than the backoff.
+/// Guards: a pause that the receiver asks for is kept when it is longer than the backoff.
 #[tokio::test]
 async fn a_receiver_that_asks_for_a_pause_gets_it() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let log = Log::new();
-    emit(&bed.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    emit(&db.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
     let publisher = To::new(&log, |message| match message.key {
         Some(_) => Err(PublishError::retryable("busy").after(Duration::from_mins(10))),
         None => Ok(()),
     });
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(relay(&bed.pool, publisher).run(shutdown.clone()));
+    let running = tokio::spawn(relay(&db.pool, publisher).run(shutdown.clone()));
     log.until(|taken| taken.len() == 1).await;
     shutdown.cancel();
     assert_eq!(running.await.unwrap().unwrap().failed, 1);
-    let waits = idem_runtime::Relay::new(bed.pool.clone(), To::all(&log));
+    let waits = idem_runtime::Relay::new(db.pool.clone(), To::all(&log));
     assert!(drop_at_pending(50, waits.drain()).await.is_none());
     assert_eq!(log.all().len(), 1);
 }

@@ -25,6 +25,8 @@ async fn call(pool: PgPool, event: Payment) -> anyhow::Result<()> {
     let _ = apply(&mut transaction, &event).await?;
     let _ = apply(&mut *transaction, &event).await?;
     let _ = outer(&pool, &event).await?;
+    let _ = apply(pool.clone(), &event).await?;
+    let _ = apply(pool, &event).await?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! Numbers that are exchanged one for one are never a difference; those that are not always are one.
+//! Numbers that are exchanged one for one are never a difference; those that are not always are
+//! one.
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;

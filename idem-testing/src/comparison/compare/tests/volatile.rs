@@ -81,7 +81,8 @@ fn a_row_of_before_is_compared_exactly_although_its_column_is_masked() {
     );
 }
 
-/// Where a clock ticks by seconds, or by days, a number or a date near another one is not for that reason a time.
+/// Where a clock ticks by seconds, or by days, a number or a date near another one is not for that
+/// reason a time.
 #[test]
 fn numbers_and_dates_that_are_near_are_no_ticks() {
     let run = |second, amount: i64, due: &str| {
@@ -98,4 +99,23 @@ fn numbers_and_dates_that_are_near_are_no_ticks() {
     // Midnight passed.
     let next_day = run(86_400, 1_700_000_000, "2026-01-02");
     assert_eq!(differences(&clean, &next_day, &mask), none());
+}
+
+/// A subscription that was extended once, and one that was extended twice at once.
+#[test]
+fn a_masked_time_must_be_one_that_the_clock_gives() {
+    let until = |second: u64, day: &str| {
+        let rows = rows![[1, format!("2026-{day} 00:00:{second:02}.2")]];
+        run_at(second).with("subscriptions", "id key, paid_until time", rows)
+    };
+    let base = run_at(0).with(
+        "subscriptions",
+        "id key, paid_until time",
+        rows![[1, "2020-01-01"]],
+    );
+    let clean = [until(1, "01-31"), until(4, "01-31")];
+    let mask = Mask::calibrate(&clean, &base).unwrap();
+    assert!(mask.hides("subscriptions", "paid_until"));
+    assert_eq!(differences(&clean[0], &until(9, "01-31"), &mask), none());
+    assert_eq!(compare(&clean[0], &until(9, "03-02"), &mask).len(), 1);
 }

@@ -1,0 +1,22 @@
+use idem_tests::server::{self, Database};
+
+pub(crate) type Pool = sqlx::SqlitePool;
+
+/// So long ago, as a time in a row.
+pub(crate) fn ago(seconds: u32) -> String {
+    format!("strftime('%s', 'now') * 1000000 - {seconds}000000")
+}
+
+pub(crate) const KEY: &str = "key";
+pub(crate) const PAYLOAD: &str = "X'7b7d'";
+/// An ID of an event from a number.
+pub(crate) fn id(n: u32) -> String {
+    format!("X'{n:032}'")
+}
+
+pub(crate) async fn database() -> Database {
+    std::future::ready(server::sqlite()).await
+}
+
+#[path = "suite.rs"]
+mod suite;
