@@ -38,10 +38,12 @@
 
 pub mod at_rest;
 mod deploys;
+mod event_id;
 pub mod poll;
 pub mod proxy;
 pub mod server;
 pub mod test_db;
 pub mod ui;
 
+pub use event_id::event_id;
 pub use test_db::TestDb;

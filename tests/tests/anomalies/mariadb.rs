@@ -67,6 +67,8 @@ pub(crate) const KEY: &str = "`key`";
 pub(crate) const CLAIMS: &str = "SELECT CONVERT(scope USING utf8mb4), CAST(state AS SIGNED), CONVERT(result USING utf8mb4) \
     FROM idem_keys ORDER BY 1, 2, 3";
 
+pub(crate) const NAMESPACE: &str = "SELECT LOWER(HEX(namespace)) FROM idem_schema";
+
 pub(crate) const EVENTS: &str = "SELECT LOWER(HEX(id)) FROM idem_outbox ORDER BY seq";
 
 pub(crate) const SETTINGS: &str = "SELECT CONCAT_WS('; ', @@autocommit, @@innodb_lock_wait_timeout, @@lock_wait_timeout, \

@@ -70,6 +70,8 @@ pub(crate) const KEY: &str = "key";
 pub(crate) const CLAIMS: &str =
     "SELECT scope, state::bigint, convert_from(result, 'UTF8') FROM idem_keys ORDER BY 1, 2, 3";
 
+pub(crate) const NAMESPACE: &str = "SELECT replace(namespace::text, '-', '') FROM idem_schema";
+
 pub(crate) const EVENTS: &str = "SELECT replace(id::text, '-', '') FROM idem_outbox ORDER BY seq";
 
 /// The last one tells whether a transaction is open: its clock stands still.

@@ -59,6 +59,8 @@ pub(crate) const CLEAN: &[&str] = &[];
 pub(crate) const CLAIMS: &str =
     "SELECT scope, state, CAST(result AS TEXT) FROM idem_keys ORDER BY 1, 2, 3";
 
+pub(crate) const NAMESPACE: &str = "SELECT lower(hex(namespace)) FROM idem_schema";
+
 pub(crate) const EVENTS: &str = "SELECT lower(hex(id)) FROM idem_outbox ORDER BY seq";
 
 pub(crate) const SETTINGS: &str = "SELECT format('%s; %s; %s; %s', (SELECT timeout FROM pragma_busy_timeout), \

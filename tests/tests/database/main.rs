@@ -13,5 +13,6 @@
 mod calls;
 mod faults;
 mod model;
+mod postgres;
 mod setup;
 mod upkeep;

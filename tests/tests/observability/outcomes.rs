@@ -5,16 +5,15 @@ use futures_util::FutureExt as _;
 use idem_runtime::Error;
 use metrics::Unit;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use serde::{Deserialize, Serialize};
 use sqlx::Executor as _;
-use tokio::sync::Notify;
 use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::handlers::{
-    Act, HANGS, KEY, SECRETS, apply, decline, delivery, refuse, register, weigh,
+    Act, Delivery, HANGS, Refused, SECRETS, Unstorable, apply, decline, delivery, refuse, register,
+    weigh,
 };
-use super::{Conn, Pool, SYSTEM, database};
+use super::{Pool, SYSTEM, database};
 use crate::capture::{Capture, Entry, Fields};
 
 /// The ways that `on_error` and `on_duplicate` add.

@@ -2,13 +2,14 @@
 
 use std::sync::Mutex;
 
+use idem_tests::event_id;
 use idem_tests::server::Database;
 use sqlx::{AssertSqlSafe, Row as _, raw_sql};
 
 use super::handlers::applied;
-use super::{Axis, CLAIMS, CLEAN, EVENTS, LEASED, Pool, SETTINGS, SETUP};
+use super::{Axis, CLAIMS, NAMESPACE, CLEAN, EVENTS, LEASED, Pool, SETTINGS, SETUP};
 use crate::POLL_EVERY;
-use crate::model::{Order, State};
+use crate::model::{Order, State, event};
 
 /// A database at one point of its axis.
 #[derive(Debug)]
@@ -78,13 +79,19 @@ impl Bed {
         let effects = effects.fetch_all(&self.admin).await.unwrap();
         let claims = raw_sql(CLAIMS).fetch_all(&self.admin).await.unwrap();
         let events = raw_sql(EVENTS).fetch_all(&self.admin).await.unwrap();
+        let namespace = raw_sql(NAMESPACE).fetch_one(&self.admin).await.unwrap();
+        let named = |id: String| {
+            let of = |order| event_id(namespace.get(0), "anomalies.apply", order, "Done", 0);
+            let order = ["o", "p"].into_iter().find(|order| of(order) == id);
+            order.map_or(id, event)
+        };
         State {
             effects: effects.iter().map(|row| row.get(0)).collect(),
             claims: claims
                 .iter()
                 .map(|row| (row.get(0), row.get(1), row.get(2)))
                 .collect(),
-            events: events.iter().map(|row| row.get(0)).collect(),
+            events: events.iter().map(|row| named(row.get(0))).collect(),
         }
     }
 

@@ -147,9 +147,10 @@ async fn a_journal_that_cannot_roll_back_is_refused_or_named_on_sqlite() {
     assert_warns!(in_memory, []);
 }
 
-/// Guards: the server's settings by which a log keeps the text of statements, and in it what calls send.
+/// Guards: the server's settings by which a log keeps the text of statements, and in it what calls
+/// send.
 #[tokio::test]
-async fn logs_of_statements_are_named_on_mariadb_if_and_only_if_they_keep_payloads() {
+async fn logs_that_keep_statements_are_named_on_mariadb() {
     let options = server::Options::default()
         .set("performance_schema", "ON")
         .set("long_query_time", "0");

@@ -142,7 +142,7 @@ async fn a_relay_that_lost_its_lease_marks_nothing() {
         emit(&db.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
         let stale = tokio::spawn(relay(&db.pool, publisher).drain());
         log.until(|taken| taken.len() == 2).await;
-        let thief = format!("UPDATE idem_relay SET owner = {}", THIEF);
+        let thief = format!("UPDATE idem_relay SET owner = {THIEF}");
         db.execute(&thief).await;
         gate.add_permits(1);
         // It publishes again only when it has the lease again, and so after it has tried to mark.

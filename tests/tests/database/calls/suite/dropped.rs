@@ -5,7 +5,7 @@ use idem_runtime::Outcome;
 use idem_tests::poll::drop_at_pending;
 
 use super::handlers::place;
-use super::{Conn, Db, outbox_rows, start};
+use super::{Db, Conn, start, outbox_rows};
 use crate::model::Order;
 
 /// Points at which a call may wait. A reply that is there already is none, so rounds find them all.
@@ -22,7 +22,7 @@ async fn assert_once(db: &Db, order: &Order, next: &Order, at: &str) {
         let effects = effects.iter().filter(|id| **id == order.id).count();
         assert_eq!(effects, 1, "{at}");
     }
-    assert_eq!(outbox_rows(&db).await.len(), 6, "{at}");
+    assert_eq!(outbox_rows(db).await.len(), 6, "{at}");
     for table in ["effects", "idem_keys", "idem_outbox"] {
         db.execute(&format!("DELETE FROM {table}")).await;
     }
@@ -64,17 +64,13 @@ async fn follow(db: &Db, conn: &mut Conn, next: &Order, at: &str) -> bool {
     let result = place(&mut *conn, next).await;
     let effects = db.effects().await;
     let effects = effects.iter().filter(|id| **id == next.id).count();
-    match result {
-        Ok(outcome) => {
-            assert_eq!(outcome, Outcome::Executed(next.receipt()), "{at}");
-            assert_eq!(effects, 1, "{at}");
-            false
-        }
-        Err(_) => {
-            assert_eq!(effects, 0, "{at}");
-            true
-        }
-    }
+    let Ok(outcome) = result else {
+        assert_eq!(effects, 0, "{at}");
+        return true;
+    };
+    assert_eq!(outcome, Outcome::Executed(next.receipt()), "{at}");
+    assert_eq!(effects, 1, "{at}");
+    false
 }
 
 /// The same for a connection of a pool, which is closed when it is given back: the calls that

@@ -3,7 +3,7 @@
 
 use idem_runtime::{Disposition, Error, Outcome};
 
-use super::{outbox_rows, start};
+use super::{start, outbox_rows};
 use super::handlers::{apply, begin, returned};
 use crate::model::Order;
 

@@ -8,7 +8,7 @@ use idem_runtime::Error;
 use sqlx::{AssertSqlSafe, Connection as _, Database as _, raw_sql};
 
 use super::handlers::{apply, effect, keyless, place};
-use super::{Conn, another_pool, claims, outbox_rows, start};
+use super::{Conn, start, claims, outbox_rows, another_pool};
 use crate::model::{Order, Refusal};
 
 type Database = <Conn as sqlx::Connection>::Database;
@@ -48,9 +48,9 @@ const MYSQL: &[Foreign] = &[
     foreign(&["START TRANSACTION READ ONLY"], false),
     foreign(&["SET autocommit = 0", "SELECT id FROM effects"], true),
     Foreign {
-        begin: &["XA START 'foreign'"],
-        commit: &["XA END 'foreign'", "XA COMMIT 'foreign' ONE PHASE"],
-        rollback: &["XA END 'foreign'", "XA ROLLBACK 'foreign'"],
+        begin: &["XA START 'xid'"],
+        commit: &["XA END 'xid'", "XA COMMIT 'xid' ONE PHASE"],
+        rollback: &["XA END 'xid'", "XA ROLLBACK 'xid'"],
         writes: true,
     },
 ];
@@ -70,15 +70,16 @@ fn all() -> &'static [Foreign] {
     }
 }
 
-/// Runs statements; one that is meant to fail does.
-async fn run(conn: &mut Conn, statements: &[&str]) {
+/// Runs statements; one that is meant to fail does. No two transactions of a server may have the
+/// same `xid`.
+async fn run(conn: &mut Conn, statements: &[&str], xid: &str) {
     for statement in statements {
-        let sql = AssertSqlSafe((*statement).to_owned());
+        let sql = AssertSqlSafe(statement.replace("'xid'", &format!("'{xid}'")));
         let _failed = raw_sql(sql).execute(&mut *conn).await;
     }
 }
 
-fn is_foreign<T: std::fmt::Debug>(result: Result<T, Error<Refusal>>, of: &Foreign) {
+fn is_foreign<T: std::fmt::Debug>(result: &Result<T, Error<Refusal>>, of: &Foreign) {
     assert!(
         matches!(result, Err(Error::ForeignTransaction)),
         "{:?}: {result:?}",
@@ -99,21 +100,21 @@ async fn a_callers_raw_transaction_is_refused_and_untouched() {
             let mut pooled = db.pool.acquire().await.unwrap();
             // Its settings would last.
             pooled.close_on_drop();
-            run(&mut pooled, foreign.begin).await;
+            run(&mut pooled, foreign.begin, db.database().name()).await;
             if foreign.writes {
                 effect(&mut pooled, "first").await.unwrap();
             }
             for order in [&known, &Order::new("new")] {
-                is_foreign(place(&mut pooled, order).await, foreign);
-                is_foreign(apply(&mut *pooled, order).await, foreign);
-                is_foreign(keyless(&mut *pooled, order).await, foreign);
-                is_foreign(keyless(&mut pooled, order).await, foreign);
+                is_foreign(&place(&mut pooled, order).await, foreign);
+                is_foreign(&apply(&mut *pooled, order).await, foreign);
+                is_foreign(&keyless(&mut *pooled, order).await, foreign);
+                is_foreign(&keyless(&mut pooled, order).await, foreign);
             }
             if foreign.writes {
                 let second = effect(&mut pooled, "second").await;
                 assert!(second.is_ok(), "{:?}", foreign.begin);
             }
-            run(&mut pooled, end).await;
+            run(&mut pooled, end, db.database().name()).await;
             let expected: &[&str] = if foreign.writes && commits {
                 &["first", "known", "second"]
             } else {
@@ -177,7 +178,7 @@ async fn a_pools_connections_that_were_left_in_a_transaction_are_replaced() {
                 ["BEGIN IMMEDIATE"] if index > 0 => &["BEGIN"],
                 begin => begin,
             };
-            run(conn, begin).await;
+            run(conn, begin, &format!("{}-{index}", db.database().name())).await;
         }
         if foreign.writes {
             effect(&mut left[0], "left behind").await.unwrap();

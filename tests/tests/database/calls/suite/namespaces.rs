@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Connection as _, Database as _, Row as _, raw_sql};
 
 use super::handlers::{begin, place};
-use super::{Conn, Db, NAMESPACE, Pool, another_pool, empty, outbox_rows, start};
+use super::{Db, Conn, NAMESPACE, Pool, start, outbox_rows, empty, another_pool};
 use crate::model::{Order, Refusal};
 
 type Database = <Conn as sqlx::Connection>::Database;
 
 /// The IDs of the events, by what they carry.
 async fn ids(db: &Db) -> BTreeMap<String, String> {
-    let emitted = outbox_rows(&db).await;
+    let emitted = outbox_rows(db).await;
     emitted
         .into_iter()
         // What a mail carries is the same for each order.
@@ -63,7 +63,7 @@ async fn a_pool_never_uses_the_namespace_of_one_that_was_dropped() {
     let orders: Vec<_> = (0..10).map(|n| Order::new(&n.to_string())).collect();
     for order in &orders {
         for db in &databases {
-            let pool: Pool = another_pool(&db).await;
+            let pool: Pool = another_pool(db).await;
             assert!(place(&pool, order).await.unwrap().is_executed());
             pool.close().await;
         }

@@ -1,7 +1,7 @@
 //! Events: there if and only if the effect is, and the same after a re-execution.
 
 use idem_runtime::Outcome;
-use sha2::{Digest as _, Sha256};
+use idem_tests::event_id;
 use sqlx::Row as _;
 
 use super::{Db, NAMESPACE, start, claims, outbox_rows};
@@ -24,19 +24,7 @@ fn emitted(id: &str, topic: &str, key: Option<&str>, kind: &str, payload: &str) 
 async fn id(db: &Db, scope: &str, kind: &str, ordinal: u32) -> String {
     let row = sqlx::raw_sql(NAMESPACE).fetch_one(&db.pool).await;
     let namespace: String = row.unwrap().get(0);
-    let part = |text: &[u8]| [&(text.len() as u64).to_be_bytes(), text].concat();
-    let key = b"\x02o";
-    let seed = [
-        hex::decode(namespace).unwrap(),
-        part(scope.as_bytes()),
-        part(key),
-    ];
-    let seed = Sha256::digest(seed.concat()).to_vec();
-    let id = [seed, part(kind.as_bytes()), ordinal.to_be_bytes().to_vec()];
-    let mut id = Sha256::digest(id.concat())[..16].to_vec();
-    id[6] = id[6] & 0x0f | 0x80;
-    id[8] = id[8] & 0x3f | 0x80;
-    hex::encode(id)
+    event_id(&namespace, scope, "o", kind, ordinal)
 }
 
 /// What `place` emits for the order `o`.

@@ -7,7 +7,7 @@ use sqlx::{Database as _, Row as _, raw_sql};
 use tokio::time::{Instant, timeout};
 
 use super::handlers::{apply, begin, effect};
-use super::{Conn, Pool, another_pool, start};
+use super::{Conn, Pool, start, another_pool};
 use crate::model::{Order, Refusal};
 
 type Database = <Conn as sqlx::Connection>::Database;
@@ -103,12 +103,12 @@ async fn calls_that_are_given_up_hold_no_more_sessions_than_their_pool_may_have(
 /// Both connections of the pool serve again.
 async fn recovers(watched: &Pool, when: &str) {
     let started = Instant::now();
-    let _both = (
+    let both = (
         timeout(Duration::from_secs(10), watched.acquire()).await,
         timeout(Duration::from_secs(10), watched.acquire()).await,
     );
     assert!(started.elapsed() < Duration::from_secs(8), "{when}");
-    drop(_both);
+    drop(both);
     let order = Order::new(when);
     assert_eq!(locks(watched, &order).await.unwrap(), Outcome::Executed(7));
     assert_eq!(locks(watched, &order).await.unwrap(), Outcome::Replayed(7));

@@ -105,10 +105,7 @@ async fn an_event_that_is_emitted_again_stays_as_it_is_or_fails_the_call() {
 #[tokio::test]
 async fn a_dead_letter_whose_event_was_emitted_anew_stays_one() {
     let db = start(2).await;
-    let event = format!(
-        "seq, id, topic, {}, type, payload, content_type, headers, created_at",
-        KEY
-    );
+    let event = format!("seq, id, topic, {KEY}, type, payload, content_type, headers, created_at");
     let bury = format!(
         "INSERT INTO idem_dead_letters ({event}, attempts, reason) SELECT {event}, 20, 'no' FROM idem_outbox \
          WHERE id NOT IN (SELECT id FROM idem_dead_letters); \

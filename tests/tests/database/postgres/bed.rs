@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, PgPool, raw_sql};
 
-pub(crate) struct Db {
+pub(crate) struct Bed {
     pub(crate) pool: PgPool,
     pub(crate) options: PgConnectOptions,
     pub(crate) database: Database,
 }
 
-impl Db {
+impl Bed {
     pub(crate) async fn start() -> Self {
         Self::on(server::postgres()).await
     }

@@ -2,16 +2,15 @@
 //! elsewhere.
 
 use idem_runtime::Error;
-use sqlx::error::DatabaseError;
 
-use crate::db::{Db, runs};
+use super::bed::{Bed, runs};
 
 /// Guards: an error's place, by which one of our own functions is told from a trigger of somebody
 /// else's.
 #[tokio::test]
 async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_code() {
-    let db = Db::start().await;
-    db.execute(
+    let bed = Bed::start().await;
+    bed.execute(
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS \
          $$BEGIN RAISE EXCEPTION 'the user''s' USING ERRCODE = NEW.id; END$$; \
          CREATE TABLE failing (id text); \
@@ -25,25 +24,29 @@ async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_cod
     ] {
         let sql = format!("INSERT INTO failing VALUES ('{code}')");
         for events in [0, 1, 3] {
-            let failed = runs(&db.pool, code, &sql, "text", events).await;
+            let failed = runs(&bed.pool, code, &sql, "text", events).await;
             let Err(Error::Store(error)) = failed else {
                 panic!("{code}: {failed:?}");
             };
-            let found = error.as_database_error().and_then(DatabaseError::code);
+            let found = error
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code);
             assert_eq!(found.as_deref(), Some(code));
         }
         // Where the caller commits, its COMMIT says so.
-        let mut tx = db.pool.begin().await.unwrap();
+        let mut tx = bed.pool.begin().await.unwrap();
         let joined = runs(&mut tx, code, &sql, "text", 1).await.unwrap();
         assert!(joined.is_executed());
         let error = tx.commit().await.unwrap_err();
-        let found = error.as_database_error().and_then(DatabaseError::code);
+        let found = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
         assert_eq!(found.as_deref(), Some(code));
     }
     assert_eq!(
-        (db.count("idem_keys").await, db.count("idem_outbox").await),
+        (bed.count("idem_keys").await, bed.count("idem_outbox").await),
         (0, 0)
     );
-    let outcome = runs(&db.pool, "42P01", "SELECT 1", "text", 1).await;
+    let outcome = runs(&bed.pool, "42P01", "SELECT 1", "text", 1).await;
     assert!(outcome.unwrap().is_executed());
 }

@@ -8,14 +8,14 @@ use sqlx::PgConnection;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::db::Db;
+use super::bed::Bed;
 
 /// Guards: what is due is compared with a time that does not change in a statement, so that an
 /// index answers.
 #[tokio::test]
 async fn a_purge_finds_what_is_due_by_an_index() {
-    let db = Db::start().await;
-    db.execute(
+    let bed = Bed::start().await;
+    bed.execute(
         "INSERT INTO idem_outbox (id, topic, type, payload, content_type, headers, published_at) \
          SELECT gen_random_uuid(), 't', 'T', '', 'c', '{}', now() FROM generate_series(1, 20000); \
          INSERT INTO idem_keys (scope, key, state, expires_at) \
@@ -24,8 +24,8 @@ async fn a_purge_finds_what_is_due_by_an_index() {
     )
     .await;
     // Logs the plans of the very statements.
-    let name = db.database.name();
-    let explained = db
+    let name = bed.database.name();
+    let explained = bed
         .with(&[
             ("session_preload_libraries", "auto_explain"),
             ("auto_explain.log_min_duration", "0"),
@@ -38,7 +38,7 @@ async fn a_purge_finds_what_is_due_by_an_index() {
     for condition in ["Index Cond: (published_at <=", "Index Cond: (expires_at <="] {
         assert!(log[before..].contains(condition), "{}", &log[before..]);
     }
-    assert_eq!(db.count("idem_outbox").await, 20_000);
+    assert_eq!(bed.count("idem_outbox").await, 20_000);
 }
 
 #[idempotent(key = "number", scope = "postgres.kept")]
@@ -59,10 +59,10 @@ async fn retained(tx: &mut PgConnection, number: i64) -> Result<String, sqlx::Er
 async fn nearly_every_finish_stays_on_its_page() {
     const CALLS: i64 = 1_500;
     for with_retention in [false, true] {
-        let db = Db::start().await;
+        let bed = Bed::start().await;
         let mut calls = JoinSet::new();
         for first in 0..4 {
-            let pool = db.pool.clone();
+            let pool = bed.pool.clone();
             calls.spawn(async move {
                 for number in (first..CALLS).step_by(4) {
                     let outcome = if with_retention {
@@ -75,7 +75,7 @@ async fn nearly_every_finish_stays_on_its_page() {
             });
         }
         calls.join_all().await;
-        let hot = hot_updates(&db, CALLS).await;
+        let hot = hot_updates(&bed, CALLS).await;
         assert!(
             hot * 100 >= CALLS * 99,
             "{hot} of {CALLS}, retention: {with_retention}"
@@ -84,14 +84,14 @@ async fn nearly_every_finish_stays_on_its_page() {
 }
 
 /// Waits until the statistics know all updates; how many of them were HOT.
-async fn hot_updates(db: &Db, all: i64) -> i64 {
+async fn hot_updates(bed: &Bed, all: i64) -> i64 {
     let deadline = Instant::now() + Duration::from_secs(20);
     let updates = |column: &str| {
         format!("SELECT {column} FROM pg_stat_user_tables WHERE relname = 'idem_keys'")
     };
-    while db.number(&updates("n_tup_upd")).await < all {
+    while bed.number(&updates("n_tup_upd")).await < all {
         assert!(Instant::now() < deadline, "the statistics do not come");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    db.number(&updates("n_tup_hot_upd")).await
+    bed.number(&updates("n_tup_hot_upd")).await
 }
