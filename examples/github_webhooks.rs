@@ -4,9 +4,9 @@
 //! cargo run --example github_webhooks -- deliveries.jsonl webhooks.db
 //! ```
 //!
-//! `deliveries.jsonl` has a delivery a line: `{"delivery": GUID, "event": NAME, "payload": {...}}`, where the
-//! GUID is that of the header `X-GitHub-Delivery`. GitHub redelivers under the same GUID, so it is the key. A
-//! second run over the same file and database finds all of them handled.
+//! `deliveries.jsonl` has a delivery a line: `{"delivery": GUID, "event": NAME, "payload": {...}}`,
+//! where the GUID is that of the header `X-GitHub-Delivery`. GitHub redelivers under the same GUID,
+//! so it is the key. A second run over the same file and database finds all of them handled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -71,8 +71,9 @@ struct EventCounted {
     action: Option<String>,
 }
 
-// A service has one database, and one of these three modules. A handler names the connection it works on,
-// since its SQL is that database's, too: hence three handlers here and not one that is generic.
+// A service has one database, and one of these three modules. A handler names the connection it
+// works on, since its SQL is that database's, too: hence three handlers here and not one that is
+// generic.
 
 mod sqlite {
     use idem_runtime::{Outbox, idempotent, outbox};
@@ -219,7 +220,7 @@ mod mysql {
 /// Deliveries that are handled at the same time.
 const WORKERS: usize = 8;
 
-/// Each repository beside each delivery in its log.
+/// Each repository with each delivery in its log.
 const BOOKS: &str = "
     SELECT counted.repository, counted.events, log.delivery FROM webhooks_repositories AS counted
     LEFT JOIN webhooks_log AS log ON log.repository = counted.repository";
@@ -227,8 +228,8 @@ const BOOKS: &str = "
 /// What the relay of an earlier run says that it published.
 const PUBLISHED: &str = "SELECT payload FROM idem_outbox WHERE published_at IS NOT NULL";
 
-/// Handles the deliveries of a file, and reads what is in the books before and after. (A macro, since sqlx has
-/// no type for "a pool of one of these databases".)
+/// Handles the deliveries of a file, and reads what is in the books before and after. (A macro,
+/// since sqlx has no type for "a pool of one of these databases".)
 macro_rules! run {
     ($database:ident, $options:expr, $lines:expr, $events:expr) => {{
         let pool = $database::connect($options).await?;

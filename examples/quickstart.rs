@@ -1,13 +1,14 @@
-//! Payments that are delivered too often, out of order, and to processes that get killed: each takes effect once.
+//! Payments that are delivered too often, out of order, and to processes that get killed: each
+//! takes effect once.
 //!
 //! ```console
 //! cargo run --example quickstart
 //! cargo run --example quickstart -- postgres://user@localhost/bank --deliveries 50000
 //! ```
 //!
-//! This process plays the message broker (`src/broker.rs`). It starts itself again as the consumer, kills that midway, starts
-//! another, and delivers again what was not acknowledged. Then it audits what is in the database and in the
-//! file of published events (`src/audit.rs`).
+//! This process plays the message broker (`src/broker.rs`). It starts itself again as the consumer,
+//! kills that midway, starts another, and delivers again what was not acknowledged. Then it audits
+//! what is in the database and in the file of published events (`src/audit.rs`).
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -51,8 +52,9 @@ struct Receipt {
     balance: i64,
 }
 
-// A service has one database, and one of these three modules. A handler names the connection it works on,
-// since its SQL is that database's, too: hence three handlers here and not one that is generic.
+// A service has one database, and one of these three modules. A handler names the connection it
+// works on, since its SQL is that database's, too: hence three handlers here and not one that is
+// generic.
 
 mod sqlite {
     use idem_runtime::{Outbox, idempotent, outbox};
@@ -199,7 +201,8 @@ mod mysql {
 /// Deliveries that are handled at the same time.
 const WORKERS: usize = 8;
 
-/// The consumer: what a service does. (A macro, since sqlx has no type for "a pool of one of these databases".)
+/// The consumer: what a service does. (A macro, since sqlx has no type for "a pool of one of these
+/// databases".)
 macro_rules! consume {
     ($database:ident, $options:expr, $events:expr) => {{
         let pool = $database::connect($options).await?;
@@ -225,7 +228,8 @@ macro_rules! consume {
     }};
 }
 
-/// The broker's side: sets up the database, lets the broker deliver, and reads what is in the books before and after.
+/// The broker's side: sets up the database, lets the broker deliver, and reads what is in the books
+/// before and after.
 macro_rules! run {
     ($database:ident, $options:expr, $deliver:expr) => {{
         let pool = $database::connect($options).await?;
@@ -239,7 +243,7 @@ macro_rules! run {
     }};
 }
 
-/// Each account beside each entry of its ledger.
+/// Each account with each entry of its ledger.
 const BOOKS: &str = "
     SELECT accounts.id, accounts.balance, ledger.payment, ledger.cents FROM quickstart_accounts AS accounts
     LEFT JOIN quickstart_ledger AS ledger ON ledger.account = accounts.id";

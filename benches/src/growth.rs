@@ -1,4 +1,5 @@
-//! What a claim costs in a table that has grown: time, WAL, index; keys in the order of time against random keys.
+//! What a claim costs in a table that has grown: time, WAL, index; keys in the order of time
+//! against random keys.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -47,8 +48,8 @@ impl Order {
         }
     }
 
-    /// Keys `$2` to `$3` as this order mints them, ten a millisecond, before now. `$1` is what a stored key has
-    /// before its UUID.
+    /// Keys `$2` to `$3` as this order mints them, ten a millisecond, before now. `$1` is what a
+    /// stored key has before its UUID.
     fn fill(self) -> &'static str {
         match self {
             Self::Time => {
@@ -85,7 +86,8 @@ struct Line {
 
 /// Measures and prints the table.
 pub(crate) async fn run(args: &Args) -> Result<()> {
-    // Nothing is flushed, so that the table's part of the time shows; a flush costs the same whatever the table.
+    // Nothing is flushed, so that the table's part of the time shows; a flush costs the same
+    // whatever the table.
     let options = Options::default()
         .durable()
         .set("fsync", "off")
@@ -210,12 +212,14 @@ async fn handle(pool: &PgPool, order: Order) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1e6)
 }
 
-/// Bytes and page images so far. The server's own counters would come late: a session reports them now and then.
+/// Bytes and page images so far. The server's own counters would come late: a session reports them
+/// now and then.
 async fn wal(pool: &PgPool) -> Result<(f64, f64)> {
     let bytes: f64 = sqlx::query_scalar("SELECT (pg_current_wal_insert_lsn() - '0/0')::float8")
         .fetch_one(pool)
         .await?;
-    // Counted when the session has been idle for a moment; `pg_stat_force_next_flush` does away with that.
+    // Counted when the session has been idle for a moment; `pg_stat_force_next_flush` does away
+    // with that.
     sqlx::query("SELECT pg_stat_force_next_flush()")
         .execute(pool)
         .await?;

@@ -1,4 +1,5 @@
-//! Arms side by side: A B C, A B C, in one process, so that whatever else the machine does hits all of them.
+//! Arms side by side: A B C, A B C, in one process, so that whatever else the machine does hits all
+//! of them.
 
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,8 @@ pub(crate) struct Times {
     pub(crate) arm: &'static str,
     /// First of its block: the connection lay ready in the pool. What a caller waits for.
     pub(crate) alone: Vec<Sample>,
-    /// Right after another run on the only connection, whose return to the pool is part of the time. What one
-    /// connection can do.
+    /// Right after another run on the only connection, whose return to the pool is part of the
+    /// time. What one connection can do.
     pub(crate) in_a_row: Vec<Sample>,
 }
 
@@ -68,7 +69,8 @@ pub(crate) async fn interleaved(
                     times[index].in_a_row.push(sample);
                 }
             }
-            // Its connection goes back to the pool in the background, which the next arm should not feel.
+            // Its connection goes back to the pool in the background, which the next arm should not
+            // feel.
             tokio::time::sleep(Duration::from_millis(5)).await;
             progress.inc(1);
         }

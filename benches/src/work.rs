@@ -1,7 +1,8 @@
-//! The same work on each database: written by hand, with the care that it needs, and by annotated handlers.
+//! The same work on each database: written by hand, with the care that it needs, and by annotated
+//! handlers.
 
-/// What differs between databases is SQL. The statements lie in the constants `BEGIN`, `EFFECT`, `CLAIM`, `STORE`, `REPLAY`
-/// and `PUBLISH` of the module that calls this, its tables in `TABLES`.
+/// What differs between databases is SQL. The statements are in the constants `BEGIN`, `EFFECT`,
+/// `CLAIM`, `STORE`, `REPLAY` and `PUBLISH` of the module that calls this, its tables in `TABLES`.
 macro_rules! work {
     ($database:ty, $connection:ty) => {
         type Connection = $connection;
@@ -176,7 +177,8 @@ macro_rules! work {
             Ok(())
         }
 
-        /// The arms. Each has a pool of its own: what a pool does when it takes a connection back falls on that arm.
+        /// The arms. Each has a pool of its own: what a pool does when it takes a connection back
+        /// falls on that arm.
         async fn work(url: &str) -> anyhow::Result<Vec<Arm>> {
             let mut arms = Vec::new();
 
@@ -219,7 +221,8 @@ macro_rules! work {
             Ok(arms)
         }
 
-        /// Deliveries again and again, as a broker that lost its acknowledgements sends a batch again.
+        /// Deliveries again and again, as a broker that lost its acknowledgements sends a batch
+        /// again.
         async fn duplicates(url: &str) -> anyhow::Result<[Arm; 2]> {
             let (theirs, mine) = (connect(url).await?, connect(url).await?);
             let seen: Vec<Payment> = (0..64).map(|_| Payment::new()).collect();

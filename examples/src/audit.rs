@@ -1,4 +1,4 @@
-//! Whether anything was doubled or lost, told from the database and the file of events alone.
+//! Whether anything was doubled or lost, as the database and the file of events show it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,8 +9,9 @@ use anyhow::Context as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// A line of the books: the name of a total, the total as the database keeps it, and one entry of the
-/// append-only ledger that it should be the sum of. A total without entries has one line.
+/// A line of the ledger's query: the name of a total, the total as the database keeps it, and one
+/// entry of the append-only ledger that it should be the sum of. A total without entries has one
+/// line.
 pub type Line = (String, i64, Option<String>, Option<i64>);
 
 /// An event that was published.
@@ -18,17 +19,18 @@ pub type Line = (String, i64, Option<String>, Option<i64>);
 pub struct Published {
     /// The event's ID.
     pub id: String,
-    /// The delivery that it tells of.
+    /// The delivery that it is about.
     pub subject: String,
 }
 
 /// What went wrong; nothing if both are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// What is there more than once: deliveries with two ledger entries or with two different event IDs,
-    /// and totals above the sum of their entries.
+    /// What is there more than once: deliveries with two ledger entries or with two different event
+    /// IDs, and totals above the sum of their entries.
     pub doubled: BTreeSet<String>,
-    /// What is missing: deliveries without a ledger entry or without an event, and totals below the sum of their entries.
+    /// What is missing: deliveries without a ledger entry or without an event, and totals below the
+    /// sum of their entries.
     pub lost: BTreeSet<String>,
 }
 
@@ -69,7 +71,7 @@ pub fn audit(
         }
     }
     for (name, (total, sum)) in totals {
-        // A total that is off because of a doubled entry is that entry's fault, and is told by it.
+        // A total that is off because of a doubled entry is reported as that entry.
         if total < sum {
             verdict.lost.insert(name.to_owned());
         } else if total > sum && !doubled_in.contains(name) {
@@ -102,10 +104,11 @@ pub struct State {
 }
 
 impl State {
-    /// Reads the file, where each line is an event with an `id` and its `data`. A missing file is an empty one.
+    /// Reads the file, where each line is an event with an `id` and its `data`. A missing file is
+    /// an empty one.
     ///
-    /// A publisher that is killed while it writes leaves half a line, and its successor publishes that event
-    /// again: such a line is no event.
+    /// A publisher that is killed while it writes leaves half a line, and its successor publishes
+    /// that event again: such a line is no event.
     ///
     /// # Errors
     /// If the file can't be read.
@@ -155,8 +158,8 @@ impl State {
             .count()
     }
 
-    /// The events in `payloads`, which the outbox says were published, if none is in the file: then an earlier
-    /// run published them to another one.
+    /// The events in `payloads`, which the outbox says were published, if none is in the file: then
+    /// an earlier run published them to another one.
     pub fn published_elsewhere<D: DeserializeOwned>(
         &self,
         payloads: &[Vec<u8>],

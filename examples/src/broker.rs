@@ -1,8 +1,8 @@
-//! A message broker as bad as they come: it delivers too often and out of order, and its consumer is
-//! a process that it kills.
+//! A message broker as bad as they come: it delivers too often and out of order, and its consumer
+//! is a process that it kills.
 //!
-//! A delivery is a line of JSON on the consumer's standard input, an answer one on its standard output. What
-//! the consumer did not acknowledge before it was killed is delivered to the next one.
+//! A delivery is a line of JSON on the consumer's standard input, an answer one on its standard
+//! output. What the consumer did not acknowledge before it was killed is delivered to the next one.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -58,7 +58,7 @@ pub enum End {
     Failed(String),
 }
 
-/// What the consumers told.
+/// What the consumers reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Deliveries that ran the handler and were acknowledged.
@@ -83,8 +83,8 @@ pub fn shuffle<M: Clone>(mut messages: Vec<M>, count: usize, rng: &mut StdRng) -
     messages
 }
 
-/// Delivers each of `messages` until it is acknowledged, to consumers started by `consumer`, and calls
-/// `acknowledged` for each that is.
+/// Delivers each of `messages` until it is acknowledged, to consumers started by `consumer`, and
+/// calls `acknowledged` for each that is.
 ///
 /// # Errors
 /// A consumer that can't be started or that fails by itself, and a delivery that fails too often.
@@ -137,7 +137,8 @@ struct Broker<'a, M, F> {
 }
 
 impl<M: Serialize, F: Fn()> Broker<'_, M, F> {
-    /// Delivers what is waiting to one consumer, until all is acknowledged or the consumer was killed.
+    /// Delivers what is waiting to one consumer, until all is acknowledged or the consumer was
+    /// killed.
     async fn serve(&mut self, child: &mut Child, kill_after: Option<usize>) -> anyhow::Result<()> {
         let (send, mut lines) = mpsc::unbounded_channel::<String>();
         let mut stdin = child
@@ -181,7 +182,8 @@ impl<M: Serialize, F: Fn()> Broker<'_, M, F> {
                 send = None;
             }
             if !killed && kill_after.is_some_and(|after| acknowledged >= after) {
-                // SIGKILL: the process has no say in it. What it had answered before is still in the pipe.
+                // SIGKILL: the process has no say in it. What it had answered before is still in
+                // the pipe.
                 child.start_kill()?;
                 self.tally.killed += 1;
                 killed = true;

@@ -13,7 +13,8 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::broker::{Answer, Delivery, End};
 
-/// Handles what `deliveries` yields, at most `workers` at once; what the calls returned, in the order of their ends.
+/// Handles what `deliveries` yields, at most `workers` at once. Returns what the calls returned, in
+/// the order in which they ended.
 ///
 /// # Errors
 /// A call that panics; the others at work are dropped then.
@@ -38,11 +39,11 @@ where
     }
 }
 
-/// Consumes what the broker delivers on standard input, until it ends, and answers on standard output.
-/// `handle` tells whether it ran, or an earlier delivery had.
+/// Consumes what the broker delivers on standard input, until it ends, and answers on standard
+/// output. `handle` returns `true` if it ran, and `false` if an earlier delivery had.
 ///
 /// # Errors
-/// Input that is none of the broker's, and a call that panics.
+/// Input that does not come from the broker, and a call that panics.
 pub async fn serve<M, F, E>(workers: usize, handle: impl Fn(M) -> F) -> anyhow::Result<()>
 where
     M: DeserializeOwned,
@@ -79,7 +80,8 @@ pub struct Line {
     pub text: io::Result<Vec<u8>>,
 }
 
-/// The lines of `input` that are not blank, read by a thread of their own, which does not keep the process alive.
+/// The lines of `input` that are not blank, read by a thread of their own, which does not keep the
+/// process alive.
 pub fn lines(input: impl Read + Send + 'static) -> Receiver<Line> {
     let (send, lines) = mpsc::channel(64);
     thread::spawn(move || {

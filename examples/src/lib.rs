@@ -1,5 +1,5 @@
-//! What surrounds the handlers of the programs beside this folder: nothing in here knows of
-//! `idem_runtime`, so what the programs report about it is seen from outside.
+//! What surrounds the handlers of the programs in the folder above. Nothing in here uses
+//! `idem_runtime`, so the programs check it from outside.
 
 pub mod arguments;
 pub mod audit;

@@ -27,7 +27,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Compares the database and the file before a run and after it. Handlers told `replayed`; all else is seen.
+    /// Compares the database and the file before a run and after it. `replayed` is what the
+    /// handlers reported; everything else is read from the database and the file.
     pub fn new(
         delivered: &BTreeSet<String>,
         before: &State,
@@ -46,7 +47,8 @@ impl Summary {
         }
     }
 
-    /// Names what is doubled or lost on standard error, prints the last line, and tells how the program ends.
+    /// Names what is doubled or lost on standard error, prints the last line, and returns how the
+    /// program ends.
     pub fn conclude(&self) -> ExitCode {
         for (what, culprits) in [
             ("doubled", &self.verdict.doubled),

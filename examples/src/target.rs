@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// A database and the file of the events that are published from it.
 #[derive(Debug)]
 pub struct Target {
-    /// The database as it was named; what another process is told.
+    /// The database as it was named, to be passed on to another process.
     pub address: String,
     /// How to connect to it.
     pub database: Database,
@@ -35,14 +35,15 @@ pub enum Database {
 }
 
 impl Target {
-    /// Reads `address`: a path, or a URL that starts with `sqlite:`, `postgres:` or `mysql:`. Without one
-    /// the database is a temporary file.
+    /// Reads `address`: a path, or a URL that starts with `sqlite:`, `postgres:` or `mysql:`.
+    /// Without one the database is a temporary file.
     ///
-    /// `events` is where the published events go; by default beside an SQLite file, or into the current
-    /// folder under the name of a server's database.
+    /// `events` is where the published events go; by default next to an SQLite file, or into the
+    /// current folder under the name of a server's database.
     ///
     /// # Errors
-    /// An address that is none, and an SQLite database in memory, which no second process can share.
+    /// An address that can't be read, and an SQLite database in memory, which no second process can
+    /// share.
     pub fn new(address: Option<&str>, events: Option<PathBuf>) -> anyhow::Result<Self> {
         let (address, temporary) = if let Some(address) = address {
             (address.to_owned(), None)

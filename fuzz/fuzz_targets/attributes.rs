@@ -1,5 +1,5 @@
-//! The macros on arbitrary source. They never panic; what they accept, they expand to Rust; what they refuse has an error
-//! that says why, beside code that still parses.
+//! The macros on arbitrary source. They never panic; what they accept, they expand to Rust; what
+//! they refuse has an error that says why, beside code that still parses.
 
 #![no_main]
 
@@ -26,7 +26,8 @@ use syn::{Attribute, DeriveInput, File, ImplItemFn, ItemFn, ItemImpl};
 // As the sources name each other.
 use self::sources::{attr, check, errors, event, expand, function, handler, key, model, tokens};
 
-/// What the bytes of an input after its first stand for when that is 0: whole tokens mutate into deeper places than characters do.
+/// What the bytes of an input after its first stand for when that is 0: whole tokens mutate into
+/// deeper places than characters do.
 const WORDS: &[&str] = include!("attributes/words.in");
 
 /// rustc's own parser gives up on what is nested deeper.

@@ -1,5 +1,6 @@
-//! `idem.lock`: any text is read or refused with a reason; what is written is read back as it was; a file differs from the code
-//! exactly where a line does, and then the report says something of each.
+//! `idem.lock`: any text is read or refused with a reason; what is written is read back as it was;
+//! a file differs from the code exactly where a line does, and then the report says something of
+//! each.
 
 #![no_main]
 

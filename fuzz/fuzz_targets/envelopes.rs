@@ -1,7 +1,8 @@
 //! What is read from tables, endpoints and other programs, and what is written for them.
 //!
-//! Any row of the outbox is a message or has a reason why not; a message's JSON is one line that holds the same again, and
-//! so do its HTTP headers; any answer of an endpoint has a verdict; any stored result is read back as it was, or not at all.
+//! Any row of the outbox is a message or has a reason why not; a message's JSON is one line that
+//! holds the same again, and so do its HTTP headers; any answer of an endpoint has a verdict; any
+//! stored result is read back as it was, or not at all.
 
 #![no_main]
 

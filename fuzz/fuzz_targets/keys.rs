@@ -1,5 +1,5 @@
-//! Keys against a second implementation of `docs/key_encoding.md`, written from that page: two keys that differ are never
-//! stored alike, and a stored key that is not hashed can be read back whole.
+//! Keys against a second implementation of `docs/key_encoding.md`, written from that page: two keys
+//! that differ are never stored alike, and a stored key that is not hashed can be read back whole.
 
 #![no_main]
 

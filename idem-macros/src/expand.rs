@@ -34,7 +34,7 @@ pub(crate) fn wrapped(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenS
     function
 }
 
-/// The signature that callers rely on beside the errors, so that they see no second ones.
+/// The signature that callers rely on, next to the errors, so that callers cause no further errors.
 pub(crate) fn fallback(shape: &Shape, outline: &Outline, errors: Errors) -> TokenStream {
     if shape.output.opaque {
         return errors.into_tokens();
@@ -48,7 +48,7 @@ pub(crate) fn fallback(shape: &Shape, outline: &Outline, errors: Errors) -> Toke
     tokens
 }
 
-/// The function as written, beside the errors, when its signature is no handler's.
+/// The function as written, next to the errors, when its signature is not that of a handler.
 pub(crate) fn refused(function: &Function, errors: Errors) -> TokenStream {
     let errors = errors.into_tokens();
     let Function {

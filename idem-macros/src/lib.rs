@@ -1,9 +1,9 @@
 //! Attribute macros of `idem-runtime`, which re-exports and documents them: depend on that crate,
 //! not on this one.
 //!
-//! Tokens in, tokens out: `attr` reads arguments, `function` reads the function, `check` holds every
-//! rule and every message, `model` is what passed, `expand` writes it out, and `handler` drives
-//! them. Nothing in here knows SQL, a database or a broker.
+//! Tokens in, tokens out: `attr` reads arguments, `function` reads the function, `check` holds
+//! every rule and every message, `model` is what passed, `expand` writes it out, and `handler`
+//! drives them. Nothing in here knows SQL, a database or a broker.
 
 mod attr;
 mod check;

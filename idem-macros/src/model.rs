@@ -125,7 +125,7 @@ impl Isolation {
     }
 }
 
-/// `retry = 3`; zero is none.
+/// `retry = 3`; zero means no retry.
 pub(crate) struct Retry {
     pub(crate) times: u32,
     pub(crate) span: Span,

@@ -117,8 +117,8 @@ macro_rules! begin_on {
             }
         }
 
-        // Refused, a pool without its `&` would be three errors: at the argument, at the call and at
-        // its await. It is a handle, so to take it is as good.
+        // Without this a pool without its `&` would be three errors: at the argument, at the call
+        // and at its await. A pool is a handle, so taking it by value is as good.
         impl Begin<$connection> for sqlx::Pool<$database> {
             type Database = $database;
 

@@ -14,7 +14,7 @@ pub enum Disposition {
     DeadLetter,
 }
 
-/// Tells which errors of a handler are permanent.
+/// Says which errors of a handler are permanent.
 ///
 /// ```
 /// use idem_runtime::{Classify, Disposition};

@@ -41,12 +41,12 @@ pub enum Error<E = Infallible> {
         /// delivery then ran nothing.
         replayed: bool,
     },
-    /// An earlier delivery of the same key still runs, and `in_flight` says how long to wait for
-    /// it.
+    /// An earlier delivery of the same key still runs, and did not end in the time that `in_flight`
+    /// gives.
     InFlight,
     /// The key is known with another fingerprint: two different messages under one ID.
     FingerprintMismatch,
-    /// The handler returned `Ok`, but its transaction was no longer whole. Nothing was stored.
+    /// The handler returned `Ok`, but its transaction was no longer whole. No result was stored.
     RolledBack,
     /// The connection broke while COMMIT was under way: the effect is there once or not at all. The
     /// next delivery finds out.
@@ -62,7 +62,8 @@ pub enum Error<E = Infallible> {
         /// another value.
         cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
-    /// The key was claimed and committed without its end.
+    /// The key is claimed but has no result: a COMMIT or DDL in the handler committed the claim too
+    /// early, or the handler called itself with its own key.
     Unfinished,
     /// More than one handler of this program has the same scope: what one of them handled would be
     /// a duplicate for the other. Nothing was done.
@@ -79,10 +80,10 @@ pub enum Error<E = Infallible> {
         /// The level that the handler asks for.
         needed: &'static str,
     },
-    /// The role that the handler took (`SET ROLE`) may not use the schema of this crate's tables.
-    /// Nothing was committed.
+    /// The role that the handler took (`SET ROLE`) may not use the schema of this crate's tables,
+    /// or a function in it. Nothing was committed.
     NotPermitted {
-        /// The statement that gives the role what it lacks.
+        /// The statement to run, with the name of the role to fill in.
         grant: String,
     },
     /// What this call stores is too large for one statement of the database. It was not sent, and
@@ -97,7 +98,8 @@ pub enum Error<E = Infallible> {
     /// Nothing was committed.
     EventConflict,
     /// The tables of this crate are missing or older than this release, or their schema was
-    /// renamed: run [`migrate`](crate::migrate).
+    /// renamed: run [`migrate`](crate::migrate). Or this role may not use their schema:
+    /// [`verify`](crate::verify) says so.
     NotMigrated,
     /// The database refused, or could not be reached. Nothing was committed.
     Store(sqlx::Error),
@@ -222,15 +224,18 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::Handler { error, .. } => return error.fmt(f),
             Self::DuplicateScopes(scopes) => return SharedScopes(scopes).fmt(f),
             // What the driver says is the source: some servers quote keys and rows in it.
-            Self::Store(_) => "the database refused or could not be reached, and nothing was committed",
+            Self::Store(_) => {
+                "the database refused or could not be reached, and nothing was committed; the source of this error says why"
+            }
             Self::InFlight => {
                 "an earlier delivery with this key is still running; deliver again later"
             }
             Self::FingerprintMismatch => {
-                "this key was handled with another fingerprint: the producer gave one ID to two messages"
+                "this key was handled with another fingerprint: the producer gave one ID to two messages; \
+                 have it give each message an ID of its own, or make what differs a part of the key"
             }
             Self::RolledBack => {
-                "the handler returned `Ok` but its transaction was no longer whole, and nothing was stored; \
+                "the handler returned `Ok` but its transaction was no longer whole, and no result was stored; \
                  look for a swallowed SQL error, a COMMIT or ROLLBACK in the handler, DDL on MySQL, \
                  or a nested transaction that was neither committed nor dropped"
             }
@@ -251,8 +256,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 );
             }
             Self::Unfinished => {
-                "this key was claimed and committed without its end, by a COMMIT or DDL in the handler, or by a \
-                 handler that called itself with the same key; check what it did, then delete its row of `idem_keys` to execute again"
+                "this key is claimed but has no result: a COMMIT or DDL in the handler committed the claim too early, or the \
+                 handler called itself with the same key; check what it did, then delete its row of `idem_keys` to execute again"
             }
             Self::EmptyKey => {
                 "the key of this message is empty, so every message without an ID would count as a duplicate of it; \
@@ -272,8 +277,9 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::NotPermitted { grant } => {
                 return write!(
                     f,
-                    "the role that the handler took may not use the schema of `idem_keys`, and nothing was committed; \
-                     run `{grant}`, or take the role back with `RESET ROLE` before the handler returns"
+                    "the role that the handler took may not use the schema of `idem_keys` or a function in it, and nothing was \
+                     committed; run `{grant}`, or take the role back with `RESET ROLE` before the handler returns. \
+                     If that grant is there, `idem_runtime::verify` says what else is missing"
                 );
             }
             Self::TooLarge { size, limit } => {
@@ -290,7 +296,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             }
             Self::NotMigrated => {
                 "the tables `idem_keys`, `idem_outbox` and `idem_dead_letters` are missing or outdated; \
-                 call `idem_runtime::migrate(&pool).await` at start-up, or apply the SQL in `migrations/`"
+                 call `idem_runtime::migrate(&pool).await` at start-up, or apply the SQL in `migrations/`. \
+                 On PostgreSQL a role without `USAGE` on their schema can't see them: `idem_runtime::verify` says so"
             }
         })
     }

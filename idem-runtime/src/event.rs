@@ -172,8 +172,8 @@ impl Key for EventId {
     }
 }
 
-/// What orders events: those with the same ordering key are published in order. A text of at most
-/// 255 bytes, made of any [`Key`].
+/// What orders events: those with the same ordering key are published in order. It is a text, made
+/// of any [`Key`].
 ///
 /// ```
 /// use idem_runtime::OrderingKey;

@@ -102,8 +102,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Whether it stores nothing, since running it again does no harm.
     const NATURAL: bool = false;
 
-    /// What it takes a delivery for. Computed from the message and the context, without running and
-    /// without the database.
+    /// The key and the fingerprint of a delivery. Computed from the message and the context,
+    /// without running the handler and without the database.
     fn identity(message: &Received<Self::Message>, context: &Self::Context) -> Identity;
 
     /// Reads what its calls store, for [`lookup`](crate::lookup).

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use crate::key::StoredKey;
 
-/// What a handler takes a delivery for: its key and its fingerprint, as they are stored. See
+/// The key and the fingerprint of a delivery, as a handler stores them. See
 /// [`Handler::identity`](crate::Handler::identity).
 ///
 /// Two identities of one handler are equal if their keys are, whatever their fingerprints. A

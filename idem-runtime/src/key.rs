@@ -1,7 +1,7 @@
 //! What identifies a delivery, and the bytes it is stored as.
 //!
-//! The encoding is published, in `docs/key_encoding.md`: changing it would make every delivery that was handled look
-//! new.
+//! The encoding is published, in `docs/key_encoding.md`: changing it would make every delivery that
+//! was handled look new.
 
 mod content_hash;
 mod encoding;

@@ -125,8 +125,8 @@
 //! 5. **A replay is what the first delivery returned.** A result that would be read back as another
 //!    value fails the first delivery before COMMIT. A stored result that can't be read is an error,
 //!    never a second execution and never an empty success.
-//! 6. **Your transactions are left alone.** On your own connection, a transaction that raw SQL began
-//!    is neither joined nor ended: see [`Error::ForeignTransaction`].
+//! 6. **Your transactions are left alone.** On your own connection, a transaction that raw SQL
+//!    began is neither joined nor ended: see [`Error::ForeignTransaction`].
 //!
 //! The [table of crash points](guide::crash_points) says for each line of a call what is in the
 //! database if it ends there.

@@ -38,10 +38,10 @@ use crate::message::Received;
 /// ```
 ///
 /// # Errors
-/// What a delivery would get that came now: the stored error of the handler as
-/// [`Error::Handler`], [`Error::Unfinished`], [`Error::FingerprintMismatch`],
-/// [`Error::ResultUndecodable`], [`Error::EmptyKey`], [`Error::DuplicateScopes`], [`Error::NotMigrated`] or
-/// [`Error::Store`].
+/// What a delivery would get that came now: the stored error of the handler as [`Error::Handler`],
+/// [`Error::Unfinished`], [`Error::FingerprintMismatch`], [`Error::ResultUndecodable`],
+/// [`Error::EmptyKey`], [`Error::DuplicateScopes`], [`Error::ForeignTransaction`],
+/// [`Error::NotMigrated`] or [`Error::Store`].
 pub async fn lookup<H: Handler>(
     pool: &Pool<H::Database>,
     message: &Received<H::Message>,

@@ -48,13 +48,13 @@ use crate::store::OutboxStore;
 /// * **At least once**, under the same event ID every time. An event is marked as published only
 ///   after the publisher confirmed it. A crash between the two publishes it once more.
 /// * **In order per key.** Events with the same ordering key, whatever their topic, are published
-///   in the order of their row numbers among those that are committed when the relay looks. A
-///   handler that locks the aggregate which the key names (by an `UPDATE` of its row, say) writes
-///   its events while it holds that lock, so the order of row numbers is the order of commits. Two
+///   in the order of their row numbers, among those that are committed when the relay polls. If
+///   each handler locks the row that the key names, as an `UPDATE` of that row does, it writes its
+///   events while it holds that lock, so the order of row numbers is the order of commits. Two
 ///   transactions that emit under one key and share no lock have no order between them, and are
 ///   published in the order in which they became visible, or by row number if they did together.
 ///   Events without a key are in no order.
-/// * **Nothing is skipped**: a row that was committed late is found by the next look, whatever its
+/// * **Nothing is skipped**: a row that was committed late is found by the next poll, whatever its
 ///   number.
 /// * **A failure holds back its own key alone.** A message that failed is tried again after an
 ///   exponentially growing pause with full jitter. The events of its key wait; all others go on.
@@ -110,7 +110,7 @@ impl<DB: OutboxStore, P: Publisher> Relay<DB, P> {
 
     /// After how many failures an event becomes a dead letter; 20 unless said otherwise. Together
     /// with the backoff it decides how long an outage of the broker may last without dead letters:
-    /// the defaults wait 35 minutes on average.
+    /// with the defaults the pauses add up to 27 minutes on average.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.options.policy.max_attempts = attempts.max(1);

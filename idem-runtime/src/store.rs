@@ -46,7 +46,7 @@ pub(crate) use stub_error::stub_error;
 
 /// A database that keeps the claims and the outbox: PostgreSQL, MySQL/MariaDB, SQLite.
 ///
-/// Sealed: the laws rest on how each implementation arranges its statements.
+/// Sealed: what this crate promises depends on how each implementation arranges its statements.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a database that this crate supports, or its feature is off",
     note = "turn on the feature `postgres`, `mysql` or `sqlite` of `idem-runtime`"
@@ -162,7 +162,7 @@ pub trait Store: Database + fmt::Debug {
         pool: &Pool<Self>,
     ) -> impl Future<Output = Result<Option<u32>, sqlx::Error>> + Send;
 
-    /// What handlers need of the tables and this role lacks: one sentence each, with its fix.
+    /// What handlers need and do not find here: one sentence each, with its fix.
     fn missing_requirements(
         pool: &Pool<Self>,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send {
@@ -170,7 +170,8 @@ pub trait Store: Database + fmt::Debug {
         async { Ok(Vec::new()) }
     }
 
-    /// What could undo the promise for handlers that write to it: one sentence each, with its fix.
+    /// What could break the promise for handlers that write to this database: one sentence each,
+    /// with its fix.
     fn warnings(pool: &Pool<Self>)
     -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 

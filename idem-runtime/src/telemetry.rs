@@ -100,7 +100,7 @@ impl Drop for CallTelemetry {
 pub struct CallSpan(Span);
 
 impl CallSpan {
-    /// Runs `future` in the span, so that what it logs is told apart from other deliveries.
+    /// Runs `future` in the span, so that its log lines can be told from those of other deliveries.
     pub fn within<F: Future>(self, future: F) -> Instrumented<F> {
         future.instrument(self.0)
     }

@@ -19,7 +19,7 @@ use crate::telemetry::Redacted;
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics::{BacklogGauges, TopicGauges};
 
-/// How long one batch of a purge, or one look at the backlog, may take.
+/// How long one batch of a purge, or one reading of the backlog, may take.
 const LONGEST_STEP: Duration = Duration::from_mins(5);
 
 /// How long what is under way may go on once upkeep is stopped.
@@ -41,7 +41,7 @@ pub struct UpkeepOptions {
 }
 
 impl Default for UpkeepOptions {
-    /// A purge every hour; with the feature `metrics`, a look at the backlog every 15 s.
+    /// A purge every hour; with the feature `metrics`, the gauges of the backlog every 15 s.
     fn default() -> Self {
         Self {
             purge_every: Duration::from_hours(1),
@@ -79,7 +79,8 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Ends it. A purge that is under way ends with the batch of rows that it is at, within 10 s; from then on nothing is deleted.
+    /// Ends it. A purge that is under way ends with its current batch of rows, within 10 s. After
+    /// that nothing is deleted.
     pub async fn stop(self) {
         drop(self.stop);
         // It catches its own panics; what is left is a runtime that shuts down.

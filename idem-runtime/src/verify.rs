@@ -100,7 +100,7 @@ pub enum VerifyError {
         /// The version that this release needs.
         needed: u32,
     },
-    /// The tables are there, but handlers can't use them: one sentence each, with its fix.
+    /// Handlers can't run on this database yet: one sentence for each reason, with its fix.
     Unfit(Vec<String>),
     /// The database refused, or could not be reached.
     Store(sqlx::Error),
@@ -126,7 +126,7 @@ impl fmt::Display for VerifyError {
                 )
             }
             Self::Unfit(missing) => {
-                f.write_str("handlers can't use the tables as this role:")?;
+                f.write_str("handlers can't run on this database yet:")?;
                 missing.iter().try_for_each(|lack| write!(f, "\n  {lack}"))
             }
             Self::Store(error) => write!(f, "the tables can't be checked: {error}"),

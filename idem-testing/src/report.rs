@@ -85,8 +85,7 @@ impl Report {
         &self.runs
     }
 
-    /// The columns that may differ from run to run, and why: `orders.id (identity, the same in all
-    /// tables)`.
+    /// The columns that may differ from run to run, and why: `orders.id (identity, compared 1:1)`.
     pub fn mask(&self) -> &[String] {
         &self.mask
     }
@@ -210,7 +209,7 @@ mod tests {
         report.step = "round trip";
         report.steps = vec!["BEGIN".into(), "COMMIT".into()];
         report.runs = BTreeMap::from([(FaultKind::CutReply, 2), (FaultKind::InARow, 1)]);
-        report.mask = vec!["orders.id (identity, by bijection)".into()];
+        report.mask = vec!["orders.id (identity, compared 1:1)".into()];
         report.elapsed = Duration::from_millis(1_250);
         report
     }
@@ -240,7 +239,7 @@ mod tests {
             report.to_string(),
             "payments.apply on postgresql is effectively-once at every point that was visited\n\
              2 round trips, 3 runs in 1.2 s: cut-reply 2, in-a-row 1\n\
-             may differ from run to run: orders.id (identity, by bijection)\n"
+             may differ from run to run: orders.id (identity, compared 1:1)\n"
         );
     }
 
@@ -287,7 +286,7 @@ error: the effect happened again [cut-reply@1]
         assert_eq!(report.setup_error(), Some("the server is gone"));
         assert_eq!(report.steps(), ["BEGIN", "COMMIT"]);
         assert_eq!(report.runs()[&FaultKind::CutReply], 2);
-        assert_eq!(report.mask(), ["orders.id (identity, by bijection)"]);
+        assert_eq!(report.mask(), ["orders.id (identity, compared 1:1)"]);
         assert_eq!(report.elapsed(), Duration::from_millis(1_250));
     }
 

@@ -77,7 +77,8 @@ impl ViolationKind {
                 "consumers recognise a duplicate by the ID: derive it from the message, as `Outbox::emit` does in an `#[idempotent]` handler"
             }
             Self::Stuck => {
-                "the message would become a dead letter although nothing is wrong with it"
+                "the message would become a dead letter although nothing is wrong with it: keep everything that the handler \
+                 remembers in the transaction of the effect, so that a failed delivery leaves nothing behind"
             }
             Self::OpenTransaction => {
                 "it keeps its locks, and the pool hands its connection to the next call: leave BEGIN to `pool.begin()` or to \

@@ -2,8 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// The ID, in hexadecimal, of an event that a handler with a text key emitted: the `ordinal`th of its
-/// type, from 0. `namespace` is that of the database, in hexadecimal.
+/// The ID, in hexadecimal, of an event that a handler with a text key emitted: the `ordinal`th of
+/// its type, from 0. `namespace` is that of the database, in hexadecimal.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! Servers, proxies and helpers for the suites beside this file.
+//! Servers, proxies and helpers for the suites in `tests/tests/`.
 //!
 //! A test gets a database of its own on a server that it shares with the other tests of its
 //! process:

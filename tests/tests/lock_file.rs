@@ -143,7 +143,7 @@ payments.notify (tests/tests/lock_file.rs:{})
 in any order.
   type of the events on `ledger.posted`: was `Posted`, is `LedgerPosted`
     Consumers choose by the type what to do: one that knows `Posted` alone takes `LedgerPosted` for an unknown event. If only \
-the struct was renamed, pin the old type beside the topic: `type = \"Posted\"`. Otherwise deploy consumers that know both \
+the struct was renamed, pin the old type next to the topic: `type = \"Posted\"`. Otherwise deploy consumers that know both \
 first. Events that are in the outbox already keep the old type.
 
 Change the code back, or accept all of it: `IDEM_LOCK=accept cargo test`, and commit idem.lock.",

@@ -1,7 +1,7 @@
 //! What it costs to check that a duplicate would get a result back.
 //!
-//! Prints the time of a call in microseconds: to serialize the result alone, and to serialize it, read
-//! it back and compare. The runtime does the latter once for each first delivery.
+//! Prints the time of a call in microseconds: to serialize the result alone, and to serialize it,
+//! read it back and compare. The runtime does the latter once for each first delivery.
 
 use std::collections::HashMap;
 use std::hint::black_box;

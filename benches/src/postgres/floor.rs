@@ -1,7 +1,9 @@
-//! The least that the toolkit's rows can cost: the same statements on the same tables, all of them prepared, in as few requests
-//! as a transaction with a handler in it takes, over a bare socket. No client library sends them like this.
+//! The least that this crate's rows can cost: the same statements on the same tables, all of them
+//! prepared, in as few requests as a transaction with a handler in it takes, over a bare socket. No
+//! client library sends them like this.
 //!
-//! What no delay's ratios can't go below, since a claim is a row, its end an update of that row, and an event a row.
+//! What no delay's ratios can't go below, since a claim is a row, its end an update of that row,
+//! and an event a row.
 
 use std::sync::Arc;
 

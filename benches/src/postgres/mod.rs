@@ -83,7 +83,8 @@ pub(crate) async fn saturated(url: &str, connections: u32) -> Result<[Saturated;
     ])
 }
 
-/// Lets each flush of the WAL take a millisecond longer, in sessions to come: a disk behind a network, as clouds have them.
+/// Lets each flush of the WAL take a millisecond longer, in sessions to come: a disk behind a
+/// network, as clouds have them.
 pub(crate) async fn slow_down_flushes(urls: [&str; 4]) -> Result<()> {
     for url in urls {
         // The server sleeps before it flushes, whoever else is active.

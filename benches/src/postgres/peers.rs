@@ -1,5 +1,5 @@
-//! The work done by job queues and by an outbox crate. They are built on sqlx 0.8, and each has a database of
-//! its own on the same server.
+//! The work done by job queues and by an outbox crate. They are built on sqlx 0.8, and each has a
+//! database of its own on the same server.
 //!
 //! | peer | what it guarantees | what it does not |
 //! |---|---|---|
@@ -137,7 +137,8 @@ async fn sqlxmq(url: &str) -> Result<Vec<Arm>> {
         let done = done.clone();
         tokio::spawn(async move { done.send(complete(job).await) });
     });
-    // `test_one` is the runner's own poll and dispatch, once: without its wait for a notification, so in its favour.
+    // `test_one` is the runner's own poll and dispatch, once: without its wait for a notification,
+    // so in its favour.
     let runner = Arc::new(runner);
     let completions = Arc::new(tokio::sync::Mutex::new(completions));
 

@@ -81,7 +81,7 @@ fn identity(
     let ident = |name| Ident::new(name, Span::mixed_site());
     let (message, context) = (ident("__message"), ident("__context"));
     let body = match claim {
-        // Beside an error of ours.
+        // Only together with an error of the attribute, which ends the compilation.
         None => quote!(::core::unreachable!()),
         Some(claim) => {
             let arguments = [handler.argument(&message), quote!(#context)];

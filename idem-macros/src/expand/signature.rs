@@ -59,8 +59,8 @@ fn output(shape: &Shape, outline: &Outline) -> TokenStream {
         (false, _) => ok,
     };
     let arguments = quote!(#ok, #runtime::Error<#err>);
-    // rustc reports an alias that hides no `Result` twice, and shows one error where both are at the
-    // same place.
+    // rustc reports an alias that hides no `Result` twice, and shows one error where both are at
+    // the same place.
     let span = match &shape.output.ok {
         Side::Written(_) => Span::call_site(),
         Side::Alias(result) => result.span(),

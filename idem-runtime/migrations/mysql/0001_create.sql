@@ -1,5 +1,6 @@
--- For MariaDB and MySQL. DDL commits by itself here, so every statement may run again after a crash in the middle.
--- Times are UTC, whatever the session's time zone. What is compared is binary: no collation, no padding.
+-- For MariaDB and MySQL. DDL commits by itself here, so every statement may run again after a crash
+-- in the middle. Times are UTC, whatever the session's time zone. What is compared is binary: no
+-- collation, no padding.
 
 -- One row for each delivery that was handled, written in the transaction of its effect.
 CREATE TABLE IF NOT EXISTS idem_keys (
@@ -29,7 +30,8 @@ CREATE TABLE IF NOT EXISTS idem_outbox (
     headers      LONGTEXT    CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     created_at   DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
     attempts     INT         NOT NULL DEFAULT 0,
-    -- Not before this time again; NULL unless the last attempt failed. It holds back its ordering key until then.
+    -- Not tried before this time, and until then its ordering key waits, too. NULL unless the last
+    -- attempt failed.
     retry_at     DATETIME(6),
     last_error   TEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,
     published_at DATETIME(6),
@@ -63,7 +65,8 @@ CREATE TABLE IF NOT EXISTS idem_relay (
     expires_at DATETIME(6)    NOT NULL
 ) ENGINE = InnoDB;
 
--- The version of this schema, and the random ID of this database that every event ID is derived from. One row.
+-- The version of this schema, and the random ID of this database that every event ID is derived
+-- from. One row.
 CREATE TABLE IF NOT EXISTS idem_schema (
     one       TINYINT    NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
     version   INT        NOT NULL,

@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS idem_outbox (
     headers      text        NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     attempts     integer     NOT NULL DEFAULT 0,
-    -- Not before this time again; NULL unless the last attempt failed. It holds back its ordering key until then.
+    -- Not tried before this time, and until then its ordering key waits, too. NULL unless the last
+    -- attempt failed.
     retry_at     timestamptz,
     last_error   text,
     published_at timestamptz
@@ -66,7 +67,8 @@ CREATE TABLE IF NOT EXISTS idem_relay (
     expires_at timestamptz NOT NULL
 );
 
--- The version of this schema, and the ID of this database that every event ID is derived from. One row.
+-- The version of this schema, and the ID of this database that every event ID is derived from. One
+-- row.
 CREATE TABLE IF NOT EXISTS idem_schema (
     one       boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
     version   integer NOT NULL,
@@ -94,12 +96,12 @@ BEGIN
     $function$, here, format('%s %s %s', version, namespace, here));
 
     -- Claims a key for the_retention milliseconds. `own` says that the call has begun this very
-    -- transaction: then it has nobody to spare, and a taken key is an error, which is the one answer
-    -- that a caller sees who sends BEGIN in the same round trip. Inside the transaction of somebody
-    -- else an error would abort it, so there a taken key is `false`.
+    -- transaction: then a taken key is an error, since an error is the only answer that a client
+    -- sees when it sends BEGIN in the same round trip. In a transaction of somebody else an error
+    -- would abort that transaction, so there a taken key is `false`.
     --
-    -- Those who want one key queue for an advisory lock, so that wait_ms bounds their whole wait. To
-    -- wait for one holder after the other would take wait_ms each.
+    -- The calls that want one key queue for an advisory lock, so that wait_ms bounds the whole
+    -- wait. Waiting for one holder after the other would take wait_ms each.
     EXECUTE format($function$
         CREATE OR REPLACE FUNCTION %1$I.idem_claim(
             own boolean, the_schema text, the_namespace uuid, wait_ms integer, queue bigint,
@@ -156,8 +158,8 @@ BEGIN
         $$
     $function$, here, here);
 
-    -- What an earlier delivery stored: state, version of the result, fingerprint and result, the last
-    -- two in hexadecimal or `-`. NULL if there is no such key.
+    -- What an earlier delivery stored: state, version of the result, fingerprint and result, the
+    -- last two in hexadecimal or `-`. NULL if there is no such key.
     EXECUTE format($function$
         CREATE OR REPLACE FUNCTION %1$I.idem_find(the_scope text, the_key bytea)
         RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
@@ -171,8 +173,8 @@ BEGIN
         $$
     $function$, here);
 
-    -- Adds events. One of an earlier execution, whose key was purged since, has the same ID: with the
-    -- same content it stays as it is, with another one it is an error.
+    -- Adds events. One of an earlier execution, whose key was purged since, has the same ID: with
+    -- the same content it stays as it is, with another one it is an error.
     EXECUTE format($function$
         CREATE OR REPLACE FUNCTION %1$I.idem_emit(
             ids uuid[], topics text[], keys text[], types text[], payloads bytea[], content_types text[], headers text[])

@@ -1,5 +1,6 @@
 -- Times are microseconds since 1970 in UTC; the clock of SQLite ticks in milliseconds.
--- `strftime('%f')` is the seconds with three decimals, whose last three characters are the milliseconds.
+-- `strftime('%f')` is the seconds with three decimals, whose last three characters are the
+-- milliseconds.
 
 -- One row for each delivery that was handled, written in the transaction of its effect.
 CREATE TABLE idem_keys (
@@ -14,7 +15,7 @@ CREATE TABLE idem_keys (
     -- Set with the claim.
     expires_at     INTEGER,
     PRIMARY KEY (scope, key),
-    -- In another encoding SQLite reads our texts, and sqlx reads all texts, as something else.
+    -- In another encoding SQLite misreads the texts of this crate, and sqlx misreads all texts.
     CONSTRAINT encoding_must_be_utf_8 CHECK (CAST('a' AS BLOB) = X'61')
 ) STRICT, WITHOUT ROWID;
 
@@ -32,7 +33,8 @@ CREATE TABLE idem_outbox (
     headers      TEXT    NOT NULL,
     created_at   INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000),
     attempts     INTEGER NOT NULL DEFAULT 0,
-    -- Not before this time again; NULL unless the last attempt failed. It holds back its ordering key until then.
+    -- Not tried before this time, and until then its ordering key waits, too. NULL unless the last
+    -- attempt failed.
     retry_at     INTEGER,
     last_error   TEXT,
     published_at INTEGER,
@@ -66,7 +68,8 @@ CREATE TABLE idem_relay (
     expires_at INTEGER NOT NULL
 ) STRICT;
 
--- The version of this schema, and the random ID of this database that every event ID is derived from. One row.
+-- The version of this schema, and the random ID of this database that every event ID is derived
+-- from. One row.
 CREATE TABLE idem_schema (
     one       INTEGER NOT NULL PRIMARY KEY DEFAULT 1 CHECK (one = 1),
     version   INTEGER NOT NULL,

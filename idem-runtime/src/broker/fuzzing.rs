@@ -15,7 +15,7 @@ use crate::store::{Stored, time};
 /// content type and headers.
 ///
 /// # Errors
-/// Why it is none.
+/// Why it is not one.
 pub fn message(
     id: u128,
     [topic, kind, content_type, headers]: [String; 4],

@@ -87,9 +87,9 @@ impl fmt::Display for HttpError {
             Self::Url => f.write_str(
                 "not the URL of an HTTP endpoint, such as `http://127.0.0.1:8080/events`",
             ),
-            Self::Header => {
-                f.write_str("not the name and value of an HTTP header: visible ASCII characters")
-            }
+            Self::Header => f.write_str(
+                "not an HTTP header: a name has letters, digits and `-`, a value visible ASCII characters",
+            ),
             Self::Client(error) => write!(f, "the HTTP client can't be built: {error}"),
         }
     }
@@ -261,7 +261,7 @@ pub(super) fn binary_mode(
             .parse()
             .map_err(|_| unsendable(&name))?;
         if name == "traceparent" || name == "tracestate" {
-            // Beside the attribute: where the endpoint's own tracing looks for it.
+            // Also without the prefix, where the endpoint's own tracing looks for it.
             headers.insert(
                 HeaderName::from_bytes(name.as_bytes()).map_err(|_| unsendable(&name))?,
                 value.clone(),

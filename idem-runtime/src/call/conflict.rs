@@ -1,8 +1,8 @@
 //! Finds the database's error in a handler's own, so that `retry` knows a conflict when it sees
 //! one.
 //!
-//! The expansion knows the error's type, so method resolution picks the way: each trait below
-//! stands one reference nearer to the call than the next, and the first whose bound holds wins.
+//! The expansion knows the error's type, so method resolution picks one of the traits below. Each
+//! needs one dereference less than the next, so the first one whose bound holds wins.
 
 use std::error::Error;
 

@@ -1,7 +1,8 @@
 //! Finds the error of a handler in that of its call.
 //!
-//! `Error<E>` shows its `E` to nobody who does not know the type, for it asks no more of it than
-//! `Display`. The expansion of each handler knows it, and registers how to look inside.
+//! `Error<E>` requires no more of `E` than `Debug` and `Display`, so its error can be reached only
+//! by code that knows the type. The expansion of each handler knows it, and registers how to find
+//! it.
 
 #![allow(
     clippy::unused_self,

@@ -90,10 +90,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
         let body = match self.on_error.encode(&error) {
             Some(Ok(body)) => body,
             unrecorded => {
-                // An error that JSON can't hold would not be stored by the next delivery either, so
-                // that asking for one would never end. The error itself says what becomes of this
-                // delivery. Its claim is gone with its effects: should the message come again after
-                // all, that delivery is the first, and the effect still happens once at most.
+                // An error that JSON can't hold could not be stored by the next delivery either, so
+                // asking for one would never end. So the caller gets the error, whose disposition
+                // decides. The claim is rolled back with the effects: if the message comes again
+                // after all, that delivery is the first, and the effect still happens at most once.
                 if let Some(Err(refused)) = unrecorded {
                     self.warn_of_unrecorded(&refused);
                 }
@@ -104,9 +104,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
         let Err(unfinished) = self.record(&body).await else {
             return Settled::Ended(Err(fresh(error)));
         };
-        // This one can be stored, only not now. The caller gets what was in the way and not the
-        // error, which may have the delivery acknowledged: the next delivery must come and store
-        // it.
+        // The error can be stored, but not now. The next delivery must store it. So the caller gets
+        // what prevented it: given the handler's error, it might acknowledge this delivery.
         self.warn_of_unrecorded(&unfinished);
         self.execution.roll_back().await;
         Settled::of(unfinished)

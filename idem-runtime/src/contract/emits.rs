@@ -118,7 +118,7 @@ fn kind(Emitted { kind: old, .. }: &Emitted, new: &Emitted) -> Option<Change> {
             format!("type of the events on `{topic}`: was `{old}`, is `{new}`"),
             format!(
                 "Consumers choose by the type what to do: one that knows `{old}` alone takes `{new}` \
-                 for an unknown event. If only the struct was renamed, pin the old type beside the \
+                 for an unknown event. If only the struct was renamed, pin the old type next to the \
                  topic: `type = \"{old}\"`. Otherwise deploy consumers that know both first. \
                  {OUTBOX} the old type."
             ),
@@ -201,7 +201,7 @@ mod tests {
             event("orders", "OrderPlaced", "id"),
             event("orders", "Placed", "id"),
             "type of the events on `orders`: was `OrderPlaced`, is `Placed`",
-            "takes `Placed` for an unknown event. If only the struct was renamed, pin the old type beside the \
+            "takes `Placed` for an unknown event. If only the struct was renamed, pin the old type next to the \
              topic: `type = \"OrderPlaced\"`",
         );
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::time::{Instant, timeout_at};
 
-/// Full jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015): 5 ms doubled each time, at most 1 s.
+/// A random part of 10 ms after the first attempt, doubled with each other one up to 1 s: full
+/// jitter, as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
 pub(crate) async fn back_off(attempt: u32) {
     let millis = rand::rng().random_range(0..=longest_pause(attempt));
     tokio::time::sleep(Duration::from_millis(millis)).await;

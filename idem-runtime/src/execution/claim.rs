@@ -24,7 +24,7 @@ pub(crate) enum ClaimResult {
     Duplicate(Record),
 }
 
-/// What to do about an error of a statement outside of our transaction.
+/// What to do about an error of a statement outside of the call's transaction.
 pub(super) enum Recovery {
     /// The connection was replaced, or what was known of it forgotten.
     TryAgain,
@@ -54,7 +54,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             let found = match self.session.find_home().await {
                 Ok(home) if stored || ask_first => match self.ask(&home).await {
                     Ok(record) => Ok((home, record)),
-                    // A writer is in the way of the question. The claim, which waits, has the answer.
+                    // Another writer is in the way. The claim waits for it, and finds the answer.
                     Err(error) if DB::classify(&error) == ErrorClass::Conflict => Ok((home, None)),
                     Err(error) => Err(error),
                 },
@@ -183,11 +183,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             .is_some_and(|recent| recent.mostly_duplicates(pool))
     }
 
-    /// Waits for this process's earlier calls of the key, holding no connection. `true`: one of them
-    /// stored its end.
+    /// Waits for this process's earlier calls of the key, holding no connection. `true`: one of
+    /// them stored its end.
     ///
-    /// A call on a connection takes no turn. It would wait while it holds the connection, so it waits
-    /// in the database, bounded.
+    /// A call on a connection takes no turn, since it would hold the connection while it waits. It
+    /// waits in the database, for a bounded time.
     async fn take_turn(&mut self, deadline: Instant) -> Result<bool, Error> {
         let (Some(pool), Some(identity), None) = (self.session.pool(), &self.identity, &self.guard)
         else {
@@ -212,12 +212,12 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         ClaimResult::Duplicate(record)
     }
 
-    /// After an error of a statement that began nothing of ours.
+    /// After an error of a statement that began no transaction of this call.
     pub(super) fn recover(&mut self, error: sqlx::Error, replaced: &mut u32) -> Recovery {
         match DB::classify(&error) {
             ErrorClass::ForeignTransaction => {
                 if !self.session.renew() {
-                    // The caller's: nothing of it may be touched.
+                    // The transaction is the caller's: leave it alone.
                     self.session.disarm();
                     return Recovery::Fail(Error::ForeignTransaction);
                 }

@@ -10,8 +10,8 @@ use crate::store::Store;
 
 /// [`Store::depth`] for a `Drop`, which can't await. On a connection that broke, `floor`.
 ///
-/// Blocks the thread only on SQLite, and only while a nested transaction that was dropped there, and the statement that
-/// it was dropped in, have not ended.
+/// Blocks the thread only on SQLite, and only until two things have ended: a nested transaction
+/// that was dropped there, and the statement that it was dropped in.
 pub(super) fn depth<DB: Store>(conn: &mut DB::Connection, floor: usize) -> usize {
     block_on(DB::depth(conn, floor)).unwrap_or(floor)
 }

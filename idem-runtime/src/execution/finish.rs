@@ -1,4 +1,4 @@
-//! How a transaction ends: with the end of its call, without its effects, or not as it was told to.
+//! How a transaction ends: with the end of its call, without its effects, or by an error.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub(crate) enum FinishError {
 }
 
 impl FinishError {
-    /// By an error that the database told before COMMIT.
+    /// By an error that the database reported before COMMIT.
     fn of(scope: &str, home: Option<&Home>, class: ErrorClass, error: sqlx::Error) -> Self {
         match class {
             ErrorClass::Lost => {
@@ -28,8 +28,8 @@ impl FinishError {
                 Self::Failed(Error::RolledBack)
             }
             ErrorClass::Conflict => Self::Conflict(error),
-            // A trigger that is deferred to COMMIT may fail by any code. What a claim means by these is
-            // the handler's own error here.
+            // A trigger that is deferred to COMMIT may fail by any code. These codes are a verdict
+            // only while claiming; here they are the handler's own error.
             ErrorClass::Duplicate | ErrorClass::TimedOut | ErrorClass::ForeignTransaction => {
                 Self::Failed(Error::Store(error))
             }
@@ -79,7 +79,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         let undone = if self.session.is_whole().await {
             DB::undo_effects(self.session.connection(), &self.fence).await
         } else {
-            // The savepoint lies below what the handler leaked.
+            // The savepoint is below what the handler leaked.
             self.roll_back().await;
             return Err(FinishError::Failed(Error::RolledBack));
         };

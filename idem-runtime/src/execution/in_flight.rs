@@ -20,7 +20,7 @@ pub(super) struct KeyInFlight {
     pub(super) key: StoredKey,
 }
 
-/// Those who want one key. It is fair: they take turns as they came.
+/// The calls that want one key. They take turns in the order in which they came.
 #[derive(Debug)]
 struct Queue {
     turn: Arc<Semaphore>,
@@ -29,7 +29,8 @@ struct Queue {
 
 impl KeysInFlight {
     fn lock(&self) -> MutexGuard<'_, HashMap<KeyInFlight, Queue>> {
-        // The map is whole after every line that holds the lock, so a panic elsewhere spoils nothing.
+        // The map is consistent after every line that holds the lock, so a panic elsewhere does no
+        // harm.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -46,7 +47,7 @@ pub(super) enum Turn {
 }
 
 /// Takes the turn of a key, after those who asked before. If one of them stores an end, all who
-/// wait are told at once. If it fails, the next one has the turn, and nobody else is woken.
+/// wait are woken at once. If it fails, the next one has the turn, and nobody else is woken.
 pub(super) async fn take(keys: &Arc<KeysInFlight>, key: KeyInFlight, deadline: Instant) -> Turn {
     let place = Place::new(keys, key);
     let acquired = match place.turn.clone().try_acquire_owned() {

@@ -26,7 +26,8 @@ type States = HashMap<usize, (Weak<dyn Any + Send + Sync>, Arc<PoolState>)>;
 static STATES: LazyLock<Mutex<States>> = LazyLock::new(Mutex::default);
 
 fn states() -> MutexGuard<'static, States> {
-    // The map is whole after every line that holds the lock, so a panic elsewhere spoils nothing.
+    // The map is consistent after every line that holds the lock, so a panic elsewhere does no
+    // harm.
     STATES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -87,7 +88,8 @@ mod tests {
         assert_ne!(number(&one), number(&other));
     }
 
-    /// Guards: the weak reference. Without it most of these pools get the address of the one before.
+    /// Guards: the weak reference. Without it most of these pools get the address of the one
+    /// before.
     #[tokio::test]
     async fn a_pool_never_gets_the_state_of_one_that_was_dropped() {
         let numbers: Vec<u64> = (0..200).map(|_| PoolState::of(&pool()).number()).collect();

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Whether the last eight deliveries of a scope were duplicates, one bit each; above them, on which pool: the past of one database
-/// says nothing of another.
+/// Whether the last eight deliveries of a scope were duplicates, one bit each. The bits above them
+/// say on which pool: the past of one database says nothing of another.
 ///
-/// A claim that is fused with BEGIN tells a duplicate by an error, which costs the server a line of
-/// its log; asking first costs each new message a round trip. Duplicates come in storms, so the recent
-/// past says which is cheaper.
+/// A claim that is sent with BEGIN reports a duplicate by an error, which costs the server a line
+/// of its log. Asking first costs each new message a round trip. Duplicates come in storms, so the
+/// recent past says which is cheaper.
 #[derive(Debug)]
 pub(crate) struct Recent(AtomicU64);
 
@@ -64,7 +64,8 @@ mod tests {
         assert!(seen(&[true; 20]));
     }
 
-    /// Guards: the pool beside the bits. The explorer's runs would each follow from the ones before.
+    /// Guards: the pool's number above the bits. Without it each run of the explorer would depend
+    /// on the runs before it.
     #[test]
     fn what_one_pool_saw_says_nothing_of_another() {
         let recent = Recent::new();

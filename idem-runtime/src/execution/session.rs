@@ -13,11 +13,11 @@ use crate::store::{Commit, Home, Store};
 /// What is open on the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TransactionState {
-    /// No transaction of ours, and nothing in flight.
+    /// This call has no transaction open, and nothing in flight.
     None,
-    /// A transaction of ours, or something of ours is in flight.
+    /// This call has a transaction open, or something in flight.
     Owned,
-    /// A savepoint of ours in the caller's transaction of this depth.
+    /// This call has a savepoint in the caller's transaction, which has this depth.
     Savepoint(usize),
 }
 
@@ -133,7 +133,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
         }
     }
 
-    /// Whether nothing of ours is open or in flight.
+    /// Whether this call has nothing open and nothing in flight.
     pub(super) fn is_idle(&self) -> bool {
         self.state == TransactionState::None
     }
@@ -190,7 +190,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
         DB::TransactionManager::commit(self.connection()).await
     }
 
-    /// Disarms the guard: no transaction of ours is open, and the connection may serve others.
+    /// Disarms the guard: this call has no transaction open, and the connection may serve others.
     pub(super) fn disarm(&mut self) {
         self.state = TransactionState::None;
         self.held = None;
@@ -214,7 +214,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B>
             pooled.close_on_drop();
         }
         if let Some(conn) = self.origin.connection() {
-            // At least once: SQLite's worker may have ended what this call did not learn of, and expects to be told.
+            // At least once: SQLite's worker may have ended a transaction that this call did not
+            // learn of, and waits for the rollback.
             let depth = dropped::depth::<DB>(conn, base + 1);
             for _ in 0..depth.saturating_sub(base).max(1) {
                 DB::TransactionManager::start_rollback(conn);
@@ -223,8 +224,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B>
     }
 }
 
-/// Closes a connection on which something may be in flight. Only a closed one is surely clean, since
-/// what is in flight may still begin or commit.
+/// Closes a connection on which something may be in flight. Only a closed one is surely clean,
+/// since what is in flight may still begin or commit.
 ///
 /// Its place in the pool stays taken until the server is done. A server does not notice that a
 /// client is gone while it waits for a lock, so calls that are given up one after the other would

@@ -8,7 +8,8 @@ fn the_longest_pause_doubles_up_to_a_second() {
     assert_eq!(pauses, [10, 20, 40, 640, 1_000, 1_000, 1_000]);
 }
 
-/// Guards: the attempts are counted. Without a transaction of its own a call has none but the first.
+/// Guards: the attempts are counted. Without a transaction of its own a call has none but the
+/// first.
 #[cfg(feature = "sqlite")]
 #[tokio::test]
 async fn a_call_has_as_many_attempts_more_as_its_handler_says() {

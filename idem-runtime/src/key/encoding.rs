@@ -1,4 +1,5 @@
-//! A key and its published encoding: the tags, the bodies after them, and the lengths of a tuple's parts.
+//! A key and its published encoding: the tags, the bodies after them, and the lengths of a tuple's
+//! parts.
 
 use uuid::Uuid;
 
@@ -10,8 +11,9 @@ pub(super) const HASHED: u8 = 0x05;
 
 /// A type whose values identify a delivery, the same on every delivery of it.
 ///
-/// Implemented for text, integers, [`Uuid`](uuid::Uuid), byte strings, [`ContentHash`], references and tuples of
-/// those. `#[derive(Key)]` implements it for a newtype of any of them, with the same encoding.
+/// Implemented for text, integers, [`Uuid`](uuid::Uuid), byte strings, [`ContentHash`], references
+/// and tuples of those. `#[derive(Key)]` implements it for a newtype of any of them, with the same
+/// encoding.
 ///
 /// ```
 /// use idem_runtime::Key;
@@ -50,8 +52,9 @@ pub trait Key {
     /// The name of the encoded type, as it stands in `idem.lock`.
     fn name() -> String;
 
-    /// Writes this value, as one part, in the [published format](crate::guide::key_encoding): the same bytes for the same
-    /// value in every release, since what is stored is compared byte for byte.
+    /// Writes this value, as one part, in the [published format](crate::guide::key_encoding). It
+    /// must write the same bytes for the same value in every release, since what is stored is
+    /// compared byte for byte.
     fn write(&self, out: &mut KeyWriter);
 }
 

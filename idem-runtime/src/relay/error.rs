@@ -32,14 +32,16 @@ impl fmt::Display for RelayError {
                 verdicts,
             } => write!(
                 f,
-                "the publisher `{publisher}` returned {verdicts} verdicts for {messages} messages, and none of them \
-                 was marked; `publish` must return one verdict for each message, in their order"
+                "the publisher `{publisher}` returned {verdicts} verdicts for {messages} messages, so none of these \
+                 messages was marked as published; `publish` must return one verdict for each message, in their order"
             ),
             Self::NotMigrated => {
                 crate::error::Error::<std::convert::Infallible>::NotMigrated.fmt(f)
             }
             // What the driver says is the source: some servers quote rows in it.
-            Self::Store(_) => f.write_str("the database refused or could not be reached"),
+            Self::Store(_) => f.write_str(
+                "the database refused or could not be reached; the source of this error says why",
+            ),
         }
     }
 }
@@ -64,7 +66,7 @@ mod tests {
         let error = RelayError::Store(sqlx::Error::Protocol("secret".into()));
         assert_eq!(
             error.to_string(),
-            "the database refused or could not be reached"
+            "the database refused or could not be reached; the source of this error says why"
         );
         let source = error.source().map(ToString::to_string);
         assert!(source.is_some_and(|source| source.contains("secret")));

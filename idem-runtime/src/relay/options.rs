@@ -1,4 +1,4 @@
-//! How a relay does its work, unless it is told otherwise.
+//! A relay's settings and their defaults.
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ const ATTEMPTS: u32 = 5;
 /// When a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
-    /// When it is told to.
+    /// When its token is cancelled.
     Shutdown,
     /// When nothing is left to publish.
     Empty,
@@ -92,7 +92,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
                 }
                 Err(RelayError::Store(error)) if self.survives(&error, reached, failures) => {
                     failures += 1;
-                    tracing::warn!(error = %Redacted(&error), failures, "the relay can't reach its database");
+                    tracing::warn!(error = %Redacted(&error), failures, "the database refused the relay or can't be reached; the relay tries again");
                     self.options
                         .poll_interval
                         .saturating_mul(1 << failures.min(16))

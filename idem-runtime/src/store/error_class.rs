@@ -16,7 +16,7 @@ pub enum ErrorClass {
     Lost,
     /// The connection was in a transaction that sqlx knows nothing of.
     ForeignTransaction,
-    /// The tables are another database's than those that were asked for their namespace.
+    /// The tables belong to another database than the one whose namespace is known.
     OtherNamespace,
     /// An event with this ID and other content is in the outbox.
     EventConflict,
@@ -29,7 +29,7 @@ pub enum ErrorClass {
     },
     /// This role may not use the schema or the functions of this crate.
     NotPermitted,
-    /// A table, column or function of ours is missing.
+    /// A table, column or function of this crate is missing.
     NotMigrated,
     /// The server answered and refused.
     Refused,
@@ -48,7 +48,7 @@ impl ErrorClass {
             (Self::EventConflict, _) => Error::EventConflict,
             (Self::NotPermitted, Some(home)) => Error::NotPermitted {
                 grant: format!(
-                    "GRANT USAGE ON SCHEMA \"{}\" TO the role that the handler takes",
+                    "GRANT USAGE ON SCHEMA \"{}\" TO <the role that the handler takes>",
                     home.schema.replace('"', "\"\"")
                 ),
             },

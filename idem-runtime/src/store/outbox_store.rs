@@ -43,14 +43,16 @@ pub trait OutboxStore: Store {
     ) -> impl Future<Output = Result<Remaining, sqlx::Error>> + Send;
 
     /// Renews the lease and marks, in one transaction and only if the lease is still this owner's.
-    /// `false`: it is not, and nothing is marked. Doing it twice does no more than once.
+    /// `false`: it is not, and nothing is marked. Calling it twice has the same effect as calling
+    /// it once.
     fn settle(
         conn: &mut Self::Connection,
         lease: Lease,
         settlement: &Settlement,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
-    /// What waits, and the dead letters, of each topic that has any; by the database's clock and on one snapshot.
+    /// For each topic that has any, what waits and how many dead letters there are. One snapshot
+    /// and the database's clock decide for all of them.
     fn backlog(
         conn: &mut Self::Connection,
     ) -> impl Future<Output = Result<Vec<TopicBacklog>, sqlx::Error>> + Send;

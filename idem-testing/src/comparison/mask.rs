@@ -65,7 +65,7 @@ impl Mask {
         self.reasons.contains_key(&column)
     }
 
-    /// One line a column: what is not compared, and what is compared by bijection.
+    /// One line a column: what is not compared, and what is compared 1:1.
     pub fn lines(&self) -> Vec<String> {
         self.reasons
             .iter()
@@ -89,12 +89,12 @@ impl Mask {
             MaskReason::Time => "time".into(),
             MaskReason::Transaction => "transaction".into(),
             MaskReason::Trace => "trace".into(),
-            MaskReason::Uuid => "UUID, by bijection".into(),
+            MaskReason::Uuid => "UUID, compared 1:1".into(),
             MaskReason::Identity(domain) => match &self.domains[domain] {
                 own if own.table == table && own.column == column => {
-                    "identity, by bijection".into()
+                    "identity, compared 1:1".into()
                 }
-                other => format!("refers to {}.{}, by bijection", other.table, other.column),
+                other => format!("refers to {}.{}, compared 1:1", other.table, other.column),
             },
         }
     }
@@ -136,7 +136,7 @@ impl fmt::Display for Nondeterminism {
             }
             Unexplained::Removed => write!(
                 f,
-                "two clean runs changed or deleted other rows of {table} that were there before"
+                "two clean runs changed or deleted different rows of {table}"
             ),
             Unexplained::Schema => {
                 write!(f, "two clean runs left {table} with other columns")

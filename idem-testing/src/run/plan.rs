@@ -13,7 +13,7 @@ use crate::setup_error::SetupError;
 /// Repeats the named runs alone: `cut-reply@6`, or several with commas between.
 pub(crate) const ONLY: &str = "IDEM_EXPLORE";
 
-/// Injector that are visited in a kind. Of more, those around each change and evenly spread ones: a
+/// Points that are visited in a kind. Of more, those around each change and evenly spread ones: a
 /// statement has several checkpoints.
 const POINTS: usize = 150;
 

@@ -57,7 +57,8 @@ impl MariaDb {
             },
         )?;
 
-        // In a folder that servers share, one that starts deletes the temporary tables of the others.
+        // In a folder that servers share, one that starts deletes the temporary tables of the
+        // others.
         let temporary = folder.path().join("tmp");
         fs::create_dir(&temporary).map_err(|e| Error::io(&temporary, e))?;
         account.own(&temporary)?;

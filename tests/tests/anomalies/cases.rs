@@ -276,7 +276,8 @@ macro_rules! journals {
 
                 fate!(first_commits = Commits, $axis, [deliveries deeds process transactions deferred]);
                 fate!(first_rolls_back = RollsBack, $axis, [deliveries deeds process transactions deferred]);
-                // A process takes all of its transactions along: those of the test's own can't be killed.
+                // A process takes all of its transactions along: those of the test's own can't be
+                // killed.
                 fate!(first_is_killed = IsKilled, $axis, [deliveries deeds deferred]);
                 fate!(first_is_dropped = IsDropped, $axis, [deliveries process transactions]);
 

@@ -9,7 +9,7 @@ pub(crate) enum Fate {
     IsDropped,
     /// Its session is ended by the server; on SQLite its process is killed.
     IsKilled,
-    /// Its connection is cut, and neither side is told.
+    /// Its connection is cut, and neither side notices.
     IsCut,
 }
 

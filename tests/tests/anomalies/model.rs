@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use idem_runtime::{Classify, Disposition, Error, Event, Outcome};
 use serde::{Deserialize, Serialize};
 
-/// A delivery, and what its handler does beside its effect.
+/// A delivery, and what its handler does besides its effect.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) id: String,
@@ -80,8 +80,8 @@ pub(crate) struct Done {
     pub(crate) id: String,
 }
 
-/// The event of an order: the one whose ID follows from the database, the scope and the key, in every
-/// execution.
+/// The event of an order: the one whose ID follows from the database, the scope and the key, in
+/// every execution.
 pub(crate) fn event(id: &str) -> String {
     format!("the event of {id}")
 }
@@ -104,7 +104,7 @@ impl Classify for Refusal {
     }
 }
 
-/// A call's end. An error is told by its variant, and one of the database by its code.
+/// A call's end. An error is named by its variant, and one of the database by its code.
 pub(crate) fn end<T: Debug, R: Debug, E: StdError + 'static>(
     result: Result<Outcome<T, R>, Error<E>>,
 ) -> String {

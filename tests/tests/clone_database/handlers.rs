@@ -134,10 +134,10 @@ macro_rules! suite {
                 for line in [
                     "idem_keys.created_at (time)",
                     "idem_keys.expires_at (time)",
-                    "idem_keys.result after `order` (refers to orders.id, by bijection)",
-                    "idem_outbox.payload after `order` (refers to orders.id, by bijection)",
-                    "idem_outbox.seq (identity, by bijection)",
-                    "log.text after `order ` (refers to orders.id, by bijection)",
+                    "idem_keys.result after `order` (refers to orders.id, compared 1:1)",
+                    "idem_outbox.payload after `order` (refers to orders.id, compared 1:1)",
+                    "idem_outbox.seq (identity, compared 1:1)",
+                    "log.text after `order ` (refers to orders.id, compared 1:1)",
                 ] {
                     assert!(lines.iter().any(|one| one == line), "{line}: {lines:#?}");
                 }

@@ -31,7 +31,8 @@ fn payments_take_effect_once(database: &Database) {
         210 + replayed
     );
     assert_eq!(first.last_line(), expected);
-    // A payment that took effect without an acknowledgement was replayed once more than it was delivered again.
+    // A payment that took effect without an acknowledgement was replayed once more than it was
+    // delivered again.
     assert!(replayed >= 90, "{first:?}");
 
     // The same payments again.
@@ -167,7 +168,8 @@ async fn a_payment_without_effect_is_told_as_lost() {
 #[tokio::test]
 async fn a_payment_without_event_is_told_as_lost() {
     let (ran, told) = verdict_on("SELECT 1", |mut lines| {
-        // Not its first line alone: a relay that was killed before it marked the event published it twice.
+        // Not its first line alone: a relay that was killed before it marked the event published it
+        // twice.
         let lost = lines[0]["id"].clone();
         lines.retain(|line| line["id"] != lost);
         lines

@@ -1,7 +1,8 @@
 //! What an operator sees of each call, and what never shows: keys, payloads, results, errors'
 //! texts.
 //!
-//! `handlers.rs` and `outcomes.rs` are compiled once for each database, against the module that includes them.
+//! `handlers.rs` and `outcomes.rs` are compiled once for each database, against the module that
+//! includes them.
 
 #![allow(
     clippy::duplicate_mod,

@@ -1,4 +1,4 @@
-//! An HTTP/1.1 server on a free port of the loopback that answers as it is told.
+//! An HTTP/1.1 server on a free port of the loopback that answers as the test says.
 
 use std::sync::{Arc, Mutex};
 

@@ -101,7 +101,7 @@ mod only_here {
         assert_eq!(unpublished(&db.pool).await, 0);
     }
 
-    /// Guards: the ROLLBACK after what the server refused in the midst of a batch. Without it the
+    /// Guards: the ROLLBACK after what the server refused in the middle of a batch. Without it the
     /// connection goes back to the pool with the transaction, and the rows stay locked.
     #[tokio::test]
     async fn what_the_server_refuses_leaves_no_transaction_open() {

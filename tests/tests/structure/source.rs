@@ -41,7 +41,7 @@ pub(crate) fn tokens(file: &Path) -> TokenStream {
 }
 
 /// The modules of the crate whose sources are in `src`, with the tokens of each one's file.
-/// Programs beside the library and files of tests are left out: nobody imports them.
+/// Programs next to the library and files of tests are left out: nobody imports them.
 pub(crate) fn modules(src: &Path) -> BTreeMap<Module, TokenStream> {
     rust_files(src)
         .into_iter()

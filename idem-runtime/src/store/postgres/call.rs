@@ -13,8 +13,8 @@ use crate::key::StoredKey;
 use crate::outbox::Row;
 use crate::store::{BeginArgs, Claim, FinishArgs, Home};
 
-/// In the simple protocol the two clocks differ exactly inside a transaction that an earlier message
-/// began. With bound parameters they would always differ.
+/// In the simple protocol the two clocks differ exactly inside a transaction that an earlier
+/// message began. With bound parameters they would always differ.
 pub(super) const IN_TRANSACTION: &str =
     "pg_catalog.transaction_timestamp() <> pg_catalog.statement_timestamp()";
 

@@ -9,8 +9,8 @@ use super::round_trip::fetch_last;
 use crate::store::verdict::verdict;
 use crate::store::{ErrorClass, Home, Store as _};
 
-/// Whether a transaction is open, and what `idem_home` says. Reads the catalog alone, and so fails in no
-/// transaction of somebody else, where an error would abort it.
+/// Whether a transaction is open, and what `idem_home` says. It reads the catalog alone, so that it
+/// can't fail: in a transaction of somebody else an error would abort that transaction.
 const FIND: &str = "\
     pg_namespace.nspname::text, \
     CASE WHEN pg_catalog.to_regclass(pg_catalog.quote_ident(pg_namespace.nspname) || '.idem_schema') IS NOT NULL \
@@ -86,8 +86,8 @@ fn parse(source: &str) -> Option<(u32, uuid::Uuid, String)> {
     Some((version, namespace, words.next()?.replace("''", "'")))
 }
 
-/// What an error means that a connection gave while it should have been in no transaction: in one that
-/// is aborted, every statement fails by this code, BEGIN too.
+/// What an error means on a connection that should have been in no transaction. In a transaction
+/// that is aborted every statement fails by this code, BEGIN too.
 pub(super) fn foreign_if_aborted(error: sqlx::Error) -> sqlx::Error {
     let code = error.as_database_error().and_then(DatabaseError::code);
     if code.as_deref() == Some("25P02") {

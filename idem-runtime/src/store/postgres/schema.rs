@@ -70,10 +70,10 @@ UNION ALL
     the tables, have a superuser turn it off for the role of this service: ALTER ROLE %4$I SET %1$s = %5$s', name, setting, kept, current_user, off)
 FROM (VALUES
     ('log_statement', 'all statements', 'none'),
-    ('log_min_duration_statement', 'the statements that take so many milliseconds', '-1'),
-    ('log_min_duration_sample', 'some of the statements that take so many milliseconds', '-1'),
+    ('log_min_duration_statement', 'the statements that take this many milliseconds or more', '-1'),
+    ('log_min_duration_sample', 'some of the statements that take this many milliseconds or more', '-1'),
     ('log_transaction_sample_rate', 'the statements of this share of all transactions', '0'),
-    ('auto_explain.log_min_duration', 'the statements that take so many milliseconds', '-1')
+    ('auto_explain.log_min_duration', 'the statements that take this many milliseconds or more', '-1')
 ) AS looked_at (name, kept, off)
 JOIN pg_settings USING (name)
 WHERE CASE name WHEN 'log_statement' THEN setting = 'all'
@@ -113,8 +113,8 @@ pub(super) async fn renew_namespace(pool: &PgPool) -> Result<(), sqlx::Error> {
     tx.commit().await
 }
 
-/// Whether the rows of another database were put into the table, and so the namespace that events of theirs were
-/// derived from.
+/// Whether the rows of another database were copied into the table, and with them the namespace
+/// that its events were derived from.
 async fn is_renewed(conn: &mut PgConnection, found: &Found) -> Result<bool, sqlx::Error> {
     let sql = format!(
         "SELECT namespace::text FROM {}.idem_schema",

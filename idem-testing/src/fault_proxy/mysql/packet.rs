@@ -114,7 +114,7 @@ pub(super) fn variable(bytes: &[u8]) -> Result<(u64, &[u8]), ProtocolError> {
         0xfc => 2,
         0xfd => 3,
         0xfe => 8,
-        0xfb | 0xff => return Err(ProtocolError("a number in a packet is none")),
+        0xfb | 0xff => return Err(ProtocolError("a packet has something else in place of a number")),
         small => return Ok((small.into(), rest)),
     };
     let (field, rest) = rest.split_at_checked(length).ok_or(SHORT)?;

@@ -132,7 +132,7 @@ impl Bed {
             .await;
     }
 
-    /// Waits until so many statements wait in the database.
+    /// Waits until this many statements wait in the database.
     pub(crate) async fn until_waiting(&self, pool: &Pool, statements: i64) {
         while super::waiting(self, pool).await < statements {
             tokio::time::sleep(POLL_EVERY).await;

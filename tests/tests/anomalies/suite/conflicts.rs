@@ -187,7 +187,8 @@ pub(crate) async fn two_keys_in_opposite_order(axis: Axis, fate: Fate) {
         CONFLICTS.iter().any(|code| end == format!("Store({code})")),
         "{end}"
     );
-    // The database may have rolled it back already; what counts is that the connection is fit again.
+    // The database may have rolled it back already; what counts is that the connection is fit
+    // again.
     let lost = loser.pool.clone();
     drop(loser);
     let (end, winner) = waits.await.unwrap();
@@ -271,7 +272,8 @@ pub(crate) async fn nested_handlers_in_opposite_order(axis: Axis) {
 pub(crate) async fn write_skew(axis: Axis) {
     let serializable = axis == Axis::Serializable;
     for which in [Which::Retried, Which::Apply] {
-        // Tables of its own: where rows were deleted, InnoDB locks the gaps between, and any two inserts may conflict.
+        // Tables of its own: where rows were deleted, InnoDB locks the gaps between, and any two
+        // inserts may conflict.
         let bed = Bed::start(axis).await;
         let pool = bed.connect(2).await;
         let mut calls = JoinSet::new();

@@ -46,8 +46,8 @@ pub(crate) async fn lose_the_acknowledgement(axis: Axis) {
     assert!(deaths >= each * WORKERS);
 }
 
-/// Kills so many; how many it were, and how many of these had committed. One writer at a time: each
-/// worker has a database of its own.
+/// Kills this many; returns how many were killed, and how many of these had committed. One writer
+/// at a time: each worker has a database of its own.
 async fn work(axis: Axis, deaths: usize) -> (usize, usize) {
     let bed = Bed::start(axis).await;
     let (mut died, mut committed, mut deliveries) = (0, 0, 0);

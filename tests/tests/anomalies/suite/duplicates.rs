@@ -18,7 +18,7 @@ async fn first(bed: &Bed, fate: Fate) -> First {
     First::start(bed, fate, Which::Apply, Order::held("o", [])).await
 }
 
-/// A call that runs beside the test.
+/// A call that runs concurrently with the test.
 fn delivered(which: Which, pool: &Pool, order: Order) -> tokio::task::JoinHandle<String> {
     let pool = pool.clone();
     tokio::spawn(async move { deliver(which, &pool, &order, &Stage::new()).await })

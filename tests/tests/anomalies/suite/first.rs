@@ -35,7 +35,7 @@ impl First {
         Self::start_among(1, bed, fate, which, order).await
     }
 
-    /// The same on a pool of so many connections.
+    /// The same on a pool of this many connections.
     pub(crate) async fn start_among(
         connections: u32,
         bed: &Bed,

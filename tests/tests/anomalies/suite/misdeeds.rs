@@ -57,7 +57,8 @@ pub(crate) async fn swallowed_error(axis: Axis, fate: Fate) {
     row(axis, fate, vec![deed], leaves).await;
 }
 
-/// Guards: a duplicate is told by our own claim, never by the class of an error; else as above.
+/// Guards: a duplicate is recognised by our own claim, never by the class of an error; else as
+/// above.
 pub(crate) async fn swallowed_violation(axis: Axis, fate: Fate) {
     let leaves = if SWALLOWED_ERRORS_ABORT {
         Leaves::Nothing

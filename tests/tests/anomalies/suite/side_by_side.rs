@@ -1,4 +1,5 @@
-//! What runs beside a delivery that is under way, where more than one transaction writes.
+//! What runs at the same time as a delivery that is under way, where more than one transaction
+//! writes.
 
 use super::bed::Bed;
 use super::first::{First, end_of};

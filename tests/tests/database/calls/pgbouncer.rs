@@ -22,7 +22,7 @@ pub(crate) const WAITS_FOR_KEYS: bool = true;
 /// Whether a transaction that has read may still claim after another one wrote.
 pub(crate) const CLAIMS_AFTER_READING: bool = true;
 
-/// An empty database and a pool of so many connections to it.
+/// An empty database and a pool of this many connections to it.
 pub(crate) async fn empty(connections: u32) -> Db {
     TestDb::behind_pgbouncer(connections).await
 }

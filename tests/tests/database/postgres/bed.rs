@@ -76,7 +76,7 @@ pub(crate) struct Done {
     pub(crate) text: String,
 }
 
-/// Runs statements; returns a text and emits so many events of it.
+/// Runs statements; returns a text and emits this many events of it.
 #[idempotent(key = "id", scope = "postgres.runs")]
 #[outbox]
 pub(crate) async fn runs(

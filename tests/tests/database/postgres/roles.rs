@@ -129,7 +129,7 @@ async fn a_role_that_a_handler_takes_needs_usage_of_the_schema_and_nothing_else(
     assert_eq!(bed.count("idem_keys").await, 0);
     assert_eq!(bed.count(&format!("{role}.effects")).await, 0);
 
-    let grant = grant.replace("the role that the handler takes", &role);
+    let grant = grant.replace("<the role that the handler takes>", &role);
     bed.execute(&grant).await;
     for expected in [true, false] {
         let outcome = runs(&bed.pool, "1", &sql, "text", 3).await.unwrap();
@@ -204,7 +204,7 @@ async fn the_grant_names_a_schema_of_any_name() {
     let Err(Error::NotPermitted { grant }) = refused else {
         panic!("{refused:?}");
     };
-    bed.execute(&grant.replace("the role that the handler takes", &role))
+    bed.execute(&grant.replace("<the role that the handler takes>", &role))
         .await;
     assert!(
         runs(&pool, "1", &sql, "text", 1)

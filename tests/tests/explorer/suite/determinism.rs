@@ -34,7 +34,7 @@ async fn a_key_from_the_clock_is_found_without_any_fault_and_when_delivered_agai
     assert_found(&report, ViolationKind::Repeated, &[Some(FaultKind::InARow)]);
 }
 
-/// Remembers what it has handled beside the database.
+/// Remembers what it has handled outside of the database.
 struct InMemory;
 
 #[derive(Debug, Default)]

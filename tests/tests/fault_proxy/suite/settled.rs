@@ -1,4 +1,4 @@
-//! When the database is at rest.
+//! When the database is idle.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn it_is_not_settled_before_an_abandoned_request_is_done() {
     assert_eq!(row, 100);
 }
 
-/// Until so many round trips have begun.
+/// Until this many round trips have begun.
 async fn sent(bed: &Bed, count: u64) {
     while bed.proxy.count() < count {
         tokio::task::yield_now().await;

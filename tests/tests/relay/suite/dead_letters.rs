@@ -123,7 +123,7 @@ async fn dead_letters_are_replayed_by_topic_or_id_and_in_their_old_order() {
     within(relay.drain()).await.unwrap();
     assert_eq!(log.of_key(None), [4]);
 
-    // Younger than all dead letters, and pending beside them.
+    // Younger than all dead letters, and pending next to them.
     emit(&db.pool, &[(Some("a"), 5)]).await.unwrap();
     let topic = replay_dead_letters(&db.pool, DeadLetterFilter::Topic("happenings")).await;
     assert_eq!(topic.unwrap(), 2);

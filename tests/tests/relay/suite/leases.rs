@@ -85,7 +85,7 @@ async fn the_lease_of_a_relay_that_crashed_ends() {
     assert_eq!(unpublished(&db.pool).await, 0);
 }
 
-/// Guards: the lease is renewed beside the publisher's work.
+/// Guards: the lease is renewed during the publisher's work.
 #[tokio::test]
 async fn the_lease_of_a_slow_publisher_is_renewed() {
     let db = start().await;

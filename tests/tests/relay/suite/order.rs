@@ -73,7 +73,8 @@ async fn a_key_that_is_stuck_delays_no_other_event_however_much_it_holds_back() 
 
     let an_hour = Duration::from_hours(1);
     let shutdown = CancellationToken::new();
-    // Full jitter may choose a pause close to nothing: then the key is tried again, and fails again.
+    // Full jitter may choose a pause close to nothing: then the key is tried again, and fails
+    // again.
     let relay = relay(&db.pool, publisher)
         .batch(50)
         .backoff(an_hour, an_hour);

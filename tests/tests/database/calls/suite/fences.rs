@@ -66,7 +66,8 @@ async fn a_handler_that_ends_the_callers_transaction_surfaces_in_its_commit() {
             db.execute(&format!("DELETE FROM {table}")).await;
         }
 
-        // On every connection of the pool, in a transaction of the call's own and in one of the caller's.
+        // On every connection of the pool, in a transaction of the call's own and in one of the
+        // caller's.
         let mut held = Vec::new();
         for number in 0..4 {
             let order = Order::new(&format!("{number}"));

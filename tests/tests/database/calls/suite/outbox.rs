@@ -92,7 +92,8 @@ async fn a_re_execution_emits_the_same_ids() {
         db.execute("DELETE FROM idem_keys").await;
         db.execute(&format!("DELETE FROM {lost}")).await;
     }
-    // Where the events outlived the key, they stay as they are and the effect is not held up by them.
+    // Where the events outlived the key, they stay as they are and the effect is not held up by
+    // them.
     assert_eq!(
         end(place(&db.pool, &order).await),
         Ok(Outcome::Executed(order.receipt()))

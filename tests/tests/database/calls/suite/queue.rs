@@ -98,7 +98,8 @@ async fn work(pool: &Pool) -> Option<i64> {
         _ => return None,
     };
     if Database::NAME == "PostgreSQL" {
-        // A session tells the statistics at most once a second what it did, unless it is asked to before it is idle.
+        // A session reports its statistics at most once a second, unless it is asked to do so
+        // before it is idle.
         for _ in 0..2 {
             raw_sql(sql).fetch_all(pool).await.unwrap();
         }

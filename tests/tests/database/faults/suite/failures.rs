@@ -29,7 +29,7 @@ async fn a_panic_in_the_body_leaves_nothing() {
     db.assert_no_open_transaction().await;
 }
 
-/// Guards: a conflict is told by our own claim alone, never by the class of an error.
+/// Guards: a conflict is recognised by our own claim alone, never by the class of an error.
 #[tokio::test]
 async fn a_users_own_unique_violation_is_no_duplicate() {
     let db = start(4).await;

@@ -19,7 +19,7 @@ use super::{
     text_as_bytes,
 };
 
-/// A delivery, and what its handler does beside its effect.
+/// A delivery, and what its handler does besides its effect.
 #[derive(Clone, Debug)]
 struct Order {
     id: String,

@@ -207,7 +207,7 @@ async fn a_joined_call_dropped_after_its_nested_transaction_leaves_the_callers_w
     db.assert_no_open_transaction().await;
 }
 
-/// Guards: the pool's next user finds a connection at rest, whatever was dropped on it.
+/// Guards: the pool's next user finds an idle connection, whatever was dropped on it.
 #[tokio::test]
 async fn a_dropped_transaction_is_not_the_pools_next_users() {
     let db = start(1).await;

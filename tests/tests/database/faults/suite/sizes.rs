@@ -53,7 +53,7 @@ impl Classify for Large {
     }
 }
 
-/// A text with what an encoding may stumble over, of so many bytes in JSON.
+/// A text with what an encoding may stumble over, of this many bytes in JSON.
 fn text(bytes: usize) -> String {
     // Nine bytes in JSON.
     r#"é'\"%_"#.chars().cycle().take(bytes / 9 * 6).collect()

@@ -150,7 +150,8 @@ async fn conflicts_in_the_body_are_retried_when_told_to() {
             let pool = db.pool.clone();
             calls.spawn(async move { retried(&pool, &order).await.unwrap() });
         }
-        // Both hold their first row; then each asks for the other's. The second attempt of the loser meets nobody.
+        // Both hold their first row; then each asks for the other's. The second attempt of the
+        // loser meets nobody.
         here.acquire_many(2).await.unwrap().forget();
         go_on.add_permits(8);
         assert_eq!(
