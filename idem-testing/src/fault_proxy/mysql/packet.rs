@@ -114,7 +114,11 @@ pub(super) fn variable(bytes: &[u8]) -> Result<(u64, &[u8]), ProtocolError> {
         0xfc => 2,
         0xfd => 3,
         0xfe => 8,
-        0xfb | 0xff => return Err(ProtocolError("a packet has something else in place of a number")),
+        0xfb | 0xff => {
+            return Err(ProtocolError(
+                "a packet has something else in place of a number",
+            ));
+        }
         small => return Ok((small.into(), rest)),
     };
     let (field, rest) = rest.split_at_checked(length).ok_or(SHORT)?;
