@@ -52,10 +52,10 @@ pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
     Ok(())
 }
 
-/// What in this database could break the promise for a handler that writes to it: one sentence
-/// each, with its fix.
+/// What in this database could break the promise for a handler that writes to it, or show what it
+/// stores: one sentence each, with its fix.
 ///
-/// These are your own tables, and only you know which of them a handler writes to. So they keep no
+/// The tables are your own, and only you know which of them a handler writes to. So they keep no
 /// service from starting, and [`verify`] only logs them.
 ///
 /// * MySQL, MariaDB: tables of the connection's database whose engine has no transactions
@@ -64,6 +64,12 @@ pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
 /// * PostgreSQL: tables of the connection's schema that are `UNLOGGED`. A crash of the server
 ///   empties them.
 /// * SQLite: a journal in memory, which does not survive the process.
+///
+/// It also names the settings by which a server keeps the text of statements that succeed, and in
+/// them keys, results and events: `log_statement`, `log_min_duration_statement`,
+/// `log_min_duration_sample`, `log_transaction_sample_rate` and `auto_explain.log_min_duration` on
+/// PostgreSQL, and the general log, the slow query log and `events_statements_history_long` on
+/// MySQL and MariaDB.
 ///
 /// ```no_run
 /// # #[cfg(feature = "mysql")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::backoff::back_off;
+use super::backoff::back_off_until;
 use super::in_flight::{self, KeyInFlight, Turn};
 use super::{Execution, admit};
 use crate::begin::Begin;
@@ -90,7 +90,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
                     if attempt >= CLAIM_ATTEMPTS && Instant::now() >= deadline {
                         return Err(Error::Store(error));
                     }
-                    back_off(attempt).await;
+                    back_off_until(attempt, deadline).await;
                 }
                 ErrorClass::ForeignTransaction => {
                     if let Recovery::Fail(error) = self.recover(error, &mut replaced) {

@@ -115,11 +115,11 @@ pub(crate) async fn assert_no_open_transaction(bed: &Bed) {
     at_rest::postgres(&bed.admin).await;
 }
 
-/// How many statements wait for a row, or for the transaction that has it.
+/// How many statements wait for a key, for a row, or for the transaction that has it.
 pub(crate) async fn waiting(bed: &Bed, _: &Pool) -> i64 {
     bed.number(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-         AND backend_type = 'client backend' AND wait_event_type = 'Lock' AND wait_event IN ('transactionid', 'tuple')",
+         AND backend_type = 'client backend' AND wait_event_type = 'Lock' AND wait_event IN ('advisory', 'transactionid', 'tuple')",
     )
     .await
 }

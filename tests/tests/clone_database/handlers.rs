@@ -43,7 +43,7 @@ impl Order {
 }
 
 macro_rules! suite {
-    ($module:ident, $database:ty, $connection:ty) => {
+    ($module:ident, $scope:literal, $database:ty, $connection:ty) => {
         mod $module {
             use idem_runtime::{Outbox, idempotent, outbox};
             use idem_testing::__internals::{
@@ -57,7 +57,7 @@ macro_rules! suite {
 
             type Template = <$database as idem_testing::__internals::CloneDatabase>::Template;
 
-            #[idempotent(key = "order.id", scope = "clone_database.place", retention = "30d")]
+            #[idempotent(key = "order.id", scope = $scope, retention = "30d")]
             #[outbox]
             async fn place(
                 tx: &mut $connection,
@@ -228,6 +228,6 @@ macro_rules! suite {
     };
 }
 
-suite!(postgres, sqlx::Postgres, sqlx::PgConnection);
-suite!(mariadb, sqlx::MySql, sqlx::MySqlConnection);
-suite!(sqlite, sqlx::Sqlite, sqlx::SqliteConnection);
+suite!(postgres, "clone_database.postgres", sqlx::Postgres, sqlx::PgConnection);
+suite!(mariadb, "clone_database.mariadb", sqlx::MySql, sqlx::MySqlConnection);
+suite!(sqlite, "clone_database.sqlite", sqlx::Sqlite, sqlx::SqliteConnection);

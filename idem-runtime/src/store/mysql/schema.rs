@@ -76,8 +76,34 @@ FROM (SELECT CONCAT('`', REPLACE(table_name, '`', '``'), '`') AS name, engine FR
       AND engine NOT IN (SELECT engine FROM information_schema.engines WHERE transactions = 'YES')) AS unsafe
 ORDER BY name";
 
+/// Where the server keeps the text of statements. What is on by default, as MySQL's binary log, is no warning.
+const LOGS: &str = "
+SELECT CONCAT('`', name, '` is on: ', place, ' keeps ', kept, ', and in them keys, results and events. Unless it is protected like ',
+    'the tables, have an administrator turn it off: ', fix)
+FROM (SELECT 'general_log' AS name, @@global.general_log AS is_on, 'the general log' AS place, 'all statements' AS kept,
+             'SET GLOBAL general_log = OFF' AS fix
+      UNION ALL
+      SELECT 'slow_query_log', @@global.slow_query_log, 'the slow query log',
+             CONCAT('the statements that take more than ', @@global.long_query_time, ' s'), 'SET GLOBAL slow_query_log = OFF') AS logs
+WHERE is_on ORDER BY name";
+
+/// The last statements of all sessions. Most roles may not ask.
+const HISTORY: &str = "
+SELECT CONCAT('`', name, '` is on: the table `performance_schema.', name, '` keeps the last statements of all sessions, and in them keys, ',
+    'results and events. Unless it is protected like the tables, have an administrator turn it off: ',
+    'UPDATE performance_schema.setup_consumers SET enabled = ', QUOTE('NO'), ' WHERE name = ', QUOTE(name))
+FROM performance_schema.setup_consumers
+WHERE name = 'events_statements_history_long' AND enabled = 'YES' AND @@performance_schema";
+
 pub(super) async fn warnings(pool: &MySqlPool) -> Result<Vec<String>, sqlx::Error> {
-    let rows = raw_sql(WARNINGS).fetch_all(pool).await?;
+    let mut conn = pool.acquire().await?;
+    let mut rows = raw_sql(WARNINGS).fetch_all(&mut *conn).await?;
+    rows.extend(raw_sql(LOGS).fetch_all(&mut *conn).await?);
+    match raw_sql(HISTORY).fetch_all(&mut *conn).await {
+        // The command, the database or the table is denied or not there.
+        Err(error) if matches!(number(&error), Some(1044 | 1049 | 1142 | 1146)) => {}
+        history => rows.extend(history?),
+    }
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 

@@ -39,7 +39,7 @@ pub(super) const ANSWERED: &[u8] = &[
 /// The body of a packet that is continued in the next one.
 const FULL: usize = 0xff_ffff;
 
-/// One packet as it is sent.
+/// One packet as it lies on the proxy.
 #[derive(Debug)]
 pub(super) struct Packet<'a> {
     pub(super) body: &'a [u8],
@@ -114,7 +114,11 @@ pub(super) fn variable(bytes: &[u8]) -> Result<(u64, &[u8]), ProtocolError> {
         0xfc => 2,
         0xfd => 3,
         0xfe => 8,
-        0xfb | 0xff => return Err(ProtocolError("a packet holds no number where it should")),
+        0xfb | 0xff => {
+            return Err(ProtocolError(
+                "a packet has something else in place of a number",
+            ));
+        }
         small => return Ok((small.into(), rest)),
     };
     let (field, rest) = rest.split_at_checked(length).ok_or(SHORT)?;

@@ -197,7 +197,7 @@ async fn the_grant_names_a_schema_of_any_name() {
     let bed = Bed::start().await;
     let role = role(&bed, "odd").await;
     bed.execute(r#"CREATE SCHEMA "My ""own"" one""#).await;
-    let pool = bed.with(&[("search_path", r#""My\ ""own""\ one""#)]).await;
+    let pool = bed.with(&[("search_path", r#""My ""own"" one""#)]).await;
     idem_runtime::migrate(&pool).await.unwrap();
     let sql = format!("SET LOCAL ROLE {role}");
     let refused = runs(&pool, "1", &sql, "text", 1).await;

@@ -146,3 +146,61 @@ async fn a_journal_that_cannot_roll_back_is_refused_or_named_on_sqlite() {
     migrate(&in_memory).await.unwrap();
     assert_warns!(in_memory, []);
 }
+
+/// Guards: the server's settings by which a log keeps the text of statements, and in it what calls
+/// send.
+#[tokio::test]
+async fn logs_that_keep_statements_are_named_on_mariadb() {
+    let options = server::Options::default()
+        .set("performance_schema", "ON")
+        .set("long_query_time", "0");
+    let server = server::MariaDb::start(options).await.unwrap();
+    let database = server.database().await;
+    let pool = MySqlPool::connect(database.url()).await.unwrap();
+    migrate(&pool).await.unwrap();
+    let consumer = "UPDATE performance_schema.setup_consumers SET enabled";
+    for (on, off, name) in [
+        (
+            "SET GLOBAL general_log = ON".to_owned(),
+            "SET GLOBAL general_log = OFF".to_owned(),
+            "general_log",
+        ),
+        (
+            "SET GLOBAL slow_query_log = ON".to_owned(),
+            "SET GLOBAL slow_query_log = OFF".to_owned(),
+            "slow_query_log",
+        ),
+        (
+            format!("{consumer} = 'YES' WHERE name = 'events_statements_history_long'"),
+            format!("{consumer} = 'NO' WHERE name = 'events_statements_history_long'"),
+            "events_statements_history_long",
+        ),
+    ] {
+        assert_warns!(pool, []);
+        pool.execute(sqlx::AssertSqlSafe(on)).await.unwrap();
+        let warnings = verify_warnings(&pool).await.unwrap();
+        let [warning] = &warnings[..] else {
+            panic!("{name}: {warnings:?}");
+        };
+        assert!(
+            warning.starts_with(&format!("`{name}` is on: ")),
+            "{warning}"
+        );
+        assert!(warning.ends_with(&format!(": {off}")), "{warning}");
+        pool.execute(sqlx::AssertSqlSafe(off)).await.unwrap();
+    }
+    assert_warns!(pool, []);
+    // A user who may not ask is told the rest.
+    for sql in [
+        "CREATE USER app@'%'".to_owned(),
+        format!(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON {}.* TO app@'%'",
+            database.name()
+        ),
+    ] {
+        pool.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+    }
+    let url = database.url().replace("root@", "app@");
+    let app = MySqlPool::connect(&url).await.unwrap();
+    assert_warns!(app, []);
+}

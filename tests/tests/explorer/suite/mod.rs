@@ -8,6 +8,7 @@ use super::{
 mod claims;
 mod determinism;
 mod duplicates;
+mod generated_keys;
 mod look_alikes;
 mod setup;
 mod sound;

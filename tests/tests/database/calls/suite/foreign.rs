@@ -48,9 +48,9 @@ const MYSQL: &[Foreign] = &[
     foreign(&["START TRANSACTION READ ONLY"], false),
     foreign(&["SET autocommit = 0", "SELECT id FROM effects"], true),
     Foreign {
-        begin: &["XA START 'foreign'"],
-        commit: &["XA END 'foreign'", "XA COMMIT 'foreign' ONE PHASE"],
-        rollback: &["XA END 'foreign'", "XA ROLLBACK 'foreign'"],
+        begin: &["XA START 'xid'"],
+        commit: &["XA END 'xid'", "XA COMMIT 'xid' ONE PHASE"],
+        rollback: &["XA END 'xid'", "XA ROLLBACK 'xid'"],
         writes: true,
     },
 ];
@@ -70,10 +70,11 @@ fn all() -> &'static [Foreign] {
     }
 }
 
-/// Runs statements; one that is meant to fail does.
-async fn run(conn: &mut Conn, statements: &[&str]) {
+/// Runs statements; one that is meant to fail does. No two transactions of a server may have the
+/// same `xid`.
+async fn run(conn: &mut Conn, statements: &[&str], xid: &str) {
     for statement in statements {
-        let sql = AssertSqlSafe((*statement).to_owned());
+        let sql = AssertSqlSafe(statement.replace("'xid'", &format!("'{xid}'")));
         let _failed = raw_sql(sql).execute(&mut *conn).await;
     }
 }
@@ -99,7 +100,7 @@ async fn a_callers_raw_transaction_is_refused_and_untouched() {
             let mut pooled = db.pool.acquire().await.unwrap();
             // Its settings would last.
             pooled.close_on_drop();
-            run(&mut pooled, foreign.begin).await;
+            run(&mut pooled, foreign.begin, db.database().name()).await;
             if foreign.writes {
                 effect(&mut pooled, "first").await.unwrap();
             }
@@ -113,7 +114,7 @@ async fn a_callers_raw_transaction_is_refused_and_untouched() {
                 let second = effect(&mut pooled, "second").await;
                 assert!(second.is_ok(), "{:?}", foreign.begin);
             }
-            run(&mut pooled, end).await;
+            run(&mut pooled, end, db.database().name()).await;
             let expected: &[&str] = if foreign.writes && commits {
                 &["first", "known", "second"]
             } else {
@@ -177,7 +178,7 @@ async fn a_pools_connections_that_were_left_in_a_transaction_are_replaced() {
                 ["BEGIN IMMEDIATE"] if index > 0 => &["BEGIN"],
                 begin => begin,
             };
-            run(conn, begin).await;
+            run(conn, begin, &format!("{}-{index}", db.database().name())).await;
         }
         if foreign.writes {
             effect(&mut left[0], "left behind").await.unwrap();

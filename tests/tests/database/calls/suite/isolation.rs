@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::handlers::begin;
-use super::{Conn, start};
+use super::{Conn, another_pool, start};
 use crate::model::Order;
 
 type Database = <Conn as sqlx::Connection>::Database;
@@ -53,16 +53,25 @@ async fn a_call_of_its_own_runs_at_the_level_that_its_handler_asks_for() {
     let db = start().await;
     let one_level = !matches!(Database::NAME, "PostgreSQL" | "MySQL");
     let expected = |level: &str| Outcome::Executed((!one_level).then(|| level.to_owned()));
-    for id in ["1", "2"] {
+    for id in ["pool", "connection"] {
         let order = Order::new(id);
-        let mut conn = db.pool.acquire().await.unwrap();
-        if id == "1" {
-            assert_eq!(serializable(&db.pool, &order).await.unwrap(), expected("serializable"));
-            assert_eq!(repeatable_read(&db.pool, &order).await.unwrap(), expected("repeatable read"));
+        // Sessions of their own: the list can still hold a transaction of this one that has ended.
+        let [first, second] = [another_pool(&db).await, another_pool(&db).await];
+        let (first, second) = if id == "pool" {
+            (
+                serializable(&first, &order).await,
+                repeatable_read(&second, &order).await,
+            )
         } else {
-            assert_eq!(serializable(&mut conn, &order).await.unwrap(), expected("serializable"));
-            assert_eq!(repeatable_read(&mut *conn, &order).await.unwrap(), expected("repeatable read"));
-        }
+            let mut first = first.acquire().await.unwrap();
+            let mut second = second.acquire().await.unwrap();
+            (
+                serializable(&mut first, &order).await,
+                repeatable_read(&mut *second, &order).await,
+            )
+        };
+        assert_eq!(first.unwrap(), expected("serializable"));
+        assert_eq!(second.unwrap(), expected("repeatable read"));
     }
 }
 
