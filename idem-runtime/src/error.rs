@@ -75,8 +75,8 @@ pub enum Error<E = Infallible> {
     /// guide](crate::guide::joining_a_transaction#a-transaction-that-sqlx-did-not-open).
     ForeignTransaction,
     /// The handler asks for a stricter isolation level than the transaction that it was called in
-    /// has. On MySQL and MariaDB that can't be known, so there the handler takes no transaction of a
-    /// caller. Nothing was done.
+    /// has. On MySQL and MariaDB that can't be known, so there the handler takes no transaction of
+    /// a caller. Nothing was done.
     IsolationTooWeak {
         /// The level that the handler asks for.
         needed: &'static str,

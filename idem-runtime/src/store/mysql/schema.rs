@@ -76,7 +76,8 @@ FROM (SELECT CONCAT('`', REPLACE(table_name, '`', '``'), '`') AS name, engine FR
       AND engine NOT IN (SELECT engine FROM information_schema.engines WHERE transactions = 'YES')) AS unsafe
 ORDER BY name";
 
-/// Where the server keeps the text of statements. What is on by default, as MySQL's binary log, is no warning.
+/// Where the server keeps the text of statements. What is on by default, such as MySQL's binary
+/// log, is no warning.
 const LOGS: &str = "
 SELECT CONCAT('`', name, '` is on: ', place, ' keeps ', kept, ', and in them keys, results and events. Unless it is protected like ',
     'the tables, have an administrator turn it off: ', fix)

@@ -1,4 +1,5 @@
-//! A handler whose event is ordered by a number that the database draws, so that each execution has another one.
+//! A handler whose event is ordered by a number that the database draws, so that each execution has
+//! another one.
 
 use idem_runtime::{Event, Outbox, idempotent, outbox};
 use idem_testing::explore;
@@ -33,7 +34,8 @@ async fn number(
     Ok(order)
 }
 
-/// Guards: the event's ID does not follow from its ordering key. It would differ from one execution to the next.
+/// Guards: the event's ID does not follow from its ordering key. It would differ from one execution
+/// to the next.
 #[tokio::test]
 async fn an_event_that_is_ordered_by_a_generated_number_holds() {
     let template = template().await;
