@@ -55,8 +55,8 @@ pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
 /// What in this database could break the promise for a handler that writes to it, or show what it
 /// stores: one sentence each, with its fix.
 ///
-/// Only you know which of these tables a handler writes to, and how the server's logs are protected.
-/// So nothing here is an error: [`verify`] logs it and succeeds.
+/// Only you know which of your tables a handler writes to, and how the server's logs are protected.
+/// So nothing here is an error: [`verify`] only logs it.
 ///
 /// * MySQL, MariaDB: tables of the connection's database whose engine has no transactions
 ///   (`MyISAM`, `MEMORY`, `Aria`). What a failed handler wrote there stays, and the next delivery
