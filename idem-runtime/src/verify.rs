@@ -39,7 +39,7 @@ pub async fn verify<DB: Store>(pool: &Pool<DB>) -> Result<(), VerifyError> {
         .await
         .map_err(VerifyError::Store)?;
     if !missing.is_empty() {
-        return Err(VerifyError::Unfit(missing));
+        return Err(VerifyError::MissingRequirements(missing));
     }
     for warning in DB::warnings(pool).await.map_err(VerifyError::Store)? {
         tracing::warn!("{warning}");
@@ -101,7 +101,7 @@ pub enum VerifyError {
         needed: u32,
     },
     /// Handlers can't run on this database yet: one sentence for each reason, with its fix.
-    Unfit(Vec<String>),
+    MissingRequirements(Vec<String>),
     /// The database refused, or could not be reached.
     Store(sqlx::Error),
 }
@@ -125,7 +125,7 @@ impl fmt::Display for VerifyError {
                     "; call `idem_runtime::migrate(&pool).await` with a role that may create tables, or apply the SQL in `migrations/`",
                 )
             }
-            Self::Unfit(missing) => {
+            Self::MissingRequirements(missing) => {
                 f.write_str("handlers can't run on this database yet:")?;
                 missing.iter().try_for_each(|lack| write!(f, "\n  {lack}"))
             }
@@ -159,7 +159,7 @@ mod tests {
             found: Some(1),
             needed: 2,
         };
-        let unfit = VerifyError::Unfit(vec!["GRANT it".into()]);
+        let unfit = VerifyError::MissingRequirements(vec!["GRANT it".into()]);
         let store = VerifyError::Store(sqlx::Error::PoolTimedOut);
         for (error, part) in [
             (&missing, "migrate(&pool)"),

@@ -11,9 +11,9 @@ use std::str::FromStr;
 /// | [`SerializationFailure`](Self::SerializationFailure) | at each round trip, PostgreSQL alone | |
 /// | [`Deadlock`](Self::Deadlock) | at each round trip | |
 /// | [`FailedWrite`](Self::FailedWrite) | | at each row that is written |
-/// | [`Interrupted`](Self::Interrupted), [`DroppedInside`](Self::DroppedInside) | | at each checkpoint of each statement |
+/// | [`Interrupted`](Self::Interrupted), [`DroppedMidStatement`](Self::DroppedMidStatement) | | at each checkpoint of each statement |
 /// | [`Dropped`](Self::Dropped) | at each pending point | at each pending point |
-/// | [`InARow`](Self::InARow), [`AtOnce`](Self::AtOnce) | once, three times | once, three times |
+/// | [`Sequential`](Self::Sequential), [`Concurrent`](Self::Concurrent) | once, three times | once, three times |
 /// | [`Killed`](Self::Killed), if asked for | at each round trip | at each checkpoint |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -37,13 +37,13 @@ pub enum FaultKind {
     /// through.
     Interrupted,
     /// The future is dropped while SQLite is at a checkpoint of a statement.
-    DroppedInside,
+    DroppedMidStatement,
     /// The future is dropped when it is pending for the k-th time.
     Dropped,
     /// Delivered three times, one after the other.
-    InARow,
+    Sequential,
     /// Delivered three times at once.
-    AtOnce,
+    Concurrent,
     /// The process is killed by SIGKILL. Off unless [`Explorer::kill`](super::Explorer::kill) is
     /// called.
     Killed,
@@ -59,10 +59,10 @@ impl FaultKind {
         Self::Deadlock,
         Self::FailedWrite,
         Self::Interrupted,
-        Self::DroppedInside,
+        Self::DroppedMidStatement,
         Self::Dropped,
-        Self::InARow,
-        Self::AtOnce,
+        Self::Sequential,
+        Self::Concurrent,
         Self::Killed,
     ];
 
@@ -76,17 +76,17 @@ impl FaultKind {
             Self::Deadlock => "deadlock",
             Self::FailedWrite => "failed-write",
             Self::Interrupted => "interrupted",
-            Self::DroppedInside => "dropped-inside",
+            Self::DroppedMidStatement => "dropped-inside",
             Self::Dropped => "dropped",
-            Self::InARow => "in-a-row",
-            Self::AtOnce => "at-once",
+            Self::Sequential => "in-a-row",
+            Self::Concurrent => "at-once",
             Self::Killed => "killed",
         }
     }
 
     /// Whether it happens at one of several points.
     pub(crate) const fn has_point(self) -> bool {
-        !matches!(self, Self::InARow | Self::AtOnce)
+        !matches!(self, Self::Sequential | Self::Concurrent)
     }
 
     /// Whether its points are the steps of the call: round trips, or checkpoints of statements.
@@ -131,15 +131,15 @@ impl FaultKind {
             Self::Deadlock => format!("the server answered {step} {point} with a deadlock"),
             Self::FailedWrite => format!("SQLite failed to write row {point}"),
             Self::Interrupted => format!("SQLite interrupted the statement at {step} {point}"),
-            Self::DroppedInside => {
+            Self::DroppedMidStatement => {
                 format!("the future was dropped while SQLite was at {step} {point}")
             }
             Self::Dropped => format!(
                 "the future was dropped when it was pending for the {} time",
                 nth(point)
             ),
-            Self::InARow => "delivered three times, one after the other".into(),
-            Self::AtOnce => "delivered three times at once".into(),
+            Self::Sequential => "delivered three times, one after the other".into(),
+            Self::Concurrent => "delivered three times at once".into(),
             Self::Killed => format!("the process was killed at {step} {point}"),
         }
     }

@@ -208,7 +208,7 @@ mod tests {
         let mut report = Report::new("payments.apply".into(), "postgresql");
         report.step = "round trip";
         report.steps = vec!["BEGIN".into(), "COMMIT".into()];
-        report.runs = BTreeMap::from([(FaultKind::CutReply, 2), (FaultKind::InARow, 1)]);
+        report.runs = BTreeMap::from([(FaultKind::CutReply, 2), (FaultKind::Sequential, 1)]);
         report.mask = vec!["orders.id (identity, compared 1:1)".into()];
         report.elapsed = Duration::from_millis(1_250);
         report
@@ -216,7 +216,7 @@ mod tests {
 
     fn violation(fault: &str) -> Violation {
         Violation {
-            kind: ViolationKind::Repeated,
+            kind: ViolationKind::DuplicateEffect,
             fault: Some(fault.parse::<Fault>().unwrap()),
             timeline: vec![
                 "delivery 1: the server executed round trip 2, and its reply was lost".into(),
@@ -325,7 +325,7 @@ error: the effect happened again [cut-reply@1]
         .map(violation)
         .into();
         let mut torn = violation("cut-request@3");
-        torn.kind = ViolationKind::Partial;
+        torn.kind = ViolationKind::PartialCommit;
         report.violations.push(torn);
         let text = report.to_string();
         let in_full: Vec<_> = text

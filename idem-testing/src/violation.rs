@@ -12,20 +12,20 @@ pub enum ViolationKind {
     /// identifiers.
     NotDeterministic,
     /// Between two deliveries the database held a part of the effect, not all of it.
-    Partial,
+    PartialCommit,
     /// A delivery succeeded, so the broker will not deliver it again, but its effect is missing.
     Lost,
     /// The delivery succeeded, but the database is not as a clean run leaves it.
-    Differs,
+    WrongState,
     /// A delivery after the effect was complete changed the database.
-    Repeated,
+    DuplicateEffect,
     /// A duplicate returned something else than the first delivery.
-    OutcomeDiffers,
+    ResultDiffers,
     /// Clean runs of one delivery emit events with different IDs. A second execution, after a
     /// failover that lost the first, would publish the same events as new ones.
-    EventIds,
+    UnstableEventId,
     /// Later deliveries do not succeed, although a clean run does.
-    Stuck,
+    NeverSucceeds,
     /// A transaction was still open when the delivery had ended.
     OpenTransaction,
 }
@@ -34,15 +34,15 @@ impl ViolationKind {
     const fn title(self) -> &'static str {
         match self {
             Self::NotDeterministic => "the handler is not deterministic",
-            Self::Partial => "a part of the effect was committed without the rest",
+            Self::PartialCommit => "a part of the effect was committed without the rest",
             Self::Lost => "the delivery succeeded, but its effect is missing",
-            Self::Differs => {
+            Self::WrongState => {
                 "the delivery succeeded, but the database is not as a clean run leaves it"
             }
-            Self::Repeated => "the effect happened again",
-            Self::OutcomeDiffers => "a duplicate returned something else than the first delivery",
-            Self::EventIds => "an event has a different ID in each execution",
-            Self::Stuck => "no later delivery succeeds",
+            Self::DuplicateEffect => "the effect happened again",
+            Self::ResultDiffers => "a duplicate returned something else than the first delivery",
+            Self::UnstableEventId => "an event has a different ID in each execution",
+            Self::NeverSucceeds => "no later delivery succeeds",
             Self::OpenTransaction => "a transaction was left open",
         }
     }
@@ -53,7 +53,7 @@ impl ViolationKind {
                 "take what differs from the message, so that a second execution writes the same; or name the column in \
                  `Explorer::ignore` if it may differ"
             }
-            Self::Partial => {
+            Self::PartialCommit => {
                 "claim, effect, result and events are one transaction: run every statement on the handler's own `tx`, emit events \
                  through its `Outbox`, and leave BEGIN and COMMIT to `#[idempotent]`"
             }
@@ -61,22 +61,22 @@ impl ViolationKind {
                 "say `Ok` only when COMMIT was confirmed, pass every database error on with `?`, and remember what was handled in \
                  the database alone, in the transaction of the effect"
             }
-            Self::Differs => {
+            Self::WrongState => {
                 "pass every database error on with `?`, and keep no state outside the database: a failed delivery must leave \
                  nothing behind for the next one"
             }
-            Self::Repeated => {
+            Self::DuplicateEffect => {
                 "record the ID that the producer gave the message, in the transaction of the effect, and have the database refuse \
                  a second one: that is what `#[idempotent(key = \"event.id\")]` generates"
             }
-            Self::OutcomeDiffers => {
+            Self::ResultDiffers => {
                 "store the result in the transaction of the effect, and return the stored one to a duplicate: that is what \
                  `#[idempotent]` does"
             }
-            Self::EventIds => {
+            Self::UnstableEventId => {
                 "consumers recognise a duplicate by the ID: derive it from the message, as `Outbox::emit` does in an `#[idempotent]` handler"
             }
-            Self::Stuck => {
+            Self::NeverSucceeds => {
                 "the message would become a dead letter although nothing is wrong with it: keep everything that the handler \
                  remembers in the transaction of the effect, so that a failed delivery leaves nothing behind"
             }
@@ -143,11 +143,11 @@ impl fmt::Display for Violation {
         section(f, "where", &self.steps)?;
         let found = match self.kind {
             ViolationKind::OpenTransaction
-            | ViolationKind::Stuck
+            | ViolationKind::NeverSucceeds
             | ViolationKind::NotDeterministic
-            | ViolationKind::EventIds
-            | ViolationKind::OutcomeDiffers => "what was found",
-            ViolationKind::Partial => "missing rows",
+            | ViolationKind::UnstableEventId
+            | ViolationKind::ResultDiffers => "what was found",
+            ViolationKind::PartialCommit => "missing rows",
             _ => "the database (- is missing, + should not be there)",
         };
         section(f, "rows that are there", &self.present)?;

@@ -56,10 +56,9 @@ impl CloneDatabase for MySql {
     type Template = Template;
 
     async fn open_template(url: &str) -> Result<Template, SetupError> {
-        let options = MySqlConnectOptions::from_str(url)
-            .map_err(SetupError::sql(
-                "the URL is not one of MySQL, such as mysql://user@host/database",
-            ))?;
+        let options = MySqlConnectOptions::from_str(url).map_err(SetupError::sql(
+            "the URL is not one of MySQL, such as mysql://user@host/database",
+        ))?;
         let address = requirements::route(&options).address().await?;
         let source = requirements::source(&options).await?;
         let token = format!("{:016x}", rand::random::<u64>());

@@ -67,10 +67,9 @@ impl CloneDatabase for Postgres {
     type Template = Template;
 
     async fn open_template(url: &str) -> Result<Template, SetupError> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(SetupError::sql(
-                "the URL is not one of PostgreSQL, such as postgres://user@host/database",
-            ))?;
+        let options = PgConnectOptions::from_str(url).map_err(SetupError::sql(
+            "the URL is not one of PostgreSQL, such as postgres://user@host/database",
+        ))?;
         let address = requirements::route(&options).address().await?;
         let source = requirements::source(&options).await?;
         let base = format!("{PREFIX}{:016x}", rand::random::<u64>());

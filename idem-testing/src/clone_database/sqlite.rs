@@ -43,7 +43,9 @@ impl CloneDatabase for Sqlite {
 
     async fn open_template(url: &str) -> Result<Template, SetupError> {
         let options = SqliteConnectOptions::from_str(url)
-            .map_err(SetupError::sql("the URL is not one of SQLite, such as sqlite://file.db"))?
+            .map_err(SetupError::sql(
+                "the URL is not one of SQLite, such as sqlite://file.db",
+            ))?
             .create_if_missing(false);
         let file = options.get_filename();
         // sqlx gives a database in memory a name of its own.

@@ -18,8 +18,8 @@ impl Explorable for MySql {
         FaultKind::TruncatedReply,
         FaultKind::Deadlock,
         FaultKind::Dropped,
-        FaultKind::InARow,
-        FaultKind::AtOnce,
+        FaultKind::Sequential,
+        FaultKind::Concurrent,
         FaultKind::Killed,
     ];
 

@@ -18,8 +18,8 @@ impl Explorable for Postgres {
         FaultKind::SerializationFailure,
         FaultKind::Deadlock,
         FaultKind::Dropped,
-        FaultKind::InARow,
-        FaultKind::AtOnce,
+        FaultKind::Sequential,
+        FaultKind::Concurrent,
         FaultKind::Killed,
     ];
 

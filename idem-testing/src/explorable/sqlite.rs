@@ -19,10 +19,10 @@ impl Explorable for Sqlite {
     const FAULT_KINDS: &'static [FaultKind] = &[
         FaultKind::FailedWrite,
         FaultKind::Interrupted,
-        FaultKind::DroppedInside,
+        FaultKind::DroppedMidStatement,
         FaultKind::Dropped,
-        FaultKind::InARow,
-        FaultKind::AtOnce,
+        FaultKind::Sequential,
+        FaultKind::Concurrent,
         FaultKind::Killed,
     ];
 

@@ -48,7 +48,7 @@ pub(crate) async fn calibrate<T: Target>(
         if let Some(lines) = failure {
             report
                 .violations
-                .push(violation(ViolationKind::Stuck, lines));
+                .push(violation(ViolationKind::NeverSucceeds, lines));
             return Ok(Calibration::Violated);
         }
         if let DeliveryOutcome::Ok(success) = &outcome {
@@ -90,7 +90,7 @@ pub(crate) async fn calibrate<T: Target>(
     if !minted.is_empty() {
         report
             .violations
-            .push(violation(ViolationKind::EventIds, minted));
+            .push(violation(ViolationKind::UnstableEventId, minted));
         return Ok(Calibration::Violated);
     }
     Ok(Calibration::Baseline(Box::new(Baseline {

@@ -106,7 +106,7 @@ pub(crate) async fn deliver_once<S: Target>(
         std::process::exit(0);
     };
     injector.arm(Some(FaultPoint {
-        kind: FaultKind::DroppedInside,
+        kind: FaultKind::DroppedMidStatement,
         point,
         repeats: false,
     }));

@@ -284,7 +284,7 @@ mod tests {
         assert!(
             around(
                 FaultPoint {
-                    kind: FaultKind::AtOnce,
+                    kind: FaultKind::Concurrent,
                     point: 0,
                     repeats: false
                 },

@@ -43,7 +43,7 @@ pub(crate) fn check_unchanged(
     let kind = if is_base {
         ViolationKind::Lost
     } else {
-        ViolationKind::Repeated
+        ViolationKind::DuplicateEffect
     };
     let changes = compare(complete, found, &Mask::exact(complete));
     Some(Finding::new(kind, lines(&changes)))
@@ -74,15 +74,15 @@ pub(crate) fn check(
     let from_base = compare(&baseline.base, found, &baseline.mask);
     let kind = match (succeeded, from_base.is_empty()) {
         (false, true) => return State::Nothing,
-        (false, false) => ViolationKind::Partial,
+        (false, false) => ViolationKind::PartialCommit,
         (true, true) => ViolationKind::Lost,
-        (true, false) if at_once => ViolationKind::Repeated,
-        (true, false) => ViolationKind::Differs,
+        (true, false) if at_once => ViolationKind::DuplicateEffect,
+        (true, false) => ViolationKind::WrongState,
     };
     State::Wrong(Finding {
         kind,
         found: lines(&from_end),
-        present: if kind == ViolationKind::Partial {
+        present: if kind == ViolationKind::PartialCommit {
             lines(&from_base)
         } else {
             Vec::new()
@@ -143,9 +143,9 @@ mod tests {
     fn any_other_state_is_named_by_when_it_is_found() {
         for found in [&PART[..], &TWICE] {
             let checked = |succeeded, at_once| checked(found, succeeded, at_once);
-            assert_eq!(checked(false, false), Some(ViolationKind::Partial));
-            assert_eq!(checked(true, false), Some(ViolationKind::Differs));
-            assert_eq!(checked(true, true), Some(ViolationKind::Repeated));
+            assert_eq!(checked(false, false), Some(ViolationKind::PartialCommit));
+            assert_eq!(checked(true, false), Some(ViolationKind::WrongState));
+            assert_eq!(checked(true, true), Some(ViolationKind::DuplicateEffect));
         }
     }
 
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(
             check(&again),
             Some((
-                ViolationKind::Repeated,
+                ViolationKind::DuplicateEffect,
                 vec!["table effect".into(), change.into()]
             ))
         );

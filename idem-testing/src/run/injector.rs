@@ -210,7 +210,7 @@ const fn checkpoint_action(kind: FaultKind) -> Option<CheckpointAction> {
     match kind {
         FaultKind::FailedWrite => Some(CheckpointAction::FailWrite),
         FaultKind::Interrupted => Some(CheckpointAction::Interrupt),
-        FaultKind::DroppedInside => Some(CheckpointAction::Hold),
+        FaultKind::DroppedMidStatement => Some(CheckpointAction::Hold),
         _ => None,
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn faults(
             faults.extend(points.map(|point| Fault::at(kind, point)));
         } else if kind.is_at_step() {
             faults.extend(visited(steps).map(|point| Fault::at(kind, point)));
-        } else if kind == FaultKind::AtOnce {
+        } else if kind == FaultKind::Concurrent {
             faults.extend([Fault::once(kind); SCHEDULES]);
         } else if !kind.has_point() {
             faults.push(Fault::once(kind));
@@ -167,8 +167,8 @@ mod tests {
                 FaultKind::FailedWrite => vec![1, 2],
                 // Only a run shows how many there are.
                 FaultKind::Dropped => continue,
-                FaultKind::InARow => vec![0],
-                FaultKind::AtOnce => vec![0; SCHEDULES],
+                FaultKind::Sequential => vec![0],
+                FaultKind::Concurrent => vec![0; SCHEDULES],
                 _ => each_step.clone(),
             };
             expected.push((kind, points));
@@ -193,7 +193,7 @@ mod tests {
             Fault::at(FaultKind::CutReply, 1),
             Fault::at(FaultKind::Killed, 2),
         ];
-        let all = [points[0], Fault::once(FaultKind::InARow), points[1]];
+        let all = [points[0], Fault::once(FaultKind::Sequential), points[1]];
         let drawn = doubled(&all, 50, 7);
         assert_eq!(drawn.len(), 50);
         for fault in &drawn {
@@ -241,7 +241,7 @@ mod tests {
             runs,
             [
                 Fault::at(FaultKind::CutReply, 6),
-                Fault::once(FaultKind::InARow)
+                Fault::once(FaultKind::Sequential)
             ]
         );
         let error = named("cut-reply@6,cut").unwrap_err().to_string();

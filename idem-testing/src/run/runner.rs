@@ -120,7 +120,7 @@ impl<T: Target> Runner<'_, T> {
         }
         self.injector.arm(fault);
         let attempt = match kind {
-            Some(FaultKind::AtOnce) => {
+            Some(FaultKind::Concurrent) => {
                 let deliver = || self.deliver(process);
                 let (a, b, c) = tokio::join!(deliver(), deliver(), deliver());
                 return Ok(vec![a, b, c]);
@@ -131,7 +131,7 @@ impl<T: Target> Runner<'_, T> {
                 let delivery = drop_at_pending(point, self.deliver(process));
                 delivery.await.unwrap_or(Attempt::Cut)
             }
-            Some(FaultKind::DroppedInside) => {
+            Some(FaultKind::DroppedMidStatement) => {
                 let attempt = tokio::select! {
                     biased;
                     () = self.injector.held() => Attempt::Cut,

@@ -46,7 +46,7 @@ pub(crate) async fn run<T: Target>(
     fault: Fault,
 ) -> Result<RunResult, SetupError> {
     let process = runner.process(copy, true).await?;
-    if fault.kind() == FaultKind::AtOnce {
+    if fault.kind() == FaultKind::Concurrent {
         process
             .connect(AT_ONCE)
             .await
@@ -99,11 +99,11 @@ impl<T: Target> SingleRun<'_, '_, T> {
             if self.result.finding.is_some() {
                 return Ok(());
             }
-            if succeeded && (self.fault.kind() != FaultKind::InARow || number == IN_A_ROW) {
+            if succeeded && (self.fault.kind() != FaultKind::Sequential || number == IN_A_ROW) {
                 return Ok(());
             }
         }
-        self.result.finding = Some(Finding::new(ViolationKind::Stuck, Vec::new()));
+        self.result.finding = Some(Finding::new(ViolationKind::NeverSucceeds, Vec::new()));
         Ok(())
     }
 
@@ -190,7 +190,7 @@ impl<T: Target> SingleRun<'_, '_, T> {
         if let Some(complete) = &self.complete {
             return check_unchanged(self.baseline, complete, &found);
         }
-        let at_once = self.fault.kind() == FaultKind::AtOnce;
+        let at_once = self.fault.kind() == FaultKind::Concurrent;
         match check(self.baseline, &found, succeeded, at_once) {
             State::Complete => self.complete = Some(found),
             State::Nothing => {}
@@ -220,7 +220,7 @@ impl<T: Target> SingleRun<'_, '_, T> {
                     format!("{other} returned {expected}"),
                     format!("{delivery} returned {returned}"),
                 ];
-                return Some(Finding::new(ViolationKind::OutcomeDiffers, found));
+                return Some(Finding::new(ViolationKind::ResultDiffers, found));
             }
             self.returned.push((delivery.to_owned(), returned.clone()));
         }
@@ -245,7 +245,7 @@ impl<T: Target> SingleRun<'_, '_, T> {
                 if !attempt.ended_as(&self.baseline.outcome) =>
             {
                 let found = vec![format!("it failed: {error}")];
-                Some(Finding::new(ViolationKind::Stuck, found))
+                Some(Finding::new(ViolationKind::NeverSucceeds, found))
             }
             Attempt::TimedOut => Some(self.timed_out()),
             _ => self.check_returned("the one in another process", &[attempt]),
@@ -253,6 +253,6 @@ impl<T: Target> SingleRun<'_, '_, T> {
     }
 
     fn timed_out(&self) -> Finding {
-        Finding::new(ViolationKind::Stuck, vec![self.runner.timed_out()])
+        Finding::new(ViolationKind::NeverSucceeds, vec![self.runner.timed_out()])
     }
 }

@@ -228,6 +228,21 @@ macro_rules! suite {
     };
 }
 
-suite!(postgres, "clone_database.postgres", sqlx::Postgres, sqlx::PgConnection);
-suite!(mariadb, "clone_database.mariadb", sqlx::MySql, sqlx::MySqlConnection);
-suite!(sqlite, "clone_database.sqlite", sqlx::Sqlite, sqlx::SqliteConnection);
+suite!(
+    postgres,
+    "clone_database.postgres",
+    sqlx::Postgres,
+    sqlx::PgConnection
+);
+suite!(
+    mariadb,
+    "clone_database.mariadb",
+    sqlx::MySql,
+    sqlx::MySqlConnection
+);
+suite!(
+    sqlite,
+    "clone_database.sqlite",
+    sqlx::Sqlite,
+    sqlx::SqliteConnection
+);

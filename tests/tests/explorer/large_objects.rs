@@ -22,10 +22,14 @@ async fn a_large_object_before_the_claim_is_found_when_delivered_again() {
         Ok(())
     });
     let report = report.await;
-    assert_found(&report, ViolationKind::Repeated, &[Some(FaultKind::InARow)]);
     assert_found(
         &report,
-        ViolationKind::Partial,
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Sequential)],
+    );
+    assert_found(
+        &report,
+        ViolationKind::PartialCommit,
         &[Some(FaultKind::CutRequest)],
     );
     let text = report.to_string();
@@ -51,8 +55,8 @@ async fn a_large_object_that_is_written_again_is_found() {
     });
     assert_found(
         &report.await,
-        ViolationKind::Repeated,
-        &[Some(FaultKind::InARow), Some(FaultKind::CutReply)],
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Sequential), Some(FaultKind::CutReply)],
     );
 }
 

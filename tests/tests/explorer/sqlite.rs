@@ -33,8 +33,8 @@ pub(crate) const AUDIT: &str =
 pub(crate) const VIEW: &str = "CREATE VIEW IF NOT EXISTS rich AS SELECT id FROM accounts";
 
 /// Where a process dies, where an acknowledgement is lost, where a statement fails.
-pub(crate) const CUT: FaultKind = FaultKind::DroppedInside;
-pub(crate) const LOST: FaultKind = FaultKind::DroppedInside;
+pub(crate) const CUT: FaultKind = FaultKind::DroppedMidStatement;
+pub(crate) const LOST: FaultKind = FaultKind::DroppedMidStatement;
 pub(crate) const FAILED: FaultKind = FaultKind::FailedWrite;
 
 #[allow(clippy::unused_async, reason = "the others have a server to ask")]

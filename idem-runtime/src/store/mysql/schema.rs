@@ -117,7 +117,11 @@ pub(super) async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::Error> {
     );
     let locked = fetch_last(&mut conn, lock).await?;
     if locked.map_or(Ok(None), |row| row.try_get::<Option<i64>, _>(0))? != Some(1) {
-        return Err(sqlx::Error::PoolTimedOut);
+        return Err(sqlx::Error::Configuration(
+            "another session held the lock `idem_migrate` for a minute; find it with \
+             SELECT IS_USED_LOCK('idem_migrate')"
+                .into(),
+        ));
     }
     let version = schema_version(&mut conn).await?.unwrap_or(0);
     for script in MySql::MIGRATIONS.iter().skip(version as usize) {

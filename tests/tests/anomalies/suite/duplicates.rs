@@ -101,16 +101,16 @@ pub(crate) async fn told_to_fail(axis: Axis, fate: Fate) {
     let impatient = super::connect_impatient(&bed).await;
     let order = Order::plain("o");
     if !(fate == Fate::IsKilled && super::KILLS_PROCESSES) {
-        let end = deliver(Which::AtOnce, &first.pool, &order, &Stage::new()).await;
+        let end = deliver(Which::Concurrent, &first.pool, &order, &Stage::new()).await;
         assert_eq!(end, "InFlight");
     }
-    let end = deliver(Which::AtOnce, &impatient, &order, &Stage::new()).await;
+    let end = deliver(Which::Concurrent, &impatient, &order, &Stage::new()).await;
     assert_eq!(end, BUSY);
     bed.assert_state(&State::nothing()).await;
     assert_eq!(first.ends(&bed, fate).await, end_of(fate, "Executed(7)"));
     bed.assert_state(&State::whole_if(fate.commits())).await;
     super::assert_no_open_transaction(&bed).await;
-    let end = deliver(Which::AtOnce, &bed.pool, &order, &Stage::new()).await;
+    let end = deliver(Which::Concurrent, &bed.pool, &order, &Stage::new()).await;
     assert_eq!(end, next(fate));
     bed.assert_then(
         &[&first.pool, &bed.pool],

@@ -20,7 +20,7 @@ pub(crate) enum Which {
     /// The same, on a connection in place of a pool.
     ApplyOnConnection,
     /// Does not wait.
-    AtOnce,
+    Concurrent,
     /// Waits one second at most.
     Soon,
     /// Runs again after a conflict.
@@ -50,7 +50,7 @@ pub(crate) async fn deliver(which: Which, pool: &Pool, order: &Order, stage: &St
             let mut conn = pool.acquire().await.unwrap();
             end(apply(&mut conn, order, stage).await)
         }
-        Which::AtOnce => end(at_once(pool, order, stage).await),
+        Which::Concurrent => end(at_once(pool, order, stage).await),
         Which::Soon => end(soon(pool, order, stage).await),
         Which::Retried => end(retried(pool, order, stage).await),
         Which::Skipped => end(skipped(pool, order, stage).await),

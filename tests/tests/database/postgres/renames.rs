@@ -53,7 +53,7 @@ async fn a_renamed_schema_is_refused_until_it_is_migrated_and_then_knows_what_it
         let live = bed.with(&[("search_path", "live")]).await;
         assert_refused(&live, case).await;
         let unfit = verify(&live).await;
-        let Err(VerifyError::Unfit(sentences)) = unfit else {
+        let Err(VerifyError::MissingRequirements(sentences)) = unfit else {
             panic!("{case}: {unfit:?}");
         };
         assert!(

@@ -45,7 +45,7 @@ async fn another_encoding_than_utf_8_is_refused_with_the_reason() {
         let tables = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM sqlite_master");
         assert_eq!(tables.fetch_one(&pool).await.unwrap(), 0);
         let unfit = idem_runtime::verify(&pool).await;
-        let Err(VerifyError::Unfit(sentences)) = unfit else {
+        let Err(VerifyError::MissingRequirements(sentences)) = unfit else {
             panic!("{encoding}: {unfit:?}");
         };
         assert!(sentences[0].contains("UTF-16"), "{sentences:?}");

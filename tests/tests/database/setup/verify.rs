@@ -27,7 +27,7 @@ async fn pool_after(database: &Database, setup: impl Into<String>) -> PgPool {
 
 async fn unfit(pool: &PgPool) -> Vec<String> {
     match verify(pool).await {
-        Err(VerifyError::Unfit(lacks)) => lacks,
+        Err(VerifyError::MissingRequirements(lacks)) => lacks,
         other => panic!("not unfit: {other:?}"),
     }
 }
@@ -259,7 +259,7 @@ mod mariadb {
         let pool = MySqlPool::connect_with(options.username(&user).password("service"))
             .await
             .unwrap();
-        let Err(VerifyError::Unfit(lacks)) = verify(&pool).await else {
+        let Err(VerifyError::MissingRequirements(lacks)) = verify(&pool).await else {
             panic!("fit");
         };
         let grants = [
@@ -297,7 +297,7 @@ mod mariadb {
         pool.execute("ALTER TABLE idem_outbox ENGINE = MyISAM")
             .await
             .unwrap();
-        let Err(VerifyError::Unfit(lacks)) = verify(&pool).await else {
+        let Err(VerifyError::MissingRequirements(lacks)) = verify(&pool).await else {
             panic!("fit");
         };
         assert_eq!(
@@ -348,7 +348,7 @@ mod sqlite {
         let pool = SqlitePool::connect_with(options.read_only(true))
             .await
             .unwrap();
-        let Err(VerifyError::Unfit(lacks)) = verify(&pool).await else {
+        let Err(VerifyError::MissingRequirements(lacks)) = verify(&pool).await else {
             panic!("fit");
         };
         assert_eq!(

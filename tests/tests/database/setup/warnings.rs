@@ -129,7 +129,7 @@ async fn a_journal_that_cannot_roll_back_is_refused_or_named_on_sqlite() {
              `journal_mode(Wal)`".to_owned()]);
     let off = connect(SqliteJournalMode::Off).await.unwrap();
     let unfit = verify(&off).await;
-    let Err(VerifyError::Unfit(sentences)) = unfit else {
+    let Err(VerifyError::MissingRequirements(sentences)) = unfit else {
         panic!("{unfit:?}");
     };
     assert_eq!(

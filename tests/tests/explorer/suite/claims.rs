@@ -16,8 +16,12 @@ async fn no_claim_is_found_when_delivered_again() {
     });
     assert_found(
         &report.await,
-        ViolationKind::Repeated,
-        &[Some(FaultKind::InARow), Some(FaultKind::AtOnce), Some(LOST)],
+        ViolationKind::DuplicateEffect,
+        &[
+            Some(FaultKind::Sequential),
+            Some(FaultKind::Concurrent),
+            Some(LOST),
+        ],
     );
 }
 
@@ -33,7 +37,7 @@ async fn a_claim_in_its_own_transaction_is_found_when_the_process_dies_behind_it
     });
     assert_found(
         &report.await,
-        ViolationKind::Partial,
+        ViolationKind::PartialCommit,
         &[
             Some(CUT),
             Some(LOST),
@@ -56,7 +60,7 @@ async fn an_effect_through_the_pool_is_found_when_the_transaction_fails() {
     });
     assert_found(
         &report.await,
-        ViolationKind::Partial,
+        ViolationKind::PartialCommit,
         &[Some(CUT), Some(LOST), Some(FaultKind::Dropped)],
     );
 }
@@ -77,8 +81,8 @@ async fn check_then_act_is_found_when_delivered_at_once() {
     });
     assert_found(
         &report.await,
-        ViolationKind::Repeated,
-        &[Some(FaultKind::AtOnce)],
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Concurrent)],
     );
 }
 
@@ -99,7 +103,7 @@ async fn an_outbox_outside_of_the_transaction_is_found_when_the_process_dies_bef
     });
     assert_found(
         &report.await,
-        ViolationKind::Partial,
+        ViolationKind::PartialCommit,
         &[Some(CUT), Some(FaultKind::Dropped)],
     );
 }
@@ -121,7 +125,7 @@ async fn a_result_that_is_stored_after_commit_is_found_when_the_process_dies_in_
     });
     assert_found(
         &report.await,
-        ViolationKind::Partial,
+        ViolationKind::PartialCommit,
         &[Some(CUT), Some(FaultKind::Dropped)],
     );
 }
@@ -138,5 +142,5 @@ async fn a_view_outside_of_the_transaction_is_found_when_the_process_dies_after_
         }
         Ok(())
     });
-    assert_found(&report.await, ViolationKind::Partial, &[Some(CUT)]);
+    assert_found(&report.await, ViolationKind::PartialCommit, &[Some(CUT)]);
 }

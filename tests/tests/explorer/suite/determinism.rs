@@ -31,7 +31,11 @@ async fn a_key_from_the_clock_is_found_without_any_fault_and_when_delivered_agai
     assert_found(&report, ViolationKind::NotDeterministic, &[None]);
     let ignoring = Explorer::new(template.url()).ignore("idem_keys.key");
     let report = ignoring.run::<Clocked>(&clock).await;
-    assert_found(&report, ViolationKind::Repeated, &[Some(FaultKind::InARow)]);
+    assert_found(
+        &report,
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Sequential)],
+    );
 }
 
 /// Remembers what it has handled outside of the database.
@@ -87,7 +91,11 @@ async fn a_memory_beside_the_database_is_found_when_it_is_ahead_and_when_it_is_g
     let template = template().await;
     let report = explore::<InMemory>(template.url(), &"evt-1".to_owned()).await;
     assert_found(&report, ViolationKind::Lost, &[Some(CUT), Some(FAILED)]);
-    assert_found(&report, ViolationKind::Repeated, &[Some(FaultKind::InARow)]);
+    assert_found(
+        &report,
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Sequential)],
+    );
 }
 
 #[tokio::test]
@@ -127,5 +135,5 @@ async fn minted_event_ids_are_found_without_any_fault() {
         .await?;
         tx.commit().await
     });
-    assert_found(&report.await, ViolationKind::EventIds, &[None]);
+    assert_found(&report.await, ViolationKind::UnstableEventId, &[None]);
 }

@@ -18,8 +18,8 @@ async fn a_time_that_is_extended_again_is_found() {
     });
     assert_found(
         &report.await,
-        ViolationKind::Repeated,
-        &[Some(FaultKind::InARow), Some(LOST)],
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Sequential), Some(LOST)],
     );
 }
 
@@ -33,8 +33,8 @@ async fn a_random_token_that_is_written_again_is_found() {
     });
     assert_found(
         &report.await,
-        ViolationKind::Repeated,
-        &[Some(FaultKind::InARow), Some(LOST)],
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Sequential), Some(LOST)],
     );
 }
 
@@ -49,8 +49,8 @@ async fn a_row_that_is_deleted_and_inserted_again_is_found() {
     });
     assert_found(
         &report.await,
-        ViolationKind::Repeated,
-        &[Some(FaultKind::InARow), Some(LOST)],
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Sequential), Some(LOST)],
     );
 }
 
@@ -72,8 +72,8 @@ async fn a_consumer_that_acts_on_a_replay_too_is_found() {
     });
     assert_found(
         &report.await,
-        ViolationKind::Repeated,
-        &[Some(FaultKind::InARow), Some(LOST)],
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Sequential), Some(LOST)],
     );
 }
 
@@ -86,8 +86,8 @@ async fn a_trigger_that_writes_again_is_found() {
     });
     assert_found(
         &report.await,
-        ViolationKind::Repeated,
-        &[Some(FaultKind::InARow), Some(LOST)],
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Sequential), Some(LOST)],
     );
 }
 
@@ -110,8 +110,8 @@ async fn a_time_that_concurrent_deliveries_extend_is_found() {
     });
     assert_found(
         &report.await,
-        ViolationKind::Repeated,
-        &[Some(FaultKind::AtOnce)],
+        ViolationKind::DuplicateEffect,
+        &[Some(FaultKind::Concurrent)],
     );
 }
 
@@ -193,8 +193,12 @@ async fn a_duplicate_that_returns_something_else_is_found() {
     });
     assert_found(
         &report.await,
-        ViolationKind::OutcomeDiffers,
-        &[Some(FaultKind::InARow), Some(FaultKind::AtOnce), Some(LOST)],
+        ViolationKind::ResultDiffers,
+        &[
+            Some(FaultKind::Sequential),
+            Some(FaultKind::Concurrent),
+            Some(LOST),
+        ],
     );
 }
 
@@ -212,7 +216,7 @@ async fn a_token_that_is_returned_and_not_stored_is_found() {
     });
     assert_found(
         &report.await,
-        ViolationKind::OutcomeDiffers,
-        &[Some(FaultKind::InARow), Some(FaultKind::AtOnce)],
+        ViolationKind::ResultDiffers,
+        &[Some(FaultKind::Sequential), Some(FaultKind::Concurrent)],
     );
 }

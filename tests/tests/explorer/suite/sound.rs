@@ -62,7 +62,7 @@ async fn an_effect_with_a_result() {
         runs.keys().all(|kind| *kind != FaultKind::Killed),
         "{runs:?}"
     );
-    assert_eq!(runs[&FaultKind::InARow], 1);
+    assert_eq!(runs[&FaultKind::Sequential], 1);
     assert!(runs[&FaultKind::Dropped] >= 3, "{runs:?}");
     assert!(report.steps().len() >= 4, "{:?}", report.steps());
     for kind in runs.keys().filter(|kind| kind.name().starts_with("cut")) {
@@ -346,7 +346,7 @@ async fn double_faults() {
         .fault_kinds([
             FaultKind::CutReply,
             FaultKind::CutRequest,
-            FaultKind::DroppedInside,
+            FaultKind::DroppedMidStatement,
             FaultKind::Interrupted,
         ]);
     explorer.run::<Emits>(&Payment::one()).await.assert_holds();
@@ -357,7 +357,7 @@ async fn double_faults() {
 async fn processes_that_are_killed() {
     let template = template().await;
     let explorer = Explorer::new(template.url())
-        .fault_kinds([FaultKind::InARow])
+        .fault_kinds([FaultKind::Sequential])
         .kill();
     let report = explorer.run::<Emits>(&Payment::one()).await;
     report.assert_holds();

@@ -58,7 +58,7 @@ async fn commits(tx: &mut Conn, id: &String) -> Result<(), sqlx::Error> {
 async fn a_commit_inside_is_found_without_any_fault() {
     let template = template().await;
     let report = explore::<Commits>(template.url(), &"evt-1".to_owned()).await;
-    assert_found(&report, ViolationKind::Stuck, &[None]);
+    assert_found(&report, ViolationKind::NeverSucceeds, &[None]);
     assert!(
         report.violations()[0].found()[0].contains("RolledBack"),
         "{report}"
@@ -82,7 +82,11 @@ async fn ddl_is_found_where_it_commits() {
     });
     let report = report.await;
     if DDL_COMMITS {
-        assert_found(&report, ViolationKind::Partial, &[Some(CUT), Some(FAILED)]);
+        assert_found(
+            &report,
+            ViolationKind::PartialCommit,
+            &[Some(CUT), Some(FAILED)],
+        );
     } else {
         report.assert_holds();
     }
@@ -103,9 +107,13 @@ async fn a_nested_begin_is_found_where_it_ends_the_outer_transaction() {
     });
     let report = report.await;
     if BEGIN_COMMITS {
-        assert_found(&report, ViolationKind::Partial, &[Some(CUT), Some(LOST)]);
+        assert_found(
+            &report,
+            ViolationKind::PartialCommit,
+            &[Some(CUT), Some(LOST)],
+        );
     } else {
-        assert_found(&report, ViolationKind::Stuck, &[None]);
+        assert_found(&report, ViolationKind::NeverSucceeds, &[None]);
     }
 }
 
@@ -121,7 +129,7 @@ async fn leaks(tx: &mut Conn, id: &String) -> Result<(), sqlx::Error> {
 async fn a_leaked_nested_transaction_is_found_without_any_fault() {
     let template = template().await;
     let report = explore::<Leaks>(template.url(), &"evt-1".to_owned()).await;
-    assert_found(&report, ViolationKind::Stuck, &[None]);
+    assert_found(&report, ViolationKind::NeverSucceeds, &[None]);
 }
 
 #[tokio::test]
@@ -155,7 +163,7 @@ async fn a_transaction_that_nobody_ends_is_found_when_the_call_is_cut_short() {
     let kind = if CUT == FaultKind::CutRequest {
         FaultKind::Dropped
     } else {
-        FaultKind::DroppedInside
+        FaultKind::DroppedMidStatement
     };
     assert_found(&report.await, ViolationKind::OpenTransaction, &[Some(kind)]);
 }
