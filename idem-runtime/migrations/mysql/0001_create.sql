@@ -73,5 +73,5 @@ CREATE TABLE IF NOT EXISTS idem_schema (
     namespace BINARY(16) NOT NULL
 ) ENGINE = InnoDB;
 
-INSERT INTO idem_schema (version, namespace) VALUES (1, UNHEX(MD5(CONCAT(UUID(), RAND(), RAND(), @@hostname))))
+INSERT INTO idem_schema (version, namespace) VALUES (1, LEFT(UNHEX(SHA2(CONCAT(UUID(), RAND(), RAND(), @@hostname), 256)), 16))
 ON DUPLICATE KEY UPDATE version = GREATEST(version, 1);
