@@ -133,6 +133,9 @@ pub trait Store: Database + fmt::Debug {
         in_transaction: bool,
     ) -> impl Future<Output = Result<Option<Record>, sqlx::Error>> + Send;
 
+    /// How long [`drain`](Self::drain) may take before the connection is closed all the same.
+    const DRAIN_LIMIT: Option<Duration> = None;
+
     /// Waits until the server is done with what was sent to it and no transaction is open.
     fn drain(conn: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 

@@ -79,13 +79,17 @@ INSERT INTO idem_schema (version) VALUES (1) ON CONFLICT DO NOTHING;
 
 -- What a call does to these tables. A handler may change its role and its search_path, and its call
 -- must still reach the same tables. So the functions run with the rights of their owner, and name
--- everything with its schema. USAGE on the schema is all that a role needs to call them.
+-- everything with its schema, types too: a caller could put a type of its own in front of another. USAGE on the schema is all that a role needs to call them.
 DO $make$
 DECLARE
     here      text := current_schema();
     version   integer;
     namespace uuid;
 BEGIN
+    IF getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION 'idem: the encoding of this database is %, and it must be UTF8: topics, keys and headers may hold any text',
+            getdatabaseencoding();
+    END IF;
     SELECT s.version, s.namespace INTO version, namespace FROM idem_schema AS s;
 
     -- Where and whose the tables are: version, namespace, schema. Clients read it from the text of
@@ -108,10 +112,10 @@ BEGIN
             the_scope text, the_key bytea, the_fingerprint bytea, the_retention bigint)
         RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER AS $$
         DECLARE
-            before  text := pg_catalog.current_setting('lock_timeout');
+            before  pg_catalog.text := pg_catalog.current_setting('lock_timeout');
             claimed boolean;
             -- An assignment is evaluated at once. PERFORM would run a statement.
-            unused  text;
+            unused  pg_catalog.text;
         BEGIN
             IF own AND pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN
                 RAISE EXCEPTION USING ERRCODE = 'IDM03',
@@ -143,7 +147,7 @@ BEGIN
         CREATE OR REPLACE FUNCTION %1$I.idem_begin(own boolean, the_schema text)
         RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
         DECLARE
-            unused text;
+            unused pg_catalog.text;
         BEGIN
             IF own AND pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.<>) pg_catalog.statement_timestamp() THEN
                 RAISE EXCEPTION USING ERRCODE = 'IDM03',

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx_core::transaction::TransactionManager;
+use tokio::time::timeout;
 
 use super::dropped;
 use super::pool_state::PoolState;
@@ -234,8 +235,12 @@ fn close_when_done<DB: Store>(mut held: PoolConnection<DB>) {
     held.close_on_drop();
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(async move {
+            let drained = DB::drain(&mut held);
             // After an error the connection is broken, and closing it is all that is left to do.
-            let _ = DB::drain(&mut held).await;
+            match DB::DRAIN_LIMIT {
+                Some(limit) => drop(timeout(limit, drained).await),
+                None => drop(drained.await),
+            }
             drop(held);
         });
     }

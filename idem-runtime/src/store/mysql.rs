@@ -50,6 +50,10 @@ impl Store for MySql {
     const MIGRATIONS: &'static [&'static str] =
         &[include_str!("../../migrations/mysql/0001_create.sql")];
 
+    /// A statement that is cancelled while it is prepared leaves sqlx waiting for an answer that does
+    /// not come.
+    const DRAIN_LIMIT: Option<Duration> = Some(Duration::from_secs(10));
+
     async fn find_home(conn: &mut MySqlConnection) -> Result<Home, sqlx::Error> {
         let ask = "SELECT namespace FROM idem_schema";
         let sql = if Self::depth(conn, 0).await? > 0 {

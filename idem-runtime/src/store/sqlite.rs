@@ -65,8 +65,17 @@ impl Store for Sqlite {
     }
 
     async fn find_home(conn: &mut SqliteConnection) -> Result<Home, sqlx::Error> {
-        let row = fetch_last(conn, "SELECT namespace FROM idem_schema".into()).await?;
-        let namespace = row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?;
+        let own = Self::depth(conn, 0).await? == 0;
+        if own {
+            // Finds a transaction that raw SQL began, and takes no lock. BEGIN IMMEDIATE would ask for
+            // the lock first, and could not tell such a transaction from another writer.
+            execute(conn, "BEGIN".into()).await.map_err(foreign)?;
+        }
+        let found = fetch_last(conn, "SELECT namespace FROM idem_schema".into()).await;
+        if own {
+            execute(conn, "ROLLBACK".into()).await?;
+        }
+        let namespace = found?.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?;
         let namespace = namespace.and_then(|namespace| Uuid::from_slice(&namespace).ok());
         Ok(Home {
             schema: String::new(),

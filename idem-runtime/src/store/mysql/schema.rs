@@ -14,7 +14,8 @@ const MIGRATION_WAIT: Duration = Duration::from_mins(1);
 
 /// As in the migration. Random also where the server has no `RANDOM_BYTES`, as MariaDB before
 /// 10.10.
-const NEW_NAMESPACE: &str = "LEFT(UNHEX(SHA2(CONCAT(UUID(), RAND(), RAND(), @@hostname), 256)), 16)";
+const NEW_NAMESPACE: &str =
+    "LEFT(UNHEX(SHA2(CONCAT(UUID(), RAND(), RAND(), @@hostname), 256)), 16)";
 
 /// What handlers do to the tables. EXPLAIN needs the privileges of the statement and runs nothing.
 const NEEDED: [(&str, &str, &str); 7] = [

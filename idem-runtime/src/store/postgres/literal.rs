@@ -1,5 +1,7 @@
 //! Values as literals of a statement.
 
+use std::fmt::Write as _;
+
 /// A bytea literal that no setting of the session can misread. Without a cast, its type follows
 /// from its place.
 pub fn bytes(bytes: &[u8]) -> String {
@@ -10,10 +12,23 @@ pub(super) fn optional(value: Option<&[u8]>) -> String {
     value.map_or_else(|| "NULL".into(), bytes)
 }
 
-/// A text literal, whatever `standard_conforming_strings` says: E'' strings always read
-/// backslashes.
+/// A text literal, whatever `standard_conforming_strings` says: E'' strings always read backslashes.
+/// It is ASCII, so that a handler may set another `client_encoding`.
 pub fn text(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+    let mut literal = String::with_capacity(text.len() + 3);
+    literal.push_str("E'");
+    for letter in text.chars() {
+        match letter {
+            '\\' => literal.push_str("\\\\"),
+            '\'' => literal.push_str("''"),
+            ascii if ascii.is_ascii() => literal.push(ascii),
+            other => {
+                let _ = write!(literal, "\\U{:08X}", u32::from(other));
+            }
+        }
+    }
+    literal.push('\'');
+    literal
 }
 
 /// The name of a schema.

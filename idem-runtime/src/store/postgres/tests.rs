@@ -44,6 +44,7 @@ fn a_connection_that_broke_leaves_its_statement_unknown() {
 #[test]
 fn a_literal_holds_its_text_whatever_stands_in_it() {
     assert_eq!(text(r"a'b\c"), r"E'a''b\\c'");
+    assert_eq!(text("é😀"), r"E'\U000000E9\U0001F600'");
     assert_eq!(bytes(b"\0'\\"), r"E'\\x00275c'");
     assert_eq!(optional(None), "NULL");
 }
