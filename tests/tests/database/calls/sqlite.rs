@@ -109,6 +109,37 @@ mod only_here {
         assert_eq!(executed.iter().filter(|executed| **executed).count(), 20);
     }
 
+    /// Guards: BEGIN comes before BEGIN IMMEDIATE, which asks for the write lock before it looks for a
+    /// transaction. A lock that can't be had must not hide one.
+    #[tokio::test]
+    async fn a_callers_raw_transaction_is_left_alone_also_while_another_connection_writes() {
+        let db = start().await;
+        db.execute("PRAGMA journal_mode = WAL").await;
+        let other = another_pool(&db).await;
+        let mut conn = other.acquire().await.unwrap();
+        for stale in [true, false] {
+            for sql in ["BEGIN", "SELECT count(*) FROM effects"] {
+                raw_sql(sql).execute(&mut *conn).await.unwrap();
+            }
+            let mut writer = db.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+            let written = "INSERT INTO effects VALUES ('somebody else')";
+            raw_sql(written).execute(&mut *writer).await.unwrap();
+            let ended = if stale {
+                writer.commit().await.unwrap();
+                apply(&mut conn, &Order::new("o")).await
+            } else {
+                let ended = apply(&mut conn, &Order::new("o")).await;
+                writer.rollback().await.unwrap();
+                ended
+            };
+            assert!(matches!(ended, Err(Error::ForeignTransaction)), "{ended:?}");
+            // It is still open.
+            raw_sql("ROLLBACK").execute(&mut *conn).await.unwrap();
+        }
+        let executed = apply(&mut conn, &Order::new("o")).await.unwrap();
+        assert!(executed.is_executed());
+    }
+
     /// Guards: a claim has its attempts at least, and more until its deadline.
     #[tokio::test]
     async fn a_claim_that_meets_a_writer_is_tried_until_its_deadline() {

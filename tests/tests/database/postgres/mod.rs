@@ -6,5 +6,6 @@ mod commits;
 mod copies;
 mod payloads;
 mod renames;
+mod rights;
 mod roles;
 mod tables;
