@@ -65,17 +65,15 @@ impl Store for Sqlite {
     }
 
     async fn find_home(conn: &mut SqliteConnection) -> Result<Home, sqlx::Error> {
-        let own = Self::depth(conn, 0).await? == 0;
-        if own {
-            // Finds a transaction that raw SQL began, and takes no lock. BEGIN IMMEDIATE would ask for
-            // the lock first, and could not tell such a transaction from another writer.
-            execute(conn, "BEGIN".into()).await.map_err(foreign)?;
+        if Self::depth(conn, 0).await? == 0 {
+            // Fails inside a transaction that raw SQL began, and changes nothing otherwise: temporary
+            // databases have no such level. BEGIN IMMEDIATE would ask for the write lock first, and
+            // could not tell such a transaction from another writer.
+            let probe = "PRAGMA temp.synchronous = NORMAL";
+            execute(conn, probe.into()).await.map_err(foreign)?;
         }
-        let found = fetch_last(conn, "SELECT namespace FROM idem_schema".into()).await;
-        if own {
-            execute(conn, "ROLLBACK".into()).await?;
-        }
-        let namespace = found?.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?;
+        let row = fetch_last(conn, "SELECT namespace FROM idem_schema".into()).await?;
+        let namespace = row.map(|row| row.try_get::<Vec<u8>, _>(0)).transpose()?;
         let namespace = namespace.and_then(|namespace| Uuid::from_slice(&namespace).ok());
         Ok(Home {
             schema: String::new(),
@@ -240,8 +238,7 @@ impl Store for Sqlite {
     }
 }
 
-/// What a failed BEGIN means: the only one that SQLite refuses without a code of its own is one
-/// inside of a transaction.
+/// What it means that SQLite refuses BEGIN, or the probe of `find_home`, without a code of its own.
 fn foreign(error: sqlx::Error) -> sqlx::Error {
     if is_generic(&error) {
         verdict(ErrorClass::ForeignTransaction)

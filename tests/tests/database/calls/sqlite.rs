@@ -109,8 +109,8 @@ mod only_here {
         assert_eq!(executed.iter().filter(|executed| **executed).count(), 20);
     }
 
-    /// Guards: BEGIN comes before BEGIN IMMEDIATE, which asks for the write lock before it looks for a
-    /// transaction. A lock that can't be had must not hide one.
+    /// Guards: the question comes before BEGIN IMMEDIATE, which asks for the write lock before it looks
+    /// for a transaction. A lock that can't be had must not hide one.
     #[tokio::test]
     async fn a_callers_raw_transaction_is_left_alone_also_while_another_connection_writes() {
         let db = start().await;
