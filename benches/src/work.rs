@@ -108,7 +108,7 @@ macro_rules! work {
             use crate::arm::{Payment, Posted, Receipt};
 
             /// With result and event.
-            #[idempotent(key = "payment.id", scope = "bench.apply")]
+            #[idempotent(key = "payment.id")]
             #[outbox]
             pub(super) async fn apply(
                 tx: &mut Connection,
@@ -121,7 +121,7 @@ macro_rules! work {
             }
 
             /// The same under another scope, so that its history of duplicates is its own.
-            #[idempotent(key = "payment.id", scope = "bench.redelivered")]
+            #[idempotent(key = "payment.id")]
             #[outbox]
             pub(super) async fn redelivered(
                 tx: &mut Connection,
@@ -134,7 +134,7 @@ macro_rules! work {
             }
 
             /// The same for duplicates that come one at a time.
-            #[idempotent(key = "payment.id", scope = "bench.mixed")]
+            #[idempotent(key = "payment.id")]
             #[outbox]
             pub(super) async fn mixed(
                 tx: &mut Connection,
@@ -147,7 +147,7 @@ macro_rules! work {
             }
 
             /// Without result and event.
-            #[idempotent(key = "payment.id", scope = "bench.skip", on_duplicate = "skip")]
+            #[idempotent(key = "payment.id", on_duplicate = "skip")]
             pub(super) async fn skip(
                 tx: &mut Connection,
                 payment: &Payment,

@@ -11,7 +11,7 @@ pub(super) const HASHED: u8 = 0x05;
 
 /// A type whose values identify a delivery, the same on every delivery of it.
 ///
-/// Implemented for text, integers, [`Uuid`](uuid::Uuid), byte strings, [`ContentHash`], references
+/// Implemented for text, integers, [`Uuid`](uuid::Uuid), byte strings, [`ContentHash`](crate::ContentHash), references
 /// and tuples of those. `#[derive(Key)]` implements it for a newtype of any of them, with the same
 /// encoding.
 ///
