@@ -91,10 +91,11 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     /// Where the tables are: what the pool knows, or else what the connection finds.
     pub(super) async fn find_home(&mut self) -> Result<Arc<Home>, sqlx::Error> {
         let known = self.home.clone().or_else(|| self.pool.as_ref()?.home());
-        let home = match known {
-            Some(home) => home,
-            None => Arc::new(DB::find_home(self.connection()).await?),
-        };
+        if let Some(home) = known {
+            self.home = Some(home.clone());
+            return Ok(home);
+        }
+        let home = Arc::new(DB::find_home(self.connection()).await?);
         if let Some(pool) = &self.pool {
             pool.set_home(Some(home.clone()));
         }
@@ -238,7 +239,15 @@ fn close_when_done<DB: Store>(mut held: PoolConnection<DB>) {
             let drained = DB::drain(&mut held);
             // After an error the connection is broken, and closing it is all that is left to do.
             match DB::DRAIN_LIMIT {
-                Some(limit) => drop(timeout(limit, drained).await),
+                Some(limit) => {
+                    if timeout(limit, drained).await.is_err() {
+                        tracing::warn!(
+                            "the server has not answered on the connection of a call that was dropped; \
+                             it is closed, and its session may go on for a while. Look for a timeout \
+                             around a single statement of a handler: put it around the whole call"
+                        );
+                    }
+                }
                 None => drop(drained.await),
             }
             drop(held);
