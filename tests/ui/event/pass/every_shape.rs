@@ -41,10 +41,29 @@ struct Envelope<'a, T: Clone> {
 
 fn main() {
     let order = Order { id: Uuid::nil() };
-    let placed = OrderPlaced { tenant: "t".to_owned(), order };
-    assert_eq!((OrderPlaced::TOPIC, OrderPlaced::TYPE), ("orders.placed", "Placed"));
+    let placed = OrderPlaced {
+        tenant: "t".to_owned(),
+        order,
+    };
+    assert_eq!(
+        (OrderPlaced::TOPIC, OrderPlaced::TYPE),
+        ("orders.placed", "Placed")
+    );
     assert!(placed.ordering_key().is_some());
-    assert_eq!((Noted::TYPE, Noted(1).ordering_key().is_some()), ("Noted", true));
-    assert_eq!(Changed::Paid { id: 7 }.ordering_key(), Changed::Shipped(7).ordering_key());
-    assert!(Envelope { number: 1, data: &2 }.ordering_key().is_some());
+    assert_eq!(
+        (Noted::TYPE, Noted(1).ordering_key().is_some()),
+        ("Noted", true)
+    );
+    assert_eq!(
+        Changed::Paid { id: 7 }.ordering_key(),
+        Changed::Shipped(7).ordering_key()
+    );
+    assert!(
+        Envelope {
+            number: 1,
+            data: &2
+        }
+        .ordering_key()
+        .is_some()
+    );
 }

@@ -19,7 +19,11 @@ pub async fn emit(tx: &mut PgConnection, event: &Payment) -> Result<Receipt, App
 }
 
 #[outbox]
-pub async fn alone(tx: &mut PgConnection, outbox: &mut Outbox<Settled>, event: &Payment) -> Result<Receipt, AppError> {
+pub async fn alone(
+    tx: &mut PgConnection,
+    outbox: &mut Outbox<Settled>,
+    event: &Payment,
+) -> Result<Receipt, AppError> {
     panic!()
 }
 

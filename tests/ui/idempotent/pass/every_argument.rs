@@ -51,12 +51,18 @@ pub struct Prices {
     handler = Apply,
     crate = "::idem_runtime",
 )]
-pub async fn apply(tx: &mut PgConnection, event: &Received<Payment>, prices: &Prices) -> Result<Receipt, PaymentError> {
+pub async fn apply(
+    tx: &mut PgConnection,
+    event: &Received<Payment>,
+    prices: &Prices,
+) -> Result<Receipt, PaymentError> {
     sqlx::query("SELECT 1").execute(&mut *tx).await?;
     if event.data.cents < prices.fee {
         return Err(PaymentError::AccountClosed);
     }
-    Ok(Receipt { account: event.data.account })
+    Ok(Receipt {
+        account: event.data.account,
+    })
 }
 
 async fn consume<H: Handler<Database = Postgres, Message = Payment, Context = Prices>>(

@@ -21,12 +21,18 @@ where
 #[idempotent(key = "(tenant, id)", scope = "ledger.note")]
 async fn note(tx: &mut PgConnection, tenant: &str, id: impl Key + Send) -> Result<(), AppError> {
     drop(id);
-    sqlx::query("SELECT 1").bind(tenant).execute(&mut *tx).await?;
+    sqlx::query("SELECT 1")
+        .bind(tenant)
+        .execute(&mut *tx)
+        .await?;
     Ok(())
 }
 
 #[idempotent(key = "event.0")]
-async fn borrowed<'a>(tx: &mut PgConnection, event: &(&'a str, &'a [u8])) -> Result<usize, AppError> {
+async fn borrowed<'a>(
+    tx: &mut PgConnection,
+    event: &(&'a str, &'a [u8]),
+) -> Result<usize, AppError> {
     sqlx::query("SELECT 1").execute(&mut *tx).await?;
     Ok(event.1.len())
 }
@@ -42,7 +48,8 @@ impl Entry for Named {
 async fn call(pool: PgPool) -> Result<usize, idem_runtime::Error<AppError>> {
     let name = Named("a".to_owned());
     let _ = note(&pool, "tenant", 7_u32).await?;
-    Ok(post(&pool, &name, ["x", "y"]).await?.into_inner() + borrowed(&pool, &("a", b"b")).await?.into_inner())
+    Ok(post(&pool, &name, ["x", "y"]).await?.into_inner()
+        + borrowed(&pool, &("a", b"b")).await?.into_inner())
 }
 
 fn assert_send(_: impl Send) {}

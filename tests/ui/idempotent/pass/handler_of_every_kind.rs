@@ -14,20 +14,32 @@ pub async fn apply(
     Payment { id, cents, .. }: &Payment,
     message: &Prices,
 ) -> Result<i64, AppError> {
-    sqlx::query("SELECT $1").bind(message.tenant.as_str()).bind(id).execute(&mut *tx).await?;
+    sqlx::query("SELECT $1")
+        .bind(message.tenant.as_str())
+        .bind(id)
+        .execute(&mut *tx)
+        .await?;
     Ok(*cents)
 }
 
 #[idempotent(key = "context.id", hash_key, on_duplicate = "skip", handler = Enveloped)]
-pub async fn enveloped<'a>(tx: &mut PgConnection, context: &'a Received<Payment>) -> Result<(), AppError> {
-    sqlx::query("SELECT $1").bind(context.data.account).execute(&mut *tx).await?;
+pub async fn enveloped<'a>(
+    tx: &mut PgConnection,
+    context: &'a Received<Payment>,
+) -> Result<(), AppError> {
+    sqlx::query("SELECT $1")
+        .bind(context.data.account)
+        .execute(&mut *tx)
+        .await?;
     Ok(())
 }
 
 #[idempotent(key = "event.id", retry = 3, handler = Retried)]
 pub async fn retried(tx: &mut PgConnection, event: &Payment) -> anyhow::Result<Receipt> {
     sqlx::query("SELECT 1").execute(&mut *tx).await?;
-    Ok(Receipt { account: event.account })
+    Ok(Receipt {
+        account: event.account,
+    })
 }
 
 pub fn spawn<H: Handler<Database = Postgres, Context = ()>>(
@@ -47,12 +59,24 @@ pub fn spawn_with<H: Handler<Database = Postgres>>(
 
 fn payment(cents: i64) -> Received<Payment> {
     let (id, batch) = (Uuid::nil(), None);
-    Received::new("evt_1", Payment { id, account: 1, cents, rate: 1.0, batch })
+    Received::new(
+        "evt_1",
+        Payment {
+            id,
+            account: 1,
+            cents,
+            rate: 1.0,
+            batch,
+        },
+    )
 }
 
 fn main() {
-    let tenant = |tenant: &str| Prices { tenant: tenant.into() };
-    let of = |cents, context: &str| -> Identity { Apply::identity(&payment(cents), &tenant(context)) };
+    let tenant = |tenant: &str| Prices {
+        tenant: tenant.into(),
+    };
+    let of =
+        |cents, context: &str| -> Identity { Apply::identity(&payment(cents), &tenant(context)) };
     assert_eq!(of(1, "a"), of(2, "a"));
     assert_ne!(of(1, "a"), of(1, "b"));
     assert_eq!(Apply::RETENTION, Some(Duration::from_secs(30 * 86_400)));

@@ -34,37 +34,59 @@ macro_rules! handlers {
 
 #[idempotent(key = "message.id")]
 async fn derived(tx: &mut PgConnection, message: &Message) -> Result<(), AppError> {
-    sqlx::query("SELECT $1").bind(message.id.0).execute(tx).await?;
+    sqlx::query("SELECT $1")
+        .bind(message.id.0)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
 #[idempotent(key = (&message.tenant, message.offset + 1, "suffix"))]
 async fn tuple(tx: &mut PgConnection, message: &Message) -> Result<(), AppError> {
-    sqlx::query("SELECT $1").bind(&message.tenant.inner).execute(tx).await?;
+    sqlx::query("SELECT $1")
+        .bind(&message.tenant.inner)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
 #[idempotent(key = "ContentHash::of(&message.raw)")]
 async fn hashed(tx: &mut PgConnection, message: &Message) -> Result<(), AppError> {
-    sqlx::query("SELECT $1").bind(&message.raw).execute(tx).await?;
+    sqlx::query("SELECT $1")
+        .bind(&message.raw)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
 #[idempotent(key = "format!(\"{}-{}\", message.offset, message.offset)")]
 async fn formatted(tx: &mut PgConnection, message: &Message) -> Result<(), AppError> {
-    sqlx::query("SELECT $1").bind(&message.raw).execute(tx).await?;
+    sqlx::query("SELECT $1")
+        .bind(&message.raw)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
 #[idempotent(key = "message.checksum()[..16]")]
 async fn sliced(tx: &mut PgConnection, message: &Message) -> Result<(), AppError> {
-    sqlx::query("SELECT $1").bind(&message.raw).execute(tx).await?;
+    sqlx::query("SELECT $1")
+        .bind(&message.raw)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
 #[idempotent(key = "id")]
-async fn destructured(tx: &mut PgConnection, Payment { id, account, .. }: &Payment) -> Result<(), AppError> {
-    sqlx::query("SELECT $1").bind(account).bind(id).execute(tx).await?;
+async fn destructured(
+    tx: &mut PgConnection,
+    Payment { id, account, .. }: &Payment,
+) -> Result<(), AppError> {
+    sqlx::query("SELECT $1")
+        .bind(account)
+        .bind(id)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

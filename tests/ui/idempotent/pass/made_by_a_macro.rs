@@ -24,7 +24,10 @@ macro_rules! whole {
     ($connection:ty, $message:ty, $key:expr) => {
         #[idempotent(key = "message.id", fingerprint = "message.cents", retry = 1)]
         pub async fn whole(tx: &mut $connection, message: &$message) -> Result<i64, AppError> {
-            sqlx::query("SELECT $1").bind($key).execute(&mut *tx).await?;
+            sqlx::query("SELECT $1")
+                .bind($key)
+                .execute(&mut *tx)
+                .await?;
             Ok(message.account)
         }
     };

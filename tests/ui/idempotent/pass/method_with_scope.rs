@@ -20,7 +20,11 @@ impl Ledger {
     }
 }
 
-async fn call(pool: PgPool, ledger: Ledger, event: Payment) -> Result<i64, idem_runtime::Error<AppError>> {
+async fn call(
+    pool: PgPool,
+    ledger: Ledger,
+    event: Payment,
+) -> Result<i64, idem_runtime::Error<AppError>> {
     let receipt = ledger.post(&pool, &event).await?.into_inner();
     Ok(receipt.account + ledger.consume(&pool, event).await?.into_inner())
 }

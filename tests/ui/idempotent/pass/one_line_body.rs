@@ -12,5 +12,7 @@ async fn nothing(_tx: &mut PgConnection, event: &Payment) -> anyhow::Result<()> 
 }
 
 fn main() {
-    let _ = |pool: PgPool, event: Payment| drop(async move { (apply(&pool, &event).await, nothing(&pool, &event).await) });
+    let _ = |pool: PgPool, event: Payment| {
+        drop(async move { (apply(&pool, &event).await, nothing(&pool, &event).await) })
+    };
 }

@@ -7,10 +7,15 @@ async fn apply(tx: &mut PgConnection, event: &Payment) -> Result<Receipt, AppErr
         .bind(event.account)
         .execute(&mut *tx)
         .await?;
-    Ok(Receipt { account: event.account })
+    Ok(Receipt {
+        account: event.account,
+    })
 }
 
-async fn from_a_pool(pool: PgPool, event: Payment) -> Result<Receipt, idem_runtime::Error<AppError>> {
+async fn from_a_pool(
+    pool: PgPool,
+    event: Payment,
+) -> Result<Receipt, idem_runtime::Error<AppError>> {
     Ok(apply(&pool, &event).await?.into_inner())
 }
 

@@ -25,12 +25,20 @@ async fn apply(tx: &mut PgConnection, event: &Payment) -> Result<i64, AppError> 
 
 #[outbox(crate = crate::reexports::idem)]
 #[idempotent(key = "event.id")]
-async fn settle(tx: &mut PgConnection, outbox: &mut Outbox<Settled>, event: &Payment) -> Result<i64, AppError> {
+async fn settle(
+    tx: &mut PgConnection,
+    outbox: &mut Outbox<Settled>,
+    event: &Payment,
+) -> Result<i64, AppError> {
     sqlx::query("SELECT 1").execute(&mut *tx).await?;
-    outbox.emit(&Settled { account: event.account });
+    outbox.emit(&Settled {
+        account: event.account,
+    });
     Ok(event.account)
 }
 
 fn main() {
-    let _ = |pool: sqlx::PgPool, event: Payment| drop(async move { (apply(&pool, &event).await, settle(&pool, &event).await) });
+    let _ = |pool: sqlx::PgPool, event: Payment| {
+        drop(async move { (apply(&pool, &event).await, settle(&pool, &event).await) })
+    };
 }

@@ -6,13 +6,20 @@ use std::cell::Cell;
 #[idempotent(key = "event.id")]
 async fn apply(tx: &mut PgConnection, event: Payment, counter: Cell<u32>) -> Result<u32, AppError> {
     counter.set(counter.get() + 1);
-    sqlx::query("SELECT $1").bind(event.account).execute(&mut *tx).await?;
+    sqlx::query("SELECT $1")
+        .bind(event.account)
+        .execute(&mut *tx)
+        .await?;
     Ok(counter.into_inner())
 }
 
 #[allow(dead_code)]
 async fn spawned(pool: PgPool, event: Payment) {
-    let task = tokio::spawn(async move { apply(&pool, event, Cell::new(0)).await.map(Outcome::into_inner) });
+    let task = tokio::spawn(async move {
+        apply(&pool, event, Cell::new(0))
+            .await
+            .map(Outcome::into_inner)
+    });
     drop(task.await);
 }
 

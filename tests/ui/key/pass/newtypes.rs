@@ -15,7 +15,10 @@ where
     T: Clone;
 
 fn main() {
-    assert_eq!((OrderId::name(), Tenant::name(), Scoped::<u32>::name()), ("Uuid".into(), "String".into(), "u32".into()));
+    assert_eq!(
+        (OrderId::name(), Tenant::name(), Scoped::<u32>::name()),
+        ("Uuid".into(), "String".into(), "u32".into())
+    );
     assert_eq!(
         idem_runtime::OrderingKey::of(&Tenant { name: "a" }),
         idem_runtime::OrderingKey::of(&Scoped("a".to_owned())),

@@ -2,16 +2,30 @@
 use idem_tests::ui::*;
 
 #[outbox]
-async fn settle(tx: &mut PgConnection, outbox: &mut Outbox<Settled>, event: &Payment) -> Result<Receipt, AppError> {
+async fn settle(
+    tx: &mut PgConnection,
+    outbox: &mut Outbox<Settled>,
+    event: &Payment,
+) -> Result<Receipt, AppError> {
     sqlx::query("SELECT 1").execute(&mut *tx).await?;
-    outbox.emit(&Settled { account: event.account });
-    Ok(Receipt { account: event.account })
+    outbox.emit(&Settled {
+        account: event.account,
+    });
+    Ok(Receipt {
+        account: event.account,
+    })
 }
 
-#[outbox(topic = "payments.settled", key = "event.account", scope = "payments.publish")]
+#[outbox(
+    topic = "payments.settled",
+    key = "event.account",
+    scope = "payments.publish"
+)]
 async fn publish(tx: &mut PgConnection, event: Payment) -> Result<Settled, AppError> {
     sqlx::query("SELECT 1").execute(&mut *tx).await?;
-    Ok(Settled { account: event.account })
+    Ok(Settled {
+        account: event.account,
+    })
 }
 
 async fn call(pool: PgPool, event: Payment) -> Result<Receipt, idem_runtime::Error<AppError>> {
