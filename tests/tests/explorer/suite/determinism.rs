@@ -29,7 +29,9 @@ async fn a_key_from_the_clock_is_found_without_any_fault_and_when_delivered_agai
     let clock: Clock = now;
     let report = explore::<Clocked>(template.url(), &clock).await;
     assert_found(&report, ViolationKind::NotDeterministic, &[None]);
-    let ignoring = Explorer::new(template.url()).ignore("idem_keys.key");
+    let ignoring = Explorer::new(template.url())
+        .ignore("idem_keys.key")
+        .fault_kinds([FaultKind::Sequential]);
     let report = ignoring.run::<Clocked>(&clock).await;
     assert_found(
         &report,
@@ -89,7 +91,9 @@ impl Handler for InMemory {
 #[tokio::test]
 async fn a_memory_beside_the_database_is_found_when_it_is_ahead_and_when_it_is_gone() {
     let template = template().await;
-    let report = explore::<InMemory>(template.url(), &"evt-1".to_owned()).await;
+    let explorer = Explorer::new(template.url());
+    let explorer = explorer.fault_kinds([CUT, FAILED, FaultKind::Sequential]);
+    let report = explorer.run::<InMemory>(&"evt-1".to_owned()).await;
     assert_found(&report, ViolationKind::Lost, &[Some(CUT), Some(FAILED)]);
     assert_found(
         &report,
@@ -101,7 +105,7 @@ async fn a_memory_beside_the_database_is_found_when_it_is_ahead_and_when_it_is_g
 #[tokio::test]
 async fn an_effect_in_memory_is_found_without_any_fault() {
     static TOTAL: AtomicI64 = AtomicI64::new(100);
-    let report = explored(async |pool: Pool| {
+    let report = explored(&[FaultKind::Sequential], async |pool: Pool| {
         let mut tx = pool.begin().await?;
         if !claim(&mut tx, "evt-1").await? {
             return Ok(());
@@ -119,7 +123,7 @@ async fn an_effect_in_memory_is_found_without_any_fault() {
 
 #[tokio::test]
 async fn minted_event_ids_are_found_without_any_fault() {
-    let report = explored(async |pool: Pool| {
+    let report = explored(&[FaultKind::Sequential], async |pool: Pool| {
         let mut tx = pool.begin().await?;
         if !claim(&mut tx, "evt-1").await? {
             return Ok(());

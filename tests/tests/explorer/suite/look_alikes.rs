@@ -1,11 +1,12 @@
 //! Sound handlers that look like the broken ones of `duplicates.rs`: no run finds a violation.
 
 use idem_runtime::{Outcome, idempotent};
+use idem_testing::FaultKind;
 use sqlx::Row as _;
 use uuid::Uuid;
 
-use super::template::{claim, credit, explored_soundly, sql};
-use super::{AUDIT, Conn, EXTEND, Pool, SUBSCRIPTIONS};
+use super::template::{claim, credit, explored, explored_soundly, sql};
+use super::{AUDIT, CUT, Conn, EXTEND, FAILED, LOST, Pool, SUBSCRIPTIONS};
 
 #[tokio::test]
 async fn a_time_that_is_extended_with_a_claim() {
@@ -120,7 +121,15 @@ async fn a_value_that_is_set_to_the_same_again() {
 /// The last error is the result, so the message comes again.
 #[tokio::test]
 async fn three_attempts_and_then_the_error() {
-    explored_soundly("", async |pool: Pool| {
+    // A connection that dies comes again, too, each time the handler tries again.
+    let kinds = [
+        CUT,
+        LOST,
+        FAILED,
+        FaultKind::Sequential,
+        FaultKind::Concurrent,
+    ];
+    let report = explored(&kinds, async |pool: Pool| {
         let attempt = async || {
             let mut tx = pool.begin().await?;
             if claim(&mut tx, "evt-1").await? {
@@ -136,8 +145,8 @@ async fn three_attempts_and_then_the_error() {
             }
         }
         result
-    })
-    .await;
+    });
+    report.await.assert_holds();
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Explorations that would prove nothing do not hold.
 
 use idem_runtime::idempotent;
-use idem_testing::Explorer;
+use idem_testing::{Explorer, FaultKind};
 
 use super::template::{book, explored, sql, template};
 use super::{Conn, Pool};
@@ -34,7 +34,7 @@ async fn an_exploration_that_visits_nothing_does_not_hold() {
 /// Guards: `calibrate`, since every comparison holds if a clean run changes nothing.
 #[tokio::test]
 async fn a_delivery_that_changes_nothing_does_not_hold() {
-    let report = explored(async |pool: Pool| {
+    let report = explored(&[FaultKind::Sequential], async |pool: Pool| {
         let nobody = "UPDATE accounts SET balance = balance + 5 WHERE id = 404";
         sql(&mut *pool.acquire().await?, nobody).await
     });
