@@ -68,7 +68,15 @@ async fn a_commit_inside_is_found_without_any_fault() {
 #[tokio::test]
 async fn ddl_is_found_where_it_commits() {
     let template = template().await;
-    let explorer = Explorer::new(template.url()).fault_kinds([CUT, FAILED, LOST]);
+    // Where the database makes it sound, it must also stay so when it is delivered again.
+    let kinds = [
+        CUT,
+        LOST,
+        FAILED,
+        FaultKind::Sequential,
+        FaultKind::Concurrent,
+    ];
+    let explorer = Explorer::new(template.url()).fault_kinds(kinds);
     let report = explorer.run_with(async |pool: Pool| {
         let mut tx = pool.begin().await?;
         if !claim(&mut tx, "evt-1").await? {
