@@ -225,8 +225,8 @@ const BOOKS: &str = "
     SELECT counted.repository, counted.events, log.delivery FROM webhooks_repositories AS counted
     LEFT JOIN webhooks_log AS log ON log.repository = counted.repository";
 
-/// What the relay of an earlier run says that it published.
-const PUBLISHED: &str = "SELECT payload FROM idem_outbox WHERE published_at IS NOT NULL";
+/// What an earlier run left to publish.
+const PENDING: &str = "SELECT payload FROM idem_outbox";
 
 /// Handles the deliveries of a file, and reads what is in the books before and after. (A macro,
 /// since sqlx has no type for "a pool of one of these databases".)
@@ -236,7 +236,7 @@ macro_rules! run {
         idem_runtime::migrate(&pool).await?;
         sqlx::raw_sql($database::TABLES).execute(&pool).await?;
         let before = sqlx::query_as(BOOKS).fetch_all(&pool).await?;
-        let outbox: Vec<Vec<u8>> = sqlx::query_scalar(PUBLISHED).fetch_all(&pool).await?;
+        let pending: Vec<Vec<u8>> = sqlx::query_scalar(PENDING).fetch_all(&pool).await?;
 
         let handled = consumer::concurrently(WORKERS, $lines, |line: consumer::Line| {
             let pool = pool.clone();
@@ -255,7 +255,7 @@ macro_rules! run {
             .drain()
             .await?;
         let after = sqlx::query_as(BOOKS).fetch_all(&pool).await?;
-        (before, outbox, handled, after)
+        (before, pending, handled, after)
     }};
 }
 
@@ -274,16 +274,16 @@ async fn main() -> anyhow::Result<ExitCode> {
     let lines = consumer::lines(File::open(file).with_context(|| file.to_owned())?);
     let subject = |event: EventCounted| event.delivery.to_string();
     let before = State::read(Vec::new(), &target.events, subject)?;
-    let (books, outbox, handled, books_after) = match target.database.clone() {
+    let (books, pending, handled, books_after) = match target.database.clone() {
         Database::Sqlite(options) => run!(sqlite, options, lines, &target.events),
         Database::Postgres(options) => run!(postgres, options, lines, &target.events),
         Database::MySql(options) => run!(mysql, options, lines, &target.events),
     };
-    let elsewhere = before.published_elsewhere(&outbox, subject);
     let before = State {
         books: counted(books),
         ..before
     };
+    let elsewhere = before.published_elsewhere(&pending, subject);
     let after = State::read(counted(books_after), &target.events, subject)?;
 
     let (mut delivered, mut replayed, mut failed) = (BTreeSet::new(), 0, BTreeMap::new());

@@ -13,7 +13,6 @@
 use std::collections::BTreeSet;
 use std::iter;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use idem_examples::arguments::Arguments;
@@ -206,11 +205,9 @@ const WORKERS: usize = 8;
 macro_rules! consume {
     ($database:ident, $options:expr, $events:expr) => {{
         let pool = $database::connect($options).await?;
-        // A killed relay keeps its successor waiting until its lease ends.
-        let relay =
-            Relay::new(pool.clone(), JsonLines::file($events)).lease(Duration::from_secs(2));
+        let relay = Relay::new(pool.clone(), JsonLines::file($events));
         let stop = CancellationToken::new();
-        let publishing = tokio::spawn(relay.run(stop.clone()));
+        let publishing = tokio::spawn(relay.run(stop.clone().cancelled_owned()));
 
         consumer::serve(WORKERS, |payment: Payment| {
             let pool = pool.clone();
@@ -236,10 +233,10 @@ macro_rules! run {
         idem_runtime::migrate(&pool).await?;
         sqlx::raw_sql($database::TABLES).execute(&pool).await?;
         let before = sqlx::query_as(BOOKS).fetch_all(&pool).await?;
-        let earlier = sqlx::query_scalar(PUBLISHED).fetch_all(&pool).await?;
+        let pending = sqlx::query_scalar(PENDING).fetch_all(&pool).await?;
         let tally = $deliver.await?;
         let after = sqlx::query_as(BOOKS).fetch_all(&pool).await?;
-        (before, earlier, tally, after)
+        (before, pending, tally, after)
     }};
 }
 
@@ -248,8 +245,8 @@ const BOOKS: &str = "
     SELECT accounts.id, accounts.balance, ledger.payment, ledger.cents FROM quickstart_accounts AS accounts
     LEFT JOIN quickstart_ledger AS ledger ON ledger.account = accounts.id";
 
-/// What the relay of an earlier run says that it published.
-const PUBLISHED: &str = "SELECT payload FROM idem_outbox WHERE published_at IS NOT NULL";
+/// What an earlier run left to publish.
+const PENDING: &str = "SELECT payload FROM idem_outbox";
 
 const USAGE: &str = "\
 usage: quickstart [DATABASE] [--deliveries N] [--seed N] [--events FILE]
@@ -294,14 +291,14 @@ async fn main() -> anyhow::Result<ExitCode> {
 
     let subject = |event: PaymentApplied| event.payment;
     let before = State::read(Vec::new(), &target.events, subject)?;
-    let (books, outbox, tally, books_after) = match target.database.clone() {
+    let (books, pending, tally, books_after) = match target.database.clone() {
         Database::Sqlite(options) => run!(sqlite, options, deliver),
         Database::Postgres(options) => run!(postgres, options, deliver),
         Database::MySql(options) => run!(mysql, options, deliver),
     };
     bar.finish_and_clear();
-    let elsewhere = before.published_elsewhere(&outbox, subject);
     let before = State { books, ..before };
+    let elsewhere = before.published_elsewhere(&pending, subject);
     let after = State::read(books_after, &target.events, subject)?;
 
     let delivered: BTreeSet<_> = payments.iter().map(|payment| payment.id.clone()).collect();

@@ -16,7 +16,8 @@ usage: idem-benches [OPTIONS]
   --quick           8 rounds: to see that it runs
   --growth          the second table instead: claims in tables of 10 thousand, 1 and 5 million keys
   --saturation      the third table instead: calls a second of 8 connections at once, on PostgreSQL
-  --keys N          with --growth: leave out sizes above N
+  --relay           the fourth table instead: the relay; --arms takes drain, several, looks, enqueue or latency
+  --keys N          with --growth or --relay: leave out sizes above N
   --out FOLDER      where the CSV and SVG files go (default: benches/results)
 
 Data lie in TMPDIR, so that TMPDIR=/dev/shm leaves the disk out of it.";
@@ -29,6 +30,7 @@ pub(crate) struct Args {
     pub(crate) rounds: Option<usize>,
     pub(crate) growth: bool,
     pub(crate) saturation: bool,
+    pub(crate) relay: bool,
     pub(crate) keys: u64,
     pub(crate) out: PathBuf,
 }
@@ -44,6 +46,7 @@ impl Args {
             rounds: None,
             growth: false,
             saturation: false,
+            relay: false,
             keys: u64::MAX,
             out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/results")),
         };
@@ -56,6 +59,7 @@ impl Args {
                 Long("quick") => args.rounds = Some(8),
                 Long("growth") => args.growth = true,
                 Long("saturation") => args.saturation = true,
+                Long("relay") => args.relay = true,
                 Long("keys") => args.keys = words.value()?.parse()?,
                 Long("out") => args.out = words.value()?.into(),
                 Long("help") | Short('h') => return Ok(None),

@@ -8,6 +8,7 @@ mod mariadb;
 mod measure;
 mod plot;
 mod postgres;
+mod relay;
 mod report;
 mod saturated;
 mod saturation;
@@ -48,6 +49,9 @@ async fn main() -> Result<()> {
     }
     if args.saturation {
         return saturation::run(&args).await;
+    }
+    if args.relay {
+        return relay::run(&args).await;
     }
     let mut sets = Vec::new();
     if args.wants("postgres") {

@@ -158,21 +158,31 @@ impl State {
             .count()
     }
 
-    /// The events in `payloads`, which the outbox says were published, if none is in the file: then
-    /// an earlier run published them to another one.
+    /// The events that are neither in the file, which is empty, nor among `pending`, the payloads in
+    /// the outbox: an earlier run published them to another file.
     pub fn published_elsewhere<D: DeserializeOwned>(
         &self,
-        payloads: &[Vec<u8>],
+        pending: &[Vec<u8>],
         subject: impl Fn(D) -> String,
     ) -> BTreeSet<Published> {
-        let data = payloads
+        if !self.events.is_empty() {
+            return BTreeSet::new();
+        }
+        let data = pending
             .iter()
             .filter_map(|payload| serde_json::from_slice(payload).ok());
-        let events = data.map(|data| Published {
-            id: "in another file".into(),
-            subject: subject(data),
-        });
-        events.take_while(|_| self.events.is_empty()).collect()
+        let pending: BTreeSet<_> = data.map(subject).collect();
+        let entries = self
+            .books
+            .iter()
+            .filter_map(|(_, _, entry, _)| entry.as_ref());
+        let elsewhere = entries.filter(|entry| !pending.contains(*entry));
+        elsewhere
+            .map(|entry| Published {
+                id: "in another file".into(),
+                subject: entry.clone(),
+            })
+            .collect()
     }
 }
 

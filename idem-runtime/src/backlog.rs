@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::Pool;
 
 use crate::error::Error;
-use crate::relay::GuardedConnection;
+use crate::guarded_connection::GuardedConnection;
 use crate::schema::store_error;
 use crate::store::{OutboxStore, TopicBacklog};
 
@@ -62,9 +62,17 @@ pub async fn backlog<DB: OutboxStore>(pool: &Pool<DB>) -> Result<Backlog, Error>
 }
 
 pub(crate) async fn read<DB: OutboxStore>(pool: &Pool<DB>) -> Result<Backlog, sqlx::Error> {
-    let mut conn = GuardedConnection::acquire(pool).await?;
-    let topics = DB::backlog(conn.connection()).await;
-    let mut topics = conn.done(topics)?;
+    let (mut conn, home) = GuardedConnection::at_home(pool).await?;
+    let read = async {
+        let topics = DB::backlog(conn.connection(), &home).await?;
+        Ok((topics, DB::members(conn.connection(), &home).await?))
+    };
+    let read = read.await;
+    let (mut topics, relays) = conn.done(read)?;
+    for topic in &mut topics {
+        let mut relays = relays.iter().filter(|relay| relay.is_alive);
+        topic.has_relay = relays.any(|relay| relay.topics.contain(&topic.topic));
+    }
     topics.sort_unstable_by(|a, b| a.topic.cmp(&b.topic));
     Ok(Backlog {
         pending: topics.iter().map(|topic| topic.pending).sum(),

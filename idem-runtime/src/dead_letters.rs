@@ -5,9 +5,8 @@ use std::time::SystemTime;
 use sqlx::Pool;
 
 use crate::error::Error;
-use crate::event::EventId;
-use crate::message::{Headers, Message};
-use crate::relay::GuardedConnection;
+use crate::guarded_connection::GuardedConnection;
+use crate::message::Message;
 use crate::schema::store_error;
 use crate::store::{DeadLetterFilter, DeadLetterRow, OutboxStore};
 use crate::telemetry::unlogged::unlogged;
@@ -19,8 +18,10 @@ const BATCH: u32 = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// Its place in the order of emission. [`dead_letters`] takes it to go on after this one.
-    pub seq: i64,
+    /// Its own number, in the order of burial. [`dead_letters`] takes it to go on after this one.
+    pub number: i64,
+    /// The target of the relay that gave it up; `default` unless it was given another name.
+    pub target: String,
     /// The event. If its headers were what made it unreadable, it has none.
     pub message: Message,
     /// How often it was tried.
@@ -36,14 +37,14 @@ pub struct DeadLetter {
 /// # Errors
 /// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses.
 pub async fn count_dead_letters<DB: OutboxStore>(pool: &Pool<DB>) -> Result<u64, Error> {
-    let mut conn = GuardedConnection::acquire(pool)
+    let (mut conn, home) = GuardedConnection::at_home(pool)
         .await
-        .map_err(Error::Store)?;
-    let count = DB::count_buried(conn.connection()).await;
+        .map_err(store_error::<DB>)?;
+    let count = DB::count_dead_letters(conn.connection(), &home).await;
     conn.done(count).map_err(store_error::<DB>)
 }
 
-/// At most `limit` dead letters after the one with the place `after`, in the order of emission.
+/// At most `limit` dead letters after the one with the number `after`, in the order of their numbers.
 ///
 /// ```
 /// # #[cfg(feature = "postgres")]
@@ -52,7 +53,7 @@ pub async fn count_dead_letters<DB: OutboxStore>(pool: &Pool<DB>) -> Result<u64,
 /// loop {
 ///     let page = idem_runtime::dead_letters(pool, after, 100).await?;
 ///     let Some(last) = page.last() else { break };
-///     after = last.seq;
+///     after = last.number;
 ///     for letter in &page {
 ///         println!("{} {}: {}", letter.message.id, letter.message.topic, letter.reason);
 ///     }
@@ -68,21 +69,22 @@ pub async fn dead_letters<DB: OutboxStore>(
     after: i64,
     limit: u32,
 ) -> Result<Vec<DeadLetter>, Error> {
-    let mut conn = GuardedConnection::acquire(pool)
+    let (mut conn, home) = GuardedConnection::at_home(pool)
         .await
-        .map_err(Error::Store)?;
-    let buried = DB::buried(conn.connection(), after, limit).await;
-    let buried = conn.done(buried).map_err(store_error::<DB>)?;
-    Ok(buried.into_iter().map(dead_letter).collect())
+        .map_err(store_error::<DB>)?;
+    let letters = DB::dead_letters(conn.connection(), &home, after, limit).await;
+    let letters = conn.done(letters).map_err(store_error::<DB>)?;
+    let source = home.source();
+    let letters = letters.into_iter().map(|row| dead_letter(row, &source));
+    Ok(letters.collect())
 }
 
 /// Puts dead letters back into the outbox, under the same event IDs and with all their attempts
 /// before them. Returns how many.
 ///
-/// They take their old place in the order of emission: the replayed events of one key come in
-/// order, and before the younger ones that are still pending. Younger ones that were published
-/// meanwhile stay published before them, so a consumer that depends on the order of a key must
-/// recognise an old event by its content.
+/// They come after everything that waits: the replayed events of one key are in order among
+/// themselves, and follow the younger ones that were emitted meanwhile. So a consumer that depends
+/// on the order of a key must recognise an old event by its content.
 ///
 /// ```
 /// use idem_runtime::{DeadLetterFilter, replay_dead_letters};
@@ -115,10 +117,10 @@ pub async fn replay_dead_letters<DB: OutboxStore>(
     let mut replayed = 0;
     for filter in filters {
         loop {
-            let mut conn = GuardedConnection::acquire(pool)
+            let (mut conn, home) = GuardedConnection::at_home(pool)
                 .await
-                .map_err(Error::Store)?;
-            let requeued = unlogged(DB::requeue(conn.connection(), filter, BATCH)).await;
+                .map_err(store_error::<DB>)?;
+            let requeued = unlogged(DB::requeue(conn.connection(), &home, filter, BATCH)).await;
             let requeued = conn.done(requeued).map_err(store_error::<DB>)?;
             replayed += requeued;
             if requeued < u64::from(BATCH) {
@@ -129,22 +131,16 @@ pub async fn replay_dead_letters<DB: OutboxStore>(
     Ok(replayed)
 }
 
-fn dead_letter(buried: DeadLetterRow) -> DeadLetter {
-    let event = buried.event;
+fn dead_letter(row: DeadLetterRow, source: &str) -> DeadLetter {
     DeadLetter {
-        seq: event.seq,
-        attempts: event.attempts,
-        reason: buried.reason,
-        died_at: buried.died_at,
+        number: row.number,
+        target: row.name,
+        attempts: row.attempts,
+        reason: row.reason,
+        died_at: row.died_at,
         message: Message {
-            id: EventId::new(event.id),
-            topic: event.topic,
-            key: event.key,
-            kind: event.kind,
-            payload: event.payload,
-            content_type: event.content_type,
-            headers: serde_json::from_str(&event.headers).unwrap_or_else(|_| Headers::new()),
-            created_at: event.created_at,
+            source: source.to_owned(),
+            ..row.message
         },
     }
 }

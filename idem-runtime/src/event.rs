@@ -146,13 +146,20 @@ event_sets! {
 pub struct EventId(Uuid);
 
 impl EventId {
-    pub(crate) const fn new(id: Uuid) -> Self {
+    /// The ID that a broker's client, or a program that forwards events, read from a message.
+    pub const fn new(id: Uuid) -> Self {
         Self(id)
     }
 
     /// The ID as a UUID.
     pub const fn as_uuid(&self) -> Uuid {
         self.0
+    }
+}
+
+impl From<Uuid> for EventId {
+    fn from(id: Uuid) -> Self {
+        Self(id)
     }
 }
 

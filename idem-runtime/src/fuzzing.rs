@@ -4,10 +4,33 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use crate::broker::fuzzing::{headers, line, message, verdict};
 pub use crate::contract::fuzzing::{differences, lines, written};
 use crate::store::{Record, State};
-use crate::{Key, OrderingKey};
+use crate::{EventId, Headers, Key, Message, OrderingKey};
+
+/// A message of what a row of `idem_outbox` may hold, where others write too. Its time is in the
+/// database's microseconds.
+pub fn message(
+    id: u128,
+    [source, topic, kind, content_type]: [String; 4],
+    key: Option<String>,
+    headers: Headers,
+    payload: Vec<u8>,
+    created_at: i64,
+) -> Message {
+    let mut message = Message::new(
+        EventId::new(uuid::Uuid::from_u128(id)),
+        topic,
+        kind,
+        payload,
+    );
+    message.source = source;
+    message.content_type = content_type;
+    message.key = key;
+    message.headers = headers;
+    message.created_at = crate::store::time(created_at);
+    message
+}
 
 /// What a duplicate gets where these bytes are stored as a result.
 pub fn replayed<T: Serialize + DeserializeOwned>(body: Option<Vec<u8>>) -> Option<T> {

@@ -6,6 +6,7 @@
 //! | [`replay_and_errors`] | What does a duplicate get, and what do I do with an error? |
 //! | [`joining_a_transaction`] | How does a handler take part in a transaction that I opened? |
 //! | [`the_outbox`] | How do I publish an event if and only if the effect is there? |
+//! | [`publishing`] | How do events reach a broker, and what if it is down? |
 //! | [`retention`] | How long must a key be remembered? |
 //! | [`migrations_and_deploys`] | How do the tables, the code and old messages change together? |
 //! | [`operating`] | What do I watch, schedule and configure? |
@@ -25,6 +26,7 @@ pages! {
     replay_and_errors
     joining_a_transaction
     the_outbox
+    publishing
     retention
     migrations_and_deploys
     operating

@@ -85,7 +85,8 @@
 //! | say which errors are permanent | [`Classify`], [`Disposition`] |
 //! | publish events | [`outbox`](macro@outbox), [`Outbox`], [`Event`](trait@Event) and `#[derive(Event)]` |
 //! | call a handler with a pool, or in your own transaction | [`Begin`] |
-//! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`] |
+//! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`], the crate `idem-http` |
+//! | write and read events as others do | [`cloud_events`] |
 //! | look at events that could not be sent | [`dead_letters`], [`replay_dead_letters`] |
 //! | take handlers as types, in your own consumer | [`Handler`], [`Received`], [`Identity`] |
 //! | ask what an earlier delivery stored, without running | [`lookup`] |
@@ -106,7 +107,6 @@
 //! | `postgres` | PostgreSQL 15 and later, also behind PgBouncer |
 //! | `mysql` | MySQL 8, MariaDB 10.6 and later |
 //! | `sqlite` | SQLite 3.40 and later |
-//! | `http` | `broker::Http`: events to an HTTP endpoint |
 //! | `metrics` | counts and durations for the crate `metrics` |
 //! | `opentelemetry` | `traceparent` in events, OpenTelemetry names on spans |
 //!
@@ -142,6 +142,7 @@ mod backlog;
 mod begin;
 pub mod broker;
 mod call;
+pub mod cloud_events;
 mod contract;
 mod dead_letters;
 mod disposition;
@@ -152,6 +153,7 @@ mod execution;
 #[doc(hidden)]
 pub mod fuzzing;
 // Its examples need every database.
+mod guarded_connection;
 #[cfg(any(
     not(doctest),
     all(
@@ -172,10 +174,12 @@ mod outcome;
 mod publisher;
 mod relay;
 mod schema;
+mod shard;
 mod store;
 mod telemetry;
 mod upkeep;
 mod verify;
+mod wake;
 
 pub use backlog::{Backlog, backlog};
 pub use begin::Begin;
@@ -203,7 +207,7 @@ pub use lookup::lookup;
 pub use message::{Headers, Message, Received};
 pub use outbox::Outbox;
 pub use outcome::Outcome;
-pub use publisher::{PublishError, Publisher};
+pub use publisher::{BatchMessage, PublishBatch, PublishError, Publisher, Verdicts, in_order};
 pub use relay::{Relay, RelayError, RelayStats};
 pub use schema::{Purged, migrate, purge, renew_namespace};
 pub use store::{DeadLetterFilter, TopicBacklog};
@@ -211,6 +215,7 @@ pub use store::{DeadLetterFilter, TopicBacklog};
 pub use telemetry::metrics::describe_metrics;
 pub use upkeep::{Upkeep, UpkeepOptions, spawn_upkeep};
 pub use verify::{VerifyError, verify, verify_warnings};
+pub use wake::wake;
 
 // The README's example must compile, too. Only a test sees the file: it is not in the published
 // package.

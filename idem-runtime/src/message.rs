@@ -15,6 +15,10 @@ pub type Headers = BTreeMap<String, String>;
 pub struct Message {
     /// The same on every publication.
     pub id: EventId,
+    /// Who emitted it, as a URI reference: the attribute `source` of CloudEvents. An ID is unique
+    /// within its source. Of an event of the outbox it names the database, by its namespace, unless
+    /// the relay was given another one.
+    pub source: String,
     /// Where it goes.
     pub topic: String,
     /// Orders it among the messages of the same key.
@@ -29,6 +33,37 @@ pub struct Message {
     pub headers: Headers,
     /// When it was emitted, by the database's clock.
     pub created_at: SystemTime,
+}
+
+impl Message {
+    /// A message of JSON without an ordering key and headers, emitted now by an unknown source. The
+    /// fields can be set afterwards.
+    ///
+    /// ```
+    /// use idem_runtime::{EventId, Message};
+    ///
+    /// let id = EventId::new(uuid::Uuid::now_v7());
+    /// let mut message = Message::new(id, "orders.placed", "OrderPlaced", r#"{"order":1}"#);
+    /// message.key = Some("1".into());
+    /// ```
+    pub fn new(
+        id: EventId,
+        topic: impl Into<String>,
+        kind: impl Into<String>,
+        payload: impl Into<Vec<u8>>,
+    ) -> Self {
+        Self {
+            id,
+            source: "/".into(),
+            topic: topic.into(),
+            key: None,
+            kind: kind.into(),
+            payload: payload.into(),
+            content_type: "application/json".into(),
+            headers: Headers::new(),
+            created_at: SystemTime::now(),
+        }
+    }
 }
 
 /// Shows neither the payload nor the keys.
@@ -85,6 +120,7 @@ mod tests {
     fn a_message_shows_neither_payload_nor_key_nor_headers() {
         let message = Message {
             id: EventId::new(Uuid::nil()),
+            source: "/".into(),
             topic: "orders.placed".into(),
             key: Some("secret".into()),
             kind: "OrderPlaced".into(),

@@ -9,11 +9,13 @@ use uuid::Uuid;
 
 use crate::event::{Emits, Event, EventId, OrderingKey};
 use crate::key::StoredKey;
+use crate::shard::shard_of;
 
 /// A row of `idem_outbox`.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Row {
     pub(crate) id: Uuid,
+    pub(crate) shard: u8,
     pub(crate) topic: &'static str,
     pub(crate) key: Option<String>,
     pub(crate) kind: &'static str,
@@ -140,6 +142,7 @@ impl<E> Outbox<E> {
         match serde_json::to_vec(value) {
             Ok(payload) => self.rows.push(Row {
                 id,
+                shard: shard_of(key.as_deref(), id),
                 topic,
                 key,
                 kind,

@@ -12,8 +12,8 @@ use crate::store::Store;
 /// How many rows one statement of [`purge`] deletes.
 const BATCH: u32 = 1_000;
 
-/// How long a published event is kept.
-const KEEP_PUBLISHED: Duration = Duration::from_hours(24);
+/// How long an attempt is kept that nothing has touched.
+const KEEP_ATTEMPTS: Duration = Duration::from_hours(7 * 24);
 
 /// Creates the tables, or brings them to this release's version. Safe when many services start at
 /// once. It never drops or rewrites anything.
@@ -67,13 +67,13 @@ pub async fn renew_namespace<DB: Store>(pool: &Pool<DB>) -> Result<(), Error> {
 pub struct Purged {
     /// Keys past their retention.
     pub keys: u64,
-    /// Events that were published more than a day ago.
-    pub events: u64,
+    /// Failed attempts that nothing has touched for 7 days: what they are of is done, or gone.
+    pub attempts: u64,
 }
 
-/// Deletes the keys whose retention has passed and the events that were published more than a day
-/// ago, in batches of a thousand rows, by the database's clock. Safe while handlers and other
-/// purges run, and safe to drop half way.
+/// Deletes the keys whose retention has passed, and the failed attempts that nothing has touched for
+/// 7 days, in batches of a thousand rows, by the database's clock. Safe while handlers, relays and
+/// other purges run, and safe to drop half way. (A published event is deleted by its relay.)
 ///
 /// Nothing calls it but you: from a job, or by [`spawn_upkeep`](crate::spawn_upkeep). A message
 /// whose key was purged runs again if it comes again; see [retention](crate::guide::retention).
@@ -82,7 +82,7 @@ pub struct Purged {
 /// # #[cfg(feature = "postgres")]
 /// # async fn hourly(pool: &sqlx::PgPool) -> Result<(), idem_runtime::Error> {
 /// let purged = idem_runtime::purge(pool).await?;
-/// println!("{} keys, {} events", purged.keys, purged.events);
+/// println!("{} keys, {} attempts", purged.keys, purged.attempts);
 /// # Ok(())
 /// # }
 /// ```
@@ -104,10 +104,10 @@ pub(crate) async fn purge_batch<DB: Store>(
     pool: &Pool<DB>,
     purged: &mut Purged,
 ) -> Result<bool, sqlx::Error> {
-    let (keys, events) = DB::purge(pool, BATCH, KEEP_PUBLISHED).await?;
+    let (keys, attempts) = DB::purge(pool, BATCH, KEEP_ATTEMPTS).await?;
     purged.keys += keys;
-    purged.events += events;
-    Ok(keys >= u64::from(BATCH) || events >= u64::from(BATCH))
+    purged.attempts += attempts;
+    Ok(keys >= u64::from(BATCH) || attempts >= u64::from(BATCH))
 }
 
 pub(crate) fn store_error<DB: Store>(error: sqlx::Error) -> Error<Infallible> {

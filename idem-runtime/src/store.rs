@@ -21,6 +21,7 @@ mod depth;
 mod error_class;
 mod home;
 mod isolation;
+mod membership;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
 mod outbox_store;
@@ -28,18 +29,23 @@ mod outbox_store;
 pub(crate) mod postgres;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
+mod stored_event;
 #[cfg(test)]
 mod stub_error;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub(crate) use error_class::ErrorClass;
 pub(crate) use home::Home;
 pub use isolation::Isolation;
+pub(crate) use membership::{Changes, Member, Membership, RelaySession, Topics};
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;
 pub use outbox_store::{DeadLetterFilter, TopicBacklog};
 pub(crate) use outbox_store::{
-    DeadLetterRow, Lease, Limit, NewDeadLetter, OutboxStore, Remaining, Retry, Settlement, Stored,
+    DeadLetterRow, FailedAttempt, FoundEvent, FoundRow, Horizon, Limit, Look, LookArgs,
+    NewDeadLetter, OutboxStore, Place, Selection, SeqRange, Settlement,
 };
 #[cfg(test)]
 pub(crate) use stub_error::stub_error;
@@ -185,8 +191,8 @@ pub trait Store: Database + fmt::Debug {
     /// Gives this database a new namespace, as a copy of another one needs.
     fn renew_namespace(pool: &Pool<Self>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Deletes at most `limit` expired keys and at most `limit` published events that are older
-    /// than `keep`.
+    /// Deletes at most `limit` expired keys, and at most `limit` attempts that nobody touched for
+    /// `keep`; how many of each.
     fn purge(
         pool: &Pool<Self>,
         limit: u32,

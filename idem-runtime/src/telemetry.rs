@@ -3,6 +3,7 @@
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
 mod redacted;
+pub(crate) mod relay;
 mod trace_context;
 pub(crate) mod unlogged;
 
@@ -14,7 +15,7 @@ use tracing::instrument::Instrumented;
 use tracing::{Instrument as _, Span};
 
 pub(crate) use self::redacted::Redacted;
-pub(crate) use self::trace_context::traceparent;
+pub(crate) use self::trace_context::{link, traceparent};
 use crate::error::Error;
 use crate::outcome::Outcome;
 

@@ -18,6 +18,7 @@ use crate::store::{ErrorClass, OutboxStore};
 use crate::telemetry::Redacted;
 #[cfg(feature = "metrics")]
 use crate::telemetry::metrics::{BacklogGauges, TopicGauges};
+use crate::wake::notifier::notify_others;
 
 /// How long one batch of a purge, or one reading of the backlog, may take.
 const LONGEST_STEP: Duration = Duration::from_mins(5);
@@ -96,9 +97,12 @@ impl fmt::Debug for Upkeep {
     }
 }
 
-/// Deletes expired keys and published events on a timer, as [`purge`](crate::purge) does, for as
+/// Deletes expired keys and forgotten attempts on a timer, as [`purge`](crate::purge) does, for as
 /// long as the handle lives. With the feature `metrics` it also sets gauges of the
 /// [`backlog`](crate::backlog) by topic, and counts what was deleted.
+///
+/// On PostgreSQL it also wakes the relays of other processes after commits of this one, so that
+/// they need not find the events by polling.
 ///
 /// Call it in each instance of a service, once the tables are there: several do no harm. It takes
 /// one connection of the pool at a time, or two with the feature `metrics`. Errors do not end it:
@@ -152,19 +156,20 @@ async fn work<DB: OutboxStore>(pool: &Pool<DB>, options: &UpkeepOptions, stop: &
     let purging = on_a_timer(pool, options.purge_every, PURGE_FAILED, stop, || {
         purge(pool, stop)
     });
+    let notifying = stop.run_until_cancelled(notify_others(pool));
     #[cfg(not(feature = "metrics"))]
-    purging.await;
+    tokio::join!(purging, notifying);
     #[cfg(feature = "metrics")]
     {
         let gauges = BacklogGauges::default();
         let measure = || measure(pool, &gauges);
         let measuring = on_a_timer(pool, options.measure_every, MEASURE_FAILED, stop, measure);
-        tokio::join!(purging, measuring);
+        tokio::join!(purging, notifying, measuring);
     }
 }
 
-const PURGE_FAILED: &str = "expired keys and published events could not be deleted, and the tables grow until they are: check the \
-    database, that `migrate` has run, and that this role may DELETE from `idem_keys` and `idem_outbox`";
+const PURGE_FAILED: &str = "expired keys and forgotten attempts could not be deleted, and the tables grow until they are: check the \
+    database, that `migrate` has run, and that this role may DELETE from `idem_keys` and `idem_attempts`";
 
 #[cfg(feature = "metrics")]
 const MEASURE_FAILED: &str = "the backlog of the outbox could not be read, and its gauges keep their old values: check the database, \
@@ -250,11 +255,11 @@ async fn purge<DB: OutboxStore>(pool: &Pool<DB>, stop: &CancellationToken) -> Re
         }
     }
     #[cfg(feature = "metrics")]
-    crate::telemetry::metrics::purged(purged.keys, purged.events);
+    crate::telemetry::metrics::purged(purged.keys, purged.attempts);
     tracing::debug!(
         keys = purged.keys,
-        events = purged.events,
-        "deleted expired keys and published events"
+        attempts = purged.attempts,
+        "deleted expired keys and forgotten attempts"
     );
     Ok(())
 }

@@ -88,6 +88,10 @@
 //! role may do so (on PostgreSQL: a superuser, or a role that may set `session_replication_role`).
 //! Otherwise it is created anew, which takes two to ten times as long, depending on the disk.
 //!
+//! # Publishers
+//!
+//! [`conformance`] is another tool, for those who write a publisher: it needs no feature.
+//!
 //! # Features
 //!
 //! | feature | adds |
@@ -111,6 +115,7 @@
 mod checkpoints;
 mod clone_database;
 mod comparison;
+pub mod conformance;
 mod explorable;
 mod explorer;
 mod fault;

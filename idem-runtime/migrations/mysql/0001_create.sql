@@ -18,10 +18,13 @@ CREATE TABLE IF NOT EXISTS idem_keys (
     INDEX idem_keys_expiry (expires_at)
 ) ENGINE = InnoDB;
 
--- One row for each event that a committed transaction emitted.
+-- One row for each event that a committed transaction emitted and no relay has published yet. Rows
+-- are inserted and deleted, never updated.
 CREATE TABLE IF NOT EXISTS idem_outbox (
     seq          BIGINT      NOT NULL AUTO_INCREMENT PRIMARY KEY,
     id           BINARY(16)  NOT NULL,
+    -- Of 64: which relay takes it.
+    shard        SMALLINT    NOT NULL DEFAULT 0,
     topic        TEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     `key`        VARBINARY(255),
     type         TEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
@@ -29,40 +32,63 @@ CREATE TABLE IF NOT EXISTS idem_outbox (
     content_type TEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     headers      LONGTEXT    CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     created_at   DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
-    attempts     INT         NOT NULL DEFAULT 0,
-    -- Not tried before this time, and until then its ordering key waits, too. NULL unless the last
-    -- attempt failed.
-    retry_at     DATETIME(6),
-    last_error   TEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,
-    published_at DATETIME(6),
-    UNIQUE INDEX idem_outbox_id (id),
-    INDEX idem_outbox_retry (retry_at),
-    -- Both what is pending, in order of seq, and what was published, in order of time.
-    INDEX idem_outbox_published (published_at, seq)
+    -- A relay bounds what it reads by this. The server would read a whole payload to tell its length.
+    size         BIGINT      GENERATED ALWAYS AS (LENGTH(payload) + LENGTH(headers) + LENGTH(topic) + LENGTH(type)
+        + COALESCE(LENGTH(`key`), 0)) STORED,
+    UNIQUE INDEX idem_outbox_id (id)
 ) ENGINE = InnoDB;
 
--- Events that failed to be published too often; they can be replayed from here.
+-- How often something failed. Of an event that a relay could not publish, `origin` is `relay`,
+-- `name` the relay's target, `source` is empty, and `id` is the event's in hexadecimal with dashes.
+-- Together the four have less than the 3,072 bytes that an index takes.
+CREATE TABLE IF NOT EXISTS idem_attempts (
+    origin     VARBINARY(16)   NOT NULL,
+    name       VARBINARY(255)  NOT NULL,
+    source     VARBINARY(1024) NOT NULL,
+    id         VARBINARY(1024) NOT NULL,
+    attempts   INT             NOT NULL,
+    -- Not tried before this time, and until then its ordering key waits, too.
+    retry_at   DATETIME(6),
+    last_error TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,
+    touched_at DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+    PRIMARY KEY (origin, name, source, id),
+    INDEX idem_attempts_touched (touched_at)
+) ENGINE = InnoDB;
+
+-- What failed too often; it can be replayed from here. Whose it is is said as in `idem_attempts`.
 CREATE TABLE IF NOT EXISTS idem_dead_letters (
-    seq          BIGINT      NOT NULL PRIMARY KEY,
-    id           BINARY(16)  NOT NULL,
-    topic        TEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    number       BIGINT          NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    origin       VARBINARY(16)   NOT NULL,
+    name         VARBINARY(255)  NOT NULL,
+    source       VARBINARY(1024) NOT NULL,
+    id           VARBINARY(1024) NOT NULL,
+    shard        SMALLINT        NOT NULL DEFAULT 0,
+    topic        TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     `key`        VARBINARY(255),
-    type         TEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    payload      LONGBLOB    NOT NULL,
-    content_type TEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    headers      LONGTEXT    CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    created_at   DATETIME(6) NOT NULL,
-    attempts     INT         NOT NULL,
-    reason       TEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    died_at      DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
-    UNIQUE INDEX idem_dead_letters_id (id)
+    type         TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    payload      LONGBLOB        NOT NULL,
+    content_type TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    headers      LONGTEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    created_at   DATETIME(6)     NOT NULL,
+    attempts     INT             NOT NULL,
+    reason       TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    died_at      DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+    -- Letters are looked up by their IDs alone, too.
+    UNIQUE INDEX idem_dead_letters_id (id, origin, name, source)
 ) ENGINE = InnoDB;
 
--- Which relay publishes; the others stand by. One row.
-CREATE TABLE IF NOT EXISTS idem_relay (
-    name       VARBINARY(255) NOT NULL PRIMARY KEY,
-    owner      BINARY(16)     NOT NULL,
-    expires_at DATETIME(6)    NOT NULL
+-- The relays that run, and what each one takes.
+CREATE TABLE IF NOT EXISTS idem_relays (
+    owner   BINARY(16)     NOT NULL PRIMARY KEY,
+    target  VARBINARY(255) NOT NULL,
+    -- What others see it by, while it lives. NULL: they wait until its lease ends.
+    session VARBINARY(512),
+    -- A JSON array. NULL: all topics.
+    topics  LONGTEXT       CHARACTER SET utf8mb4 COLLATE utf8mb4_bin,
+    -- A bit for each shard.
+    shards  BIGINT         NOT NULL,
+    -- The end of its lease.
+    `until` DATETIME(6)    NOT NULL
 ) ENGINE = InnoDB;
 
 -- The version of this schema, and the random ID of this database that every event ID is derived

@@ -21,50 +21,73 @@ CREATE TABLE IF NOT EXISTS idem_keys (
 
 CREATE INDEX IF NOT EXISTS idem_keys_expiry ON idem_keys (expires_at) WHERE expires_at IS NOT NULL;
 
--- One row for each event that a committed transaction emitted.
+-- One row for each event that a committed transaction emitted and no relay has published yet. Rows
+-- are inserted and deleted, never updated.
 CREATE TABLE IF NOT EXISTS idem_outbox (
     seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id           uuid        NOT NULL UNIQUE,
+    -- Of 64: which relay takes it.
+    shard        smallint    NOT NULL DEFAULT 0,
     topic        text        NOT NULL,
     key          text COLLATE "C",
     type         text        NOT NULL,
     payload      bytea       NOT NULL,
     content_type text        NOT NULL,
     headers      text        NOT NULL,
-    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    attempts     integer     NOT NULL DEFAULT 0,
-    -- Not tried before this time, and until then its ordering key waits, too. NULL unless the last
-    -- attempt failed.
-    retry_at     timestamptz,
-    last_error   text,
-    published_at timestamptz
+    created_at   timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
-CREATE INDEX IF NOT EXISTS idem_outbox_pending ON idem_outbox (seq) WHERE published_at IS NULL;
-CREATE INDEX IF NOT EXISTS idem_outbox_retry ON idem_outbox (key, retry_at) WHERE retry_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS idem_outbox_published ON idem_outbox (published_at) WHERE published_at IS NOT NULL;
+-- How often something failed. Of an event that a relay could not publish, `origin` is `relay`,
+-- `name` the relay's target, `source` is empty, and `id` is the event's.
+CREATE TABLE IF NOT EXISTS idem_attempts (
+    origin     text COLLATE "C" NOT NULL,
+    name       text COLLATE "C" NOT NULL,
+    source     text COLLATE "C" NOT NULL,
+    id         text COLLATE "C" NOT NULL,
+    attempts   integer          NOT NULL,
+    -- Not tried before this time, and until then its ordering key waits, too.
+    retry_at   timestamptz,
+    last_error text,
+    touched_at timestamptz      NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (origin, name, source, id)
+);
 
--- Events that failed to be published too often; they can be replayed from here.
+CREATE INDEX IF NOT EXISTS idem_attempts_touched ON idem_attempts (touched_at);
+
+-- What failed too often; it can be replayed from here. Whose it is is said as in `idem_attempts`.
 CREATE TABLE IF NOT EXISTS idem_dead_letters (
-    seq          bigint      NOT NULL PRIMARY KEY,
-    id           uuid        NOT NULL UNIQUE,
-    topic        text        NOT NULL,
+    number       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    origin       text COLLATE "C" NOT NULL,
+    name         text COLLATE "C" NOT NULL,
+    source       text COLLATE "C" NOT NULL,
+    id           text COLLATE "C" NOT NULL,
+    shard        smallint         NOT NULL DEFAULT 0,
+    topic        text             NOT NULL,
     key          text COLLATE "C",
-    type         text        NOT NULL,
-    payload      bytea       NOT NULL,
-    content_type text        NOT NULL,
-    headers      text        NOT NULL,
-    created_at   timestamptz NOT NULL,
-    attempts     integer     NOT NULL,
-    reason       text        NOT NULL,
-    died_at      timestamptz NOT NULL DEFAULT clock_timestamp()
+    type         text             NOT NULL,
+    payload      bytea            NOT NULL,
+    content_type text             NOT NULL,
+    headers      text             NOT NULL,
+    created_at   timestamptz      NOT NULL,
+    attempts     integer          NOT NULL,
+    reason       text             NOT NULL,
+    died_at      timestamptz      NOT NULL DEFAULT clock_timestamp(),
+    -- Letters are looked up by their IDs alone, too.
+    UNIQUE (id, origin, name, source)
 );
 
--- Which relay publishes; the others stand by. One row.
-CREATE TABLE IF NOT EXISTS idem_relay (
-    name       text        NOT NULL PRIMARY KEY,
-    owner      uuid        NOT NULL,
-    expires_at timestamptz NOT NULL
+-- The relays that run, and what each one takes.
+CREATE TABLE IF NOT EXISTS idem_relays (
+    owner   uuid        NOT NULL PRIMARY KEY,
+    target  text        NOT NULL,
+    -- What others see it by, while it lives. NULL: they wait until its lease ends.
+    session text,
+    -- A JSON array. NULL: all topics.
+    topics  text,
+    -- A bit for each shard.
+    shards  bigint      NOT NULL,
+    -- The end of its lease.
+    until   timestamptz NOT NULL
 );
 
 -- The version of this schema, and the ID of this database that every event ID is derived from. One
@@ -179,17 +202,23 @@ BEGIN
 
     -- Adds events. One of an earlier execution, whose key was purged since, has the same ID: with
     -- the same content it stays as it is, with another one it is an error.
+    --
+    -- The transaction gets its ID before its events get their numbers. So once all transactions
+    -- with an ID below a certain one have ended, no number from before that can turn up any more.
     EXECUTE format($function$
         CREATE OR REPLACE FUNCTION %1$I.idem_emit(
-            ids uuid[], topics text[], keys text[], types text[], payloads bytea[], content_types text[], headers text[])
+            ids uuid[], shards smallint[], topics text[], keys text[], types text[], payloads bytea[], content_types text[],
+            headers text[])
         RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
         DECLARE
-            added bigint;
+            added  bigint;
+            unused pg_catalog.xid8;
         BEGIN
-            INSERT INTO %1$I.idem_outbox (id, topic, key, type, payload, content_type, headers)
-            SELECT event.id, event.topic, event.key, event.type, event.payload, event.content_type, event.headers
-            FROM unnest(ids, topics, keys, types, payloads, content_types, headers) WITH ORDINALITY
-                AS event (id, topic, key, type, payload, content_type, headers, place)
+            unused := pg_catalog.pg_current_xact_id();
+            INSERT INTO %1$I.idem_outbox (id, shard, topic, key, type, payload, content_type, headers)
+            SELECT event.id, event.shard, event.topic, event.key, event.type, event.payload, event.content_type, event.headers
+            FROM unnest(ids, shards, topics, keys, types, payloads, content_types, headers) WITH ORDINALITY
+                AS event (id, shard, topic, key, type, payload, content_type, headers, place)
             ORDER BY event.place
             ON CONFLICT (id) DO NOTHING;
             GET DIAGNOSTICS added = ROW_COUNT;
@@ -226,19 +255,21 @@ BEGIN
         $$
     $function$, here);
 
-    -- Both for one event, as most handlers that emit any do.
+    -- Both for one event, as most handlers that emit any do. Its transaction has an ID since the
+    -- claim.
     EXECUTE format($function$
         CREATE OR REPLACE FUNCTION %1$I.idem_emit_and_finish(
-            the_id uuid, the_topic text, the_event_key text, the_type text, the_payload bytea, the_content_type text,
-            the_headers text, the_scope text, the_key bytea, the_state integer, the_result bytea, the_version integer)
+            the_id uuid, the_shard smallint, the_topic text, the_event_key text, the_type text, the_payload bytea,
+            the_content_type text, the_headers text, the_scope text, the_key bytea, the_state integer, the_result bytea,
+            the_version integer)
         RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
         BEGIN
-            INSERT INTO %1$I.idem_outbox (id, topic, key, type, payload, content_type, headers)
-            VALUES (the_id, the_topic, the_event_key, the_type, the_payload, the_content_type, the_headers)
+            INSERT INTO %1$I.idem_outbox (id, shard, topic, key, type, payload, content_type, headers)
+            VALUES (the_id, the_shard, the_topic, the_event_key, the_type, the_payload, the_content_type, the_headers)
             ON CONFLICT (id) DO NOTHING;
             IF NOT FOUND THEN
-                PERFORM %1$I.idem_emit(ARRAY[the_id], ARRAY[the_topic], ARRAY[the_event_key], ARRAY[the_type],
-                    ARRAY[the_payload], ARRAY[the_content_type], ARRAY[the_headers]);
+                PERFORM %1$I.idem_emit(ARRAY[the_id], ARRAY[the_shard], ARRAY[the_topic], ARRAY[the_event_key],
+                    ARRAY[the_type], ARRAY[the_payload], ARRAY[the_content_type], ARRAY[the_headers]);
             END IF;
             UPDATE %1$I.idem_keys
             SET state = the_state, result = the_result, result_version = the_version

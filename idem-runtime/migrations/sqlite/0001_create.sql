@@ -21,34 +21,49 @@ CREATE TABLE idem_keys (
 
 CREATE INDEX idem_keys_expiry ON idem_keys (expires_at) WHERE expires_at IS NOT NULL;
 
--- One row for each event that a committed transaction emitted.
+-- One row for each event that a committed transaction emitted and no relay has published yet. Rows
+-- are inserted and deleted, never updated.
 CREATE TABLE idem_outbox (
     seq          INTEGER PRIMARY KEY AUTOINCREMENT,
-    id           BLOB    NOT NULL UNIQUE,
+    id           BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
+    -- Of 64: which relay takes it.
+    shard        INTEGER NOT NULL DEFAULT 0,
     topic        TEXT    NOT NULL,
     key          TEXT,
     type         TEXT    NOT NULL,
-    payload      BLOB    NOT NULL,
     content_type TEXT    NOT NULL,
     headers      TEXT    NOT NULL,
     created_at   INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000),
-    attempts     INTEGER NOT NULL DEFAULT 0,
-    -- Not tried before this time, and until then its ordering key waits, too. NULL unless the last
-    -- attempt failed.
-    retry_at     INTEGER,
-    last_error   TEXT,
-    published_at INTEGER,
+    -- The last one: what comes after it is found only by reading all of it.
+    payload      BLOB    NOT NULL,
     CONSTRAINT encoding_must_be_utf_8 CHECK (CAST('a' AS BLOB) = X'61')
 ) STRICT;
 
-CREATE INDEX idem_outbox_pending ON idem_outbox (seq) WHERE published_at IS NULL;
-CREATE INDEX idem_outbox_retry ON idem_outbox (key, retry_at) WHERE retry_at IS NOT NULL;
-CREATE INDEX idem_outbox_published ON idem_outbox (published_at) WHERE published_at IS NOT NULL;
+-- How often something failed. Of an event that a relay could not publish, `origin` is `relay`,
+-- `name` the relay's target, `source` is empty, and `id` is the event's in hexadecimal with dashes.
+CREATE TABLE idem_attempts (
+    origin     TEXT    NOT NULL,
+    name       TEXT    NOT NULL,
+    source     TEXT    NOT NULL,
+    id         TEXT    NOT NULL,
+    attempts   INTEGER NOT NULL,
+    -- Not tried before this time, and until then its ordering key waits, too.
+    retry_at   INTEGER,
+    last_error TEXT,
+    touched_at INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000),
+    PRIMARY KEY (origin, name, source, id)
+) STRICT, WITHOUT ROWID;
 
--- Events that failed to be published too often; they can be replayed from here.
+CREATE INDEX idem_attempts_touched ON idem_attempts (touched_at);
+
+-- What failed too often; it can be replayed from here. Whose it is is said as in `idem_attempts`.
 CREATE TABLE idem_dead_letters (
-    seq          INTEGER PRIMARY KEY,
-    id           BLOB    NOT NULL UNIQUE,
+    number       INTEGER PRIMARY KEY AUTOINCREMENT,
+    origin       TEXT    NOT NULL,
+    name         TEXT    NOT NULL,
+    source       TEXT    NOT NULL,
+    id           TEXT    NOT NULL,
+    shard        INTEGER NOT NULL DEFAULT 0,
     topic        TEXT    NOT NULL,
     key          TEXT,
     type         TEXT    NOT NULL,
@@ -58,14 +73,23 @@ CREATE TABLE idem_dead_letters (
     created_at   INTEGER NOT NULL,
     attempts     INTEGER NOT NULL,
     reason       TEXT    NOT NULL,
-    died_at      INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000)
+    died_at      INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000),
+    -- Letters are looked up by their IDs alone, too.
+    UNIQUE (id, origin, name, source)
 ) STRICT;
 
--- Which relay publishes; the others stand by. One row.
-CREATE TABLE idem_relay (
-    name       TEXT    NOT NULL PRIMARY KEY,
-    owner      BLOB    NOT NULL,
-    expires_at INTEGER NOT NULL
+-- The relays that run, and what each one takes.
+CREATE TABLE idem_relays (
+    owner   BLOB    NOT NULL PRIMARY KEY,
+    target  TEXT    NOT NULL,
+    -- What others see it by, while it lives. NULL: they wait until its lease ends.
+    session TEXT,
+    -- A JSON array. NULL: all topics.
+    topics  TEXT,
+    -- A bit for each shard.
+    shards  INTEGER NOT NULL,
+    -- The end of its lease.
+    until   INTEGER NOT NULL
 ) STRICT;
 
 -- The version of this schema, and the random ID of this database that every event ID is derived

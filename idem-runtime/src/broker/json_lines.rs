@@ -4,18 +4,17 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::cloud_events::Json;
-use crate::message::Message;
-use crate::publisher::{PublishError, Publisher};
+use crate::cloud_events::to_json;
+use crate::publisher::{PublishBatch, PublishError, Publisher};
 
 /// Writes each event as one line: an object in the JSON event format of CloudEvents (`JSON lines`).
 ///
-/// A batch is written at once and confirmed when all of it is safe; if that fails, all of it comes
-/// again.
+/// A batch is written at once and confirmed when all of it is safe. If that fails, all of it comes
+/// again, and the receiver is [unavailable](PublishError::unavailable): a full disk or a folder that
+/// is not there concerns every event alike.
 #[derive(Clone, Debug)]
 pub struct JsonLines {
     target: Target,
-    source: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,7 +29,6 @@ impl JsonLines {
     pub const fn stdout() -> Self {
         Self {
             target: Target::Stdout,
-            source: None,
         }
     }
 
@@ -43,38 +41,27 @@ impl JsonLines {
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self {
             target: Target::File(path.into()),
-            source: None,
         }
-    }
-
-    /// The attribute `source` of each event, a URI reference that names this producer. Without it,
-    /// the topic.
-    #[must_use]
-    pub fn source(mut self, source: impl Into<String>) -> Self {
-        self.source = Some(source.into());
-        self
     }
 }
 
 impl Publisher for JsonLines {
-    async fn publish(&self, messages: &[Message]) -> Vec<Result<(), PublishError>> {
+    async fn publish(&self, batch: PublishBatch) {
         let mut lines = Vec::new();
-        for message in messages {
-            let json = Json {
-                message,
-                source: self.source.as_deref(),
-            };
-            serde_json::to_writer(&mut lines, &json).expect("strings and valid JSON serialize");
+        for message in batch.messages() {
+            lines.extend(to_json(message));
             lines.push(b'\n');
         }
         let target = self.target.clone();
         let written = tokio::task::spawn_blocking(move || target.write(&lines)).await;
         let verdict = match written {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(PublishError::retryable(error.to_string())),
+            Ok(Err(error)) => Err(PublishError::unavailable(error.to_string())),
             Err(error) => Err(PublishError::retryable(error.to_string())),
         };
-        vec![verdict; messages.len()]
+        for index in 0..batch.messages().len() {
+            batch.verdict(index, verdict.clone());
+        }
     }
 }
 

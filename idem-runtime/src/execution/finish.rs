@@ -9,6 +9,7 @@ use crate::outbox::Row;
 use crate::store::{Commit, End, ErrorClass, FinishArgs, Home, Store};
 use crate::telemetry::Redacted;
 use crate::telemetry::unlogged::unlogged;
+use crate::wake;
 
 /// How a transaction that could not be finished ended.
 #[derive(Debug)]
@@ -120,6 +121,13 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         let Err(error) = finished else {
             self.session.disarm();
             self.tell_stored();
+            // The caller's own COMMIT is nothing that this crate hears of.
+            if !events.is_empty()
+                && commit != Commit::Release
+                && let Some(home) = &home
+            {
+                wake::committed(home.namespace);
+            }
             return Ok(());
         };
         let class = DB::classify(&error);

@@ -2,20 +2,20 @@
 
 use std::fmt;
 
-/// Why a relay stopped before its end. Nothing is lost: what was not marked as published is
+/// Why a relay stopped before its end. Nothing is lost: what was not deleted from the outbox is
 /// published again.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RelayError {
-    /// The publisher broke its contract: not one verdict for each message. Nothing of that batch
-    /// was marked.
-    Verdicts {
-        /// The publisher's type.
-        publisher: &'static str,
-        /// How many messages it was given.
-        messages: usize,
-        /// How many verdicts it returned.
-        verdicts: usize,
+    /// A relay of another target is running and takes a topic of this one. Each event has one
+    /// target.
+    OverlappingTargets {
+        /// The target of this relay.
+        target: String,
+        /// The target of the other one.
+        other: String,
+        /// A topic that both take.
+        topic: String,
     },
     /// The tables of this crate are missing or older than this release.
     NotMigrated,
@@ -26,14 +26,15 @@ pub enum RelayError {
 impl fmt::Display for RelayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Verdicts {
-                publisher,
-                messages,
-                verdicts,
+            Self::OverlappingTargets {
+                target,
+                other,
+                topic,
             } => write!(
                 f,
-                "the publisher `{publisher}` returned {verdicts} verdicts for {messages} messages, so none of these \
-                 messages was marked as published; `publish` must return one verdict for each message, in their order"
+                "the relay of the target `{target}` did not start: a relay of the target `{other}` is running and takes \
+                 `{topic}` too, and each event can have one target only; give each target topics of its own \
+                 (`Relay::topics`), or stop the other relay first"
             ),
             Self::NotMigrated => {
                 crate::error::Error::<std::convert::Infallible>::NotMigrated.fmt(f)
@@ -50,7 +51,7 @@ impl std::error::Error for RelayError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Store(error) => Some(error),
-            Self::Verdicts { .. } | Self::NotMigrated => None,
+            Self::OverlappingTargets { .. } | Self::NotMigrated => None,
         }
     }
 }
@@ -64,24 +65,21 @@ mod tests {
     #[test]
     fn what_the_database_says_is_the_source_and_not_the_message() {
         let error = RelayError::Store(sqlx::Error::Protocol("secret".into()));
-        assert_eq!(
-            error.to_string(),
-            "the database refused or could not be reached; the source of this error says why"
-        );
+        assert!(!error.to_string().contains("secret"));
         let source = error.source().map(ToString::to_string);
         assert!(source.is_some_and(|source| source.contains("secret")));
         assert!(RelayError::NotMigrated.source().is_none());
     }
 
     #[test]
-    fn a_broken_contract_names_the_publisher_and_the_counts() {
-        let error = RelayError::Verdicts {
-            publisher: "shop::Mailer",
-            messages: 3,
-            verdicts: 2,
+    fn an_overlap_names_both_targets_and_the_topic() {
+        let error = RelayError::OverlappingTargets {
+            target: "audit".into(),
+            other: "default".into(),
+            topic: "orders.placed".into(),
         };
         let message = error.to_string();
-        for part in ["`shop::Mailer`", "2 verdicts", "3 messages"] {
+        for part in ["`audit`", "`default`", "`orders.placed`"] {
             assert!(message.contains(part), "{message}");
         }
     }

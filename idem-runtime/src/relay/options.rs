@@ -1,32 +1,58 @@
-//! A relay's settings and their defaults.
+//! How a relay works.
 
 use std::time::Duration;
 
-use super::verdict::Policy;
-use crate::store::Limit;
+use super::lanes::Amount;
+use super::policy::Policy;
+use crate::store::Topics;
 
-#[derive(Clone, Copy, Debug)]
+/// How many rows one look reads at most.
+pub(super) const LOOK: usize = 5_000;
+
+#[derive(Clone, Debug)]
 pub(super) struct Options {
-    pub(super) limit: Limit,
+    pub(super) target: String,
+    pub(super) topics: Topics,
+    /// Of the messages, in place of the database's own.
+    pub(super) source: Option<String>,
+    /// What one call of the publisher gets at most.
+    pub(super) batch: Amount,
+    /// What is in memory at most.
+    pub(super) in_hand: Amount,
     pub(super) poll_interval: Duration,
-    pub(super) lease: Duration,
     pub(super) policy: Policy,
+    pub(super) lease: Duration,
+    pub(super) publish_timeout: Duration,
+}
+
+/// No answer of the database is waited for longer than this, or than the lease.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
+
+impl Options {
+    /// How long a statement may take, with the wait for a connection.
+    pub(super) fn statement_limit(&self) -> Duration {
+        self.lease.max(STATEMENT_LIMIT)
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
-            limit: Limit {
-                events: 100,
-                bytes: 8 * 1024 * 1024,
+            target: "default".into(),
+            topics: Topics::default(),
+            source: None,
+            batch: Amount {
+                events: 1_000,
+                bytes: 8 << 20,
+            },
+            in_hand: Amount {
+                events: 10_000,
+                bytes: 64 << 20,
             },
             poll_interval: Duration::from_millis(500),
+            policy: Policy::default(),
             lease: Duration::from_secs(10),
-            policy: Policy {
-                max_attempts: 20,
-                backoff: Duration::from_millis(500),
-                backoff_cap: Duration::from_mins(5),
-            },
+            publish_timeout: Duration::from_secs(30),
         }
     }
 }

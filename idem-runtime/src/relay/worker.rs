@@ -1,288 +1,188 @@
-//! One run of a relay: take the lease, fetch, publish, mark, again.
+//! One run of a relay: a loop that starts what can be started and takes in what has ended.
+//!
+//! Looking, publishing and settling run side by side, each in tasks of their own. All that is known
+//! is in this loop, so nothing is locked, and a task that hangs holds up nothing but itself.
+//!
+//! What is known is in `state`, and each file beside this one is one part of the work.
 
-use std::sync::Arc;
+mod full_look;
+mod membership;
+mod outage;
+mod publishing;
+mod reading;
+mod settling;
+mod state;
+
+use std::pin::Pin;
 use std::time::Duration;
 
-use sqlx::Pool;
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tokio::time::{Instant, sleep_until};
 
-use super::connection::GuardedConnection;
+use self::state::session::woken;
+use self::state::task::{Done, resume};
+pub(super) use self::state::{Until, Worker};
+use super::calls::Step;
 use super::error::RelayError;
-use super::lease::HeldLease;
-use super::options::Options;
 use super::stats::RelayStats;
-use super::verdict::Place;
-use crate::message::Message;
-use crate::publisher::{PublishError, Publisher};
-use crate::store::{ErrorClass, OutboxStore, Remaining, Settlement, Stored};
-use crate::telemetry::Redacted;
-use crate::telemetry::unlogged::unlogged;
+use crate::publisher::{Publisher, Report};
+use crate::store::OutboxStore;
 
-/// How long a relay that can't reach its database waits at most before it tries again.
-const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10);
-
-/// How often one statement is tried that other writers keep from running.
-const ATTEMPTS: u32 = 5;
-
-/// When a run ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    /// When its token is cancelled.
-    Shutdown,
-    /// When nothing is left to publish.
-    Empty,
-}
-
-pub(super) struct Worker<DB: OutboxStore, P> {
-    pool: Pool<DB>,
-    publisher: Arc<P>,
-    options: Options,
-    until: Until,
-    lease: HeldLease<DB>,
-    relayed: RelayStats,
-}
-
-/// What one round did.
-enum Round {
-    /// Something was published or failed: there may be more.
-    Worked,
-    /// There is nothing to publish now, by this relay.
-    Idle(Remaining),
-}
+/// How many reports of publishers are taken in at once.
+const REPORTS: usize = 4_096;
 
 impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
-    pub(super) fn new(pool: Pool<DB>, publisher: Arc<P>, options: Options, until: Until) -> Self {
-        Self {
-            lease: HeldLease::new(pool.clone(), options.lease),
-            pool,
-            publisher,
-            options,
-            until,
-            relayed: RelayStats::default(),
-        }
-    }
-
     pub(super) async fn run(
         mut self,
-        shutdown: CancellationToken,
+        shutdown: impl Future<Output = ()> + Send,
     ) -> Result<RelayStats, RelayError> {
-        let ended = self.rounds(&shutdown).await;
-        self.lease.release().await;
-        ended.map(|()| self.relayed)
-    }
-
-    async fn rounds(&mut self, shutdown: &CancellationToken) -> Result<(), RelayError> {
-        let mut reached = false;
-        let mut failures = 0;
-        while !shutdown.is_cancelled() {
-            let pause = match self.round().await {
-                Ok(Round::Worked) => {
-                    (reached, failures) = (true, 0);
-                    continue;
-                }
-                Ok(Round::Idle(Remaining::Nothing)) if self.until == Until::Empty => return Ok(()),
-                Ok(Round::Idle(remaining)) => {
-                    (reached, failures) = (true, 0);
-                    match remaining {
-                        Remaining::Waiting(retry) => retry.min(self.options.poll_interval),
-                        Remaining::Nothing | Remaining::Due => self.options.poll_interval,
-                    }
-                }
-                Err(RelayError::Store(error)) if self.survives(&error, reached, failures) => {
-                    failures += 1;
-                    tracing::warn!(error = %Redacted(&error), failures, "the database refused the relay or can't be reached; the relay tries again");
-                    self.options
-                        .poll_interval
-                        .saturating_mul(1 << failures.min(16))
-                        .min(LONGEST_OUTAGE_PAUSE)
-                }
-                Err(error) => return Err(error),
-            };
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = sleep(pause) => {}
-            }
+        let mut shutdown = Box::pin(shutdown);
+        let ended = self.work(shutdown.as_mut()).await;
+        self.membership.leave(&self.options).await;
+        match &ended {
+            Ok(()) => tracing::debug!(
+                target_name = self.options.target,
+                published = self.stats.published,
+                "the relay has ended"
+            ),
+            Err(error) => tracing::error!(
+                target_name = self.options.target,
+                error = %error,
+                "the relay has ended, and nothing is published until one is started again"
+            ),
         }
-        Ok(())
+        ended.map(|()| self.stats)
     }
 
-    /// Whether to go on after an error of the database. A service lives through the outages of a
-    /// database that it has reached once; before that, and in a job, an error is more likely to be
-    /// a mistake in the set-up.
-    fn survives(&self, error: &sqlx::Error, reached: bool, failures: u32) -> bool {
-        match self.until {
-            Until::Shutdown if reached => true,
-            _ => is_contention::<DB>(error) && failures < ATTEMPTS,
-        }
-    }
-
-    async fn round(&mut self) -> Result<Round, RelayError> {
-        if !self.lease.ensure().await.map_err(refused::<DB>)? {
-            return Ok(Round::Idle(self.remaining_for_others().await?));
-        }
-        let stored = self.pending().await?;
-        if stored.is_empty() {
-            return Ok(Round::Idle(self.remaining().await?));
-        }
-        let (places, messages, mut settlement) = sort(stored);
-        let Some(verdicts) = self.publish(&messages).await? else {
-            // Another relay publishes these.
-            return Ok(Round::Idle(Remaining::Due));
-        };
-        let judged = self
-            .options
-            .policy
-            .judge(&messages, &places, verdicts, &mut rand::rng());
-        settlement.published = judged.published;
-        settlement.retries = judged.retries;
-        settlement.dead.extend(judged.dead);
-        drop(messages);
-        if self.settle(&settlement).await? {
-            self.relayed.published += settlement.published.len() as u64;
-            self.relayed.failed += settlement.retries.len() as u64;
-            self.relayed.dead_lettered += settlement.dead.len() as u64;
-        }
-        Ok(Round::Worked)
-    }
-
-    async fn pending(&self) -> Result<Vec<Stored>, RelayError> {
-        let mut conn = GuardedConnection::acquire(&self.pool)
-            .await
-            .map_err(refused::<DB>)?;
-        let pending = DB::pending(conn.connection(), self.options.limit).await;
-        conn.done(pending).map_err(refused::<DB>)
-    }
-
-    async fn remaining(&self) -> Result<Remaining, RelayError> {
-        let mut conn = GuardedConnection::acquire(&self.pool)
-            .await
-            .map_err(refused::<DB>)?;
-        let remaining = DB::remaining(conn.connection()).await;
-        conn.done(remaining).map_err(refused::<DB>)
-    }
-
-    /// A relay that stands by asks only if the answer could end its run.
-    async fn remaining_for_others(&self) -> Result<Remaining, RelayError> {
-        match self.until {
-            Until::Shutdown => Ok(Remaining::Due),
-            Until::Empty => match self.remaining().await? {
-                Remaining::Nothing => Ok(Remaining::Nothing),
-                // The other one's retries are no reason to ask more often.
-                _ => Ok(Remaining::Due),
-            },
-        }
-    }
-
-    /// Publishes and keeps the lease meanwhile. `None`: the lease is lost, and with it the batch.
-    async fn publish(
+    async fn work(
         &mut self,
-        messages: &[Message],
-    ) -> Result<Option<Vec<Result<(), PublishError>>>, RelayError> {
-        if messages.is_empty() {
-            return Ok(Some(Vec::new()));
-        }
-        if Instant::now() >= self.lease.until() {
-            return Ok(None);
-        }
-        let span = tracing::debug_span!(
-            "publish",
-            otel.kind = "producer",
-            messaging.operation.type = "send",
-            messaging.batch.message_count = messages.len(),
-        );
-        let verdicts = tokio::select! {
-            biased;
-            verdicts = self.publisher.publish(messages).instrument(span) => verdicts,
-            () = self.lease.keep() => return Ok(None),
-        };
-        if verdicts.len() == messages.len() {
-            Ok(Some(verdicts))
-        } else {
-            Err(RelayError::Verdicts {
-                publisher: std::any::type_name::<P>(),
-                messages: messages.len(),
-                verdicts: verdicts.len(),
-            })
-        }
-    }
-
-    /// Marks what was published. Tried again while the lease lasts: what is not marked is published
-    /// once more.
-    async fn settle(&mut self, settlement: &Settlement) -> Result<bool, RelayError> {
-        let deadline = self.lease.until();
-        let mut failures = 0;
+        mut shutdown: Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Result<(), RelayError> {
+        let mut reports = Vec::with_capacity(REPORTS);
+        let mut steps = Vec::new();
         loop {
-            let asked = Instant::now();
-            match self.settle_once(settlement).await {
-                Ok(held) => {
-                    self.lease.note(asked, held);
-                    return Ok(held);
+            let now = Instant::now();
+            self.start(now);
+            if self.is_over() {
+                return Ok(());
+            }
+            let timer = self.next_timer();
+            tokio::select! {
+                _ = self.heard.recv_many(&mut reports, REPORTS) => {
+                    self.hear(&mut reports, &mut steps);
                 }
-                Err(error) => {
-                    failures += 1;
-                    let pause = Duration::from_millis(50) * failures;
-                    if Instant::now() + pause >= deadline {
-                        return Err(refused::<DB>(error));
+                Some(done) = self.tasks.join_next() => {
+                    self.take_in(done.unwrap_or_else(resume))?;
+                }
+                Some(ended) = self.published.join_next() => {
+                    let (batch, how) = ended.unwrap_or_else(resume);
+                    self.hear(&mut reports, &mut steps);
+                    self.calls.ended(batch, how, &mut steps);
+                    self.follow(&mut steps);
+                }
+                () = self.sleeper.woken() => self.reading.wake(now),
+                woken = woken(&mut self.membership.session) => {
+                    match woken {
+                        Ok(()) => self.reading.wake(now),
+                        Err(error) => self.session_lost(&error),
                     }
-                    tracing::warn!(error = %Redacted(&error), failures, "published, but not yet marked");
-                    sleep(pause).await;
+                }
+                () = shutdown.as_mut(), if !self.is_stopping() => {
+                    self.stopping_since = Some(Instant::now());
+                }
+                () = sleep_until(timer) => {
+                    let now = Instant::now();
+                    self.calls.give_up_late(now, &mut steps);
+                    self.follow(&mut steps);
+                    self.lanes.wake(now);
                 }
             }
         }
     }
 
-    async fn settle_once(&self, settlement: &Settlement) -> Result<bool, sqlx::Error> {
-        let mut conn = GuardedConnection::acquire(&self.pool).await?;
-        let settled = unlogged(DB::settle(
-            conn.connection(),
-            self.lease.lease(),
-            settlement,
-        ))
-        .await;
-        conn.done(settled)
+    /// Starts everything that can run now.
+    fn start(&mut self, now: Instant) {
+        self.lanes.wake(now);
+        self.start_membership(now);
+        if !self.is_stopping() {
+            self.start_reading(now);
+            self.start_publishing(now);
+        }
+        self.start_settling(now);
     }
-}
 
-/// Parts what can be sent from what is not even a message.
-fn sort(stored: Vec<Stored>) -> (Vec<Place>, Vec<Message>, Settlement) {
-    let mut settlement = Settlement::default();
-    let mut places = Vec::with_capacity(stored.len());
-    let mut messages = Vec::with_capacity(stored.len());
-    for event in stored {
-        let place = Place {
-            seq: event.seq,
-            attempts: event.attempts,
-        };
-        let id = event.id;
-        match event.into_message() {
-            Ok(message) => {
-                places.push(place);
-                messages.push(message);
-            }
-            Err(reason) => {
-                tracing::error!(messaging.message.id = %id, reason, "can't be sent, now a dead letter");
-                settlement.bury_unread(&place, place.attempts, reason);
-            }
+    /// Whether the run can end: nothing is with a publisher, and what it confirmed is settled.
+    fn is_over(&self) -> bool {
+        if self.calls.open() > 0 {
+            return false;
+        }
+        if let Some(since) = self.stopping_since {
+            return self.settling.is_idle() || self.gives_up_settling(since);
+        }
+        let is_drained = self.until == Until::Empty && self.reading.is_drained();
+        is_drained && self.settling.is_idle() && self.lanes.is_empty()
+    }
+
+    /// A database that is away does not keep a relay from ending.
+    fn gives_up_settling(&self, since: Instant) -> bool {
+        let is_late = self.outage.is_on(Instant::now()) && since.elapsed() >= self.options.lease;
+        if is_late {
+            tracing::warn!(
+                target_name = self.options.target,
+                events = self.settling.len(),
+                "the relay ends while the database is away: events that were published and not deleted are published once more"
+            );
+        }
+        is_late
+    }
+
+    /// When something is due that no task ends with.
+    fn next_timer(&self) -> Instant {
+        let timers = [
+            Some(self.membership.next_check()),
+            self.reading.next_look().filter(|_| !self.is_stopping()),
+            self.lanes.next_due(),
+            self.calls.next_deadline(),
+            self.pause.until(),
+            self.outage.until(),
+        ];
+        let now = Instant::now();
+        let next = timers.into_iter().flatten().filter(|timer| *timer > now);
+        next.min()
+            .unwrap_or_else(|| now + Duration::from_millis(100))
+    }
+
+    /// Takes in what a statement brought.
+    fn take_in(&mut self, done: Done<DB>) -> Result<(), RelayError> {
+        match done {
+            Done::Session(opened) => self.session_opened(opened),
+            Done::Coordinated(asked, decided) => self.coordinated(asked, decided),
+            Done::Members(seen) => self.members_seen(seen),
+            Done::Look(generation, look) => self.looked(generation, look),
+            Done::GivenUp(never) => self.given_up(never),
+            Done::Read(wanted, found) => self.read_again(wanted, found),
+            Done::Places(generation, places) => self.full_look(generation, places),
+            Done::HasEvents(has) => self.has_events(has),
+            Done::Settled(batch, settled) => self.settled(batch, settled),
         }
     }
-    (places, messages, settlement)
-}
 
-fn is_contention<DB: OutboxStore>(error: &sqlx::Error) -> bool {
-    matches!(
-        DB::classify(error),
-        ErrorClass::Conflict | ErrorClass::TimedOut
-    )
-}
-
-fn refused<DB: OutboxStore>(error: sqlx::Error) -> RelayError {
-    match DB::classify(&error) {
-        ErrorClass::NotMigrated => RelayError::NotMigrated,
-        _ => RelayError::Store(error),
+    fn hear(&mut self, reports: &mut Vec<Report>, steps: &mut Vec<Step>) {
+        while let Ok(report) = self.heard.try_recv() {
+            reports.push(report);
+            if reports.len() >= REPORTS {
+                break;
+            }
+        }
+        for report in reports.drain(..) {
+            match report {
+                Report::Verdict {
+                    batch,
+                    index,
+                    verdict,
+                } => self.calls.verdict(batch, index, verdict, steps),
+                Report::Dropped { batch } => self.calls.dropped(batch, steps),
+            }
+        }
+        self.follow(steps);
     }
 }
-
-#[cfg(all(test, feature = "sqlite"))]
-mod tests;

@@ -10,3 +10,10 @@ pub struct Home {
     /// The random ID that `migrate` minted for this database. Each event ID is derived from it.
     pub(crate) namespace: Uuid,
 }
+
+impl Home {
+    /// The attribute `source` of this database's events.
+    pub(crate) fn source(&self) -> String {
+        self.namespace.urn().to_string()
+    }
+}

@@ -16,11 +16,18 @@
 //! the rest.
 
 mod call;
+mod dead_letters;
 pub(crate) mod error_class;
 pub(crate) mod literal;
+mod look;
 mod outbox_store;
+mod relays;
 mod round_trip;
 mod schema;
+mod session;
+mod settle;
+mod stored_row;
+mod transaction;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -199,16 +206,16 @@ impl Store for MySql {
             "{READ_COMMITTED}; \
              DELETE FROM idem_keys WHERE expires_at <= UTC_TIMESTAMP(6) ORDER BY expires_at LIMIT {limit}; COMMIT"
         );
-        let events = format!(
+        let attempts = format!(
             "{READ_COMMITTED}; \
-             DELETE FROM idem_outbox WHERE published_at <= UTC_TIMESTAMP(6) - INTERVAL {} MICROSECOND \
-             ORDER BY published_at LIMIT {limit}; COMMIT",
+             DELETE FROM idem_attempts WHERE touched_at <= UTC_TIMESTAMP(6) - INTERVAL {} MICROSECOND \
+             ORDER BY touched_at LIMIT {limit}; COMMIT",
             keep.as_micros(),
         );
         let mut conn = pool.acquire().await?;
         let keys = raw_sql(AssertSqlSafe(keys)).execute(&mut *conn).await?;
-        let events = raw_sql(AssertSqlSafe(events)).execute(&mut *conn).await?;
-        Ok((keys.rows_affected(), events.rows_affected()))
+        let attempts = raw_sql(AssertSqlSafe(attempts)).execute(&mut *conn).await?;
+        Ok((keys.rows_affected(), attempts.rows_affected()))
     }
 }
 

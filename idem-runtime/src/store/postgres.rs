@@ -6,13 +6,19 @@
 //! arguments travel as literals, since only the simple protocol takes several statements at once.
 
 mod call;
+mod dead_letters;
 mod error_class;
 mod home;
 mod leak_on_drop;
 pub(crate) mod literal;
+mod look;
 mod outbox_store;
+mod relays;
 mod round_trip;
 mod schema;
+mod session;
+mod settle;
+mod stored_row;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -189,16 +195,16 @@ impl Store for Postgres {
             "DELETE FROM idem_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM idem_keys \
              WHERE expires_at <= statement_timestamp() ORDER BY expires_at LIMIT {limit} FOR UPDATE SKIP LOCKED))"
         );
-        let events = format!(
-            "DELETE FROM idem_outbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM idem_outbox \
-             WHERE published_at <= statement_timestamp() - {} * interval '1 millisecond' \
-             ORDER BY published_at LIMIT {limit} FOR UPDATE SKIP LOCKED))",
+        let attempts = format!(
+            "DELETE FROM idem_attempts WHERE ctid = ANY (ARRAY(SELECT ctid FROM idem_attempts \
+             WHERE touched_at <= statement_timestamp() - {} * interval '1 millisecond' \
+             ORDER BY touched_at LIMIT {limit} FOR UPDATE SKIP LOCKED))",
             keep.as_millis(),
         );
         let mut conn = pool.acquire().await?;
         let keys = raw_sql(AssertSqlSafe(keys)).execute(&mut *conn).await?;
-        let events = raw_sql(AssertSqlSafe(events)).execute(&mut *conn).await?;
-        Ok((keys.rows_affected(), events.rows_affected()))
+        let attempts = raw_sql(AssertSqlSafe(attempts)).execute(&mut *conn).await?;
+        Ok((keys.rows_affected(), attempts.rows_affected()))
     }
 }
 

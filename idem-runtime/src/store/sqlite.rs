@@ -18,11 +18,18 @@
 //! the database is gone: give such a pool a second connection.
 
 mod call;
+mod dead_letters;
 pub(crate) mod error_class;
 pub(crate) mod literal;
+mod look;
 mod outbox_store;
+mod relays;
 mod round_trip;
 mod schema;
+mod session;
+mod settle;
+mod stored_row;
+mod transaction;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -226,15 +233,15 @@ impl Store for Sqlite {
             "DELETE FROM idem_keys WHERE (scope, key) IN (SELECT scope, key FROM idem_keys \
              WHERE expires_at <= {NOW} ORDER BY expires_at LIMIT {limit}) RETURNING 1"
         );
-        let events = format!(
-            "DELETE FROM idem_outbox WHERE seq IN (SELECT seq FROM idem_outbox \
-             WHERE published_at <= {NOW} - {} ORDER BY published_at LIMIT {limit}) RETURNING 1",
+        let attempts = format!(
+            "DELETE FROM idem_attempts WHERE (origin, name, source, id) IN (SELECT origin, name, source, id \
+             FROM idem_attempts WHERE touched_at <= {NOW} - {} ORDER BY touched_at LIMIT {limit}) RETURNING 1",
             keep.as_micros(),
         );
         let mut conn = pool.acquire().await?;
         let keys = fetch_all(&mut conn, keys).await?;
-        let events = fetch_all(&mut conn, events).await?;
-        Ok((keys.len() as u64, events.len() as u64))
+        let attempts = fetch_all(&mut conn, attempts).await?;
+        Ok((keys.len() as u64, attempts.len() as u64))
     }
 }
 

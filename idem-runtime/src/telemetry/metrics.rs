@@ -12,7 +12,7 @@ const PENDING: &str = "idem_outbox_pending";
 const OLDEST: &str = "idem_outbox_oldest_age_seconds";
 const DEAD_LETTERS: &str = "idem_dead_letters";
 const PURGED_KEYS: &str = "idem_purged_keys_total";
-const PURGED_EVENTS: &str = "idem_purged_events_total";
+const PURGED_ATTEMPTS: &str = "idem_purged_attempts_total";
 
 /// Describes the metrics of this crate to the recorder that is installed. Call it after installing
 /// one. The first call of a handler does it too, once, and so does
@@ -26,7 +26,7 @@ const PURGED_EVENTS: &str = "idem_purged_events_total";
 /// | `idem_outbox_oldest_age_seconds` | gauge, seconds that the oldest of them has waited; 0 if there is none | `topic` |
 /// | `idem_dead_letters` | gauge, events that were given up | `topic` |
 /// | `idem_purged_keys_total` | counter, expired keys that this process deleted | |
-/// | `idem_purged_events_total` | counter, published events that this process deleted | |
+/// | `idem_purged_attempts_total` | counter, failed attempts that nothing had touched for 7 days and that this process deleted | |
 ///
 /// `outcome` is `executed`, `replayed`, `replayed_error`, `handler_error`, `in_flight`,
 /// `fingerprint_mismatch`, `rolled_back`, `commit_unknown`, `result_undecodable`,
@@ -52,11 +52,12 @@ pub fn describe_metrics() {
         "How long the oldest event has waited to be published"
     );
     metrics::describe_gauge!(DEAD_LETTERS, Unit::Count, "Events that were given up");
+    super::relay::describe();
     metrics::describe_counter!(PURGED_KEYS, Unit::Count, "Expired keys that were deleted");
     metrics::describe_counter!(
-        PURGED_EVENTS,
+        PURGED_ATTEMPTS,
         Unit::Count,
-        "Published events that were deleted"
+        "Failed attempts that nothing had touched for 7 days and that were deleted"
     );
 }
 
@@ -65,10 +66,10 @@ fn describe_once() {
     DESCRIBED.call_once(describe_metrics);
 }
 
-pub(crate) fn purged(keys: u64, events: u64) {
+pub(crate) fn purged(keys: u64, attempts: u64) {
     describe_once();
     counter!(PURGED_KEYS).increment(keys);
-    counter!(PURGED_EVENTS).increment(events);
+    counter!(PURGED_ATTEMPTS).increment(attempts);
 }
 
 /// The gauges of one topic.

@@ -50,13 +50,25 @@ pub(crate) enum ValueKind {
     Bytes,
 }
 
+/// Whether a column says nothing that the other columns of its row do not. Where an event's key or
+/// payload differs for a good reason, such as a number that the database generated, so do its shard
+/// and its size.
+fn is_derived(table: &str, column: &str) -> bool {
+    let table = table.rsplit('.').next().unwrap_or(table);
+    let is_event = matches!(table, "idem_outbox" | "idem_dead_letters");
+    is_event && matches!(column, "shard" | "size")
+}
+
 impl Catalog {
     pub(crate) fn column(&mut self, described: Described) {
-        let entry = self.tables.entry(described.table).or_default();
+        let entry = self.tables.entry(described.table.clone()).or_default();
         entry.source = described.source;
         let Some(name) = described.name else {
             return;
         };
+        if is_derived(&described.table, &name) {
+            return;
+        }
         if let Some(order) = described.primary_key {
             entry.primary_key.push((order, entry.kinds.len()));
         }

@@ -93,6 +93,7 @@ impl Difference {
         match bare.unwrap_or_default() {
             "idem_keys" => "the claim",
             "idem_outbox" => "the event",
+            "idem_attempts" => "the attempt",
             "idem_dead_letters" => "the dead letter",
             bare if bare.ends_with(" objects") => "the object",
             _ => "the row",

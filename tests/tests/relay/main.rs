@@ -8,8 +8,6 @@
     reason = "one suite, compiled for each database"
 )]
 
-mod http;
-mod http_server;
 mod json_lines;
 mod mariadb;
 mod pgbouncer;

@@ -11,8 +11,16 @@ pub(crate) type Pool = PgPool;
 
 pub(crate) type Db = TestDb<sqlx::Postgres>;
 
-/// The literal of another relay's ID.
-pub(crate) const THIEF: &str = "'00000000-0000-0000-0000-000000000000'";
+/// Behind a pooler nobody sees when the session is gone.
+pub(crate) const LEASE_AFTER_A_CRASH: std::time::Duration = std::time::Duration::from_millis(500);
+
+pub(crate) const BEGIN: &str = "BEGIN";
+
+pub(crate) const RESET_SEQUENCE: &str = "TRUNCATE idem_outbox RESTART IDENTITY";
+
+/// 100 kB in each row.
+pub(crate) const LARGE_HEADERS: &str =
+    "UPDATE idem_outbox SET headers = '{\"x\":\"' || repeat('x', 100000) || '\"}'";
 
 pub(crate) async fn start() -> Db {
     let db = empty().await;

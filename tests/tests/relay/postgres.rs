@@ -21,8 +21,16 @@ pub(crate) type Pool = PgPool;
 
 pub(crate) type Db = TestDb<sqlx::Postgres>;
 
-/// The literal of another relay's ID.
-pub(crate) const THIEF: &str = "'00000000-0000-0000-0000-000000000000'";
+/// Others see at once when the session is gone.
+pub(crate) const LEASE_AFTER_A_CRASH: std::time::Duration = std::time::Duration::from_mins(1);
+
+pub(crate) const BEGIN: &str = "BEGIN";
+
+pub(crate) const RESET_SEQUENCE: &str = "TRUNCATE idem_outbox RESTART IDENTITY";
+
+/// 100 kB in each row.
+pub(crate) const LARGE_HEADERS: &str =
+    "UPDATE idem_outbox SET headers = '{\"x\":\"' || repeat('x', 100000) || '\"}'";
 
 pub(crate) const READ_UNCOMMITTED: &str =
     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
@@ -53,7 +61,7 @@ async fn a_running_relay_survives_a_restart_of_the_database() {
     let relay =
         Relay::new(impatient.clone(), To::all(&log)).poll_interval(Duration::from_millis(5));
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(relay.run(shutdown.clone()));
+    let running = tokio::spawn(relay.run(shutdown.clone().cancelled_owned()));
     let marked = async { while suite::unpublished(&pool).await > 0 {} };
     within(marked).await;
     server.crash().unwrap();

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use idem_runtime::{EventId, Message, PublishError, Publisher};
+use idem_runtime::{EventId, Message, PublishBatch, PublishError, Publisher};
 use tokio::sync::{Semaphore, watch};
 
 /// A relay without its guard may run for ever.
@@ -99,7 +100,7 @@ pub(crate) struct To<F> {
     decide: F,
 }
 
-impl<F: Fn(&Message) -> Result<(), PublishError> + Send + Sync> To<F> {
+impl<F: Fn(&Message) -> Result<(), PublishError> + Send + Sync + 'static> To<F> {
     pub(crate) fn new(log: &Arc<Log>, decide: F) -> Self {
         Self {
             log: Arc::clone(log),
@@ -118,16 +119,17 @@ impl To<fn(&Message) -> Result<(), PublishError>> {
     }
 }
 
-impl<F: Fn(&Message) -> Result<(), PublishError> + Send + Sync> Publisher for To<F> {
-    async fn publish(&self, messages: &[Message]) -> Vec<Result<(), PublishError>> {
+impl<F> Publisher for To<F>
+where
+    F: Fn(&Message) -> Result<(), PublishError> + Send + Sync + 'static,
+{
+    async fn publish(&self, batch: PublishBatch) {
         let mut stopped = HashSet::new();
-        let mut verdicts = Vec::new();
-        for message in messages {
+        for (index, message) in batch.messages().iter().enumerate() {
             // Other tasks run between two messages.
             tokio::task::yield_now().await;
             let key = message.key.as_deref();
             if key.is_some_and(|key| stopped.contains(key)) {
-                verdicts.push(Err(PublishError::held_back()));
                 continue;
             }
             let verdict = (self.decide)(message);
@@ -136,9 +138,8 @@ impl<F: Fn(&Message) -> Result<(), PublishError> + Send + Sync> Publisher for To
                 Err(error) if error.is_permanent() => {}
                 Err(_) => stopped.extend(key),
             }
-            verdicts.push(verdict);
+            batch.verdict(index, verdict);
         }
-        verdicts
     }
 }
 
@@ -146,11 +147,11 @@ impl<F: Fn(&Message) -> Result<(), PublishError> + Send + Sync> Publisher for To
 pub(crate) struct Silent(pub(crate) Arc<Log>);
 
 impl Publisher for Silent {
-    async fn publish(&self, messages: &[Message]) -> Vec<Result<(), PublishError>> {
-        for message in messages {
+    async fn publish(&self, batch: PublishBatch) {
+        for message in batch.messages() {
             self.0.take(message);
         }
-        pending().await
+        pending().await;
     }
 }
 
@@ -162,23 +163,53 @@ pub(crate) struct Gated {
 }
 
 impl Publisher for Gated {
-    async fn publish(&self, messages: &[Message]) -> Vec<Result<(), PublishError>> {
-        for message in messages {
+    async fn publish(&self, batch: PublishBatch) {
+        for message in batch.messages() {
             self.log.take(message);
         }
         self.gate.acquire().await.unwrap().forget();
-        vec![self.verdict.clone(); messages.len()]
+        for index in 0..batch.messages().len() {
+            batch.verdict(index, self.verdict.clone());
+        }
     }
 }
 
-/// Takes everything and forgets a verdict.
-pub(crate) struct Short(pub(crate) Arc<Log>);
+/// Takes everything, and forgets the verdict on the last message of the first batch.
+pub(crate) struct Short {
+    pub(crate) log: Arc<Log>,
+    pub(crate) is_first: AtomicBool,
+}
 
 impl Publisher for Short {
-    async fn publish(&self, messages: &[Message]) -> Vec<Result<(), PublishError>> {
-        for message in messages {
-            self.0.take(message);
+    async fn publish(&self, batch: PublishBatch) {
+        let mut last = batch.messages().len();
+        if self.is_first.swap(false, Ordering::Relaxed) {
+            last -= 1;
         }
-        vec![Ok(()); messages.len() - 1]
+        for (index, message) in batch.messages().iter().enumerate() {
+            self.log.take(message);
+            if index < last {
+                batch.verdict(index, Ok(()));
+            }
+        }
+    }
+}
+
+/// Takes everything, and notes how many messages came at once at most.
+pub(crate) struct Measured {
+    pub(crate) log: Arc<Log>,
+    pub(crate) most: Arc<Mutex<usize>>,
+}
+
+impl Publisher for Measured {
+    async fn publish(&self, batch: PublishBatch) {
+        {
+            let mut most = self.most.lock().unwrap();
+            *most = (*most).max(batch.messages().len());
+        }
+        for (index, message) in batch.messages().iter().enumerate() {
+            self.log.take(message);
+            batch.verdict(index, Ok(()));
+        }
     }
 }

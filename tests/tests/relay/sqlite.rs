@@ -12,8 +12,16 @@ pub(crate) type Pool = SqlitePool;
 
 pub(crate) type Db = TestDb<sqlx::Sqlite>;
 
-/// The literal of another relay's ID.
-pub(crate) const THIEF: &str = "X'00000000000000000000000000000000'";
+/// Others see at once when the session is gone.
+pub(crate) const LEASE_AFTER_A_CRASH: std::time::Duration = std::time::Duration::from_mins(1);
+
+pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+pub(crate) const RESET_SEQUENCE: &str = "DELETE FROM sqlite_sequence WHERE name = 'idem_outbox'";
+
+/// 100 kB in each row.
+pub(crate) const LARGE_HEADERS: &str =
+    "UPDATE idem_outbox SET headers = '{\"x\":\"' || printf('%.100000c', 'x') || '\"}'";
 
 pub(crate) async fn start() -> Db {
     let db = empty().await;

@@ -13,9 +13,10 @@ use std::path::Path;
 use graph::{Import, circles, imports};
 use source::{is_test, modules, repository, rust_files, tokens};
 
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "benches",
     "examples",
+    "idem-http",
     "idem-macros",
     "idem-runtime",
     "idem-testing",

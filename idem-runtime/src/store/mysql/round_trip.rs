@@ -24,7 +24,7 @@ pub(super) async fn fetch_last(
 }
 
 /// Shorter batches are sent without asking: every server takes them.
-const SURELY_FITS: usize = 256 * 1024;
+pub(super) const SURELY_FITS: usize = 256 * 1024;
 
 /// A server closes the connection that sends it a packet of `max_allowed_packet` or more.
 pub(super) async fn fits_packet(conn: &mut MySqlConnection, sql: &str) -> Result<(), sqlx::Error> {

@@ -116,8 +116,9 @@ fn end_sql(sql: &mut String, claim: &Claim<'_>, args: &FinishArgs<'_>) {
 fn event_sql(sql: &mut String, event: &Row) {
     let _ = write!(
         sql,
-        "'{}', {}, {}, {}, {}, {}, {}",
+        "'{}', '{}', {}, {}, {}, {}, {}, {}",
         event.id,
+        event.shard,
         text(event.topic),
         event.key.as_deref().map_or_else(|| "NULL".into(), text),
         text(event.kind),
@@ -129,10 +130,14 @@ fn event_sql(sql: &mut String, event: &Row) {
 
 /// Several events as one array for each column: one statement, however many there are.
 fn events_sql(sql: &mut String, events: &[Row]) {
-    let columns: [Vec<Option<String>>; 7] = [
+    let columns: [Vec<Option<String>>; 8] = [
         events
             .iter()
             .map(|event| Some(event.id.to_string()))
+            .collect(),
+        events
+            .iter()
+            .map(|event| Some(event.shard.to_string()))
             .collect(),
         events
             .iter()

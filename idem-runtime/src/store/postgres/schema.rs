@@ -20,9 +20,9 @@ SELECT CASE
     ELSE format('`EXECUTE` is not granted: GRANT EXECUTE ON FUNCTION %s TO %I', function, current_user)
 END
 FROM (VALUES ('idem_claim(boolean,text,uuid,integer,bigint,text,bytea,bytea,bigint)'), ('idem_begin(boolean,text)'),
-             ('idem_find(text,bytea)'), ('idem_emit(uuid[],text[],text[],text[],bytea[],text[],text[])'),
+             ('idem_find(text,bytea)'), ('idem_emit(uuid[],smallint[],text[],text[],text[],bytea[],text[],text[])'),
              ('idem_finish(text,bytea,integer,bytea,integer)'),
-             ('idem_emit_and_finish(uuid,text,text,text,bytea,text,text,text,bytea,integer,bytea,integer)')) AS needed (name)
+             ('idem_emit_and_finish(uuid,smallint,text,text,text,bytea,text,text,text,bytea,integer,bytea,integer)')) AS needed (name)
 CROSS JOIN to_regprocedure(quote_ident($schema) || '.' || name) AS function
 WHERE function IS NULL OR NOT has_function_privilege(function, 'EXECUTE')
 UNION ALL

@@ -45,14 +45,15 @@ pub(super) const KEEP_EQUAL_EVENT: &str = "ON CONFLICT (id) DO UPDATE SET id = N
 
 pub(super) fn insert_events_sql(sql: &mut String, events: &[Row]) {
     sql.push_str(
-        "; INSERT INTO idem_outbox (id, topic, key, type, payload, content_type, headers) VALUES ",
+        "; INSERT INTO idem_outbox (id, shard, topic, key, type, payload, content_type, headers) VALUES ",
     );
     for (index, event) in events.iter().enumerate() {
         let _ = write!(
             sql,
-            "{}({}, {}, {}, {}, {}, {}, {})",
+            "{}({}, {}, {}, {}, {}, {}, {}, {})",
             if index == 0 { "" } else { ", " },
             bytes(event.id.as_bytes()),
+            event.shard,
             text(event.topic),
             event.key.as_deref().map_or_else(|| "NULL".into(), text),
             text(event.kind),

@@ -79,7 +79,7 @@ pub(crate) async fn a_purge(axis: Axis, fate: Fate) {
         .await;
     let mut first = First::start(&bed, fate, Which::Apply, Order::held("o", [])).await;
     let purged = idem_runtime::purge(&bed.pool).await.unwrap();
-    assert_eq!((purged.keys, purged.events), (1, 0));
+    assert_eq!((purged.keys, purged.attempts), (1, 0));
     assert_eq!(first.ends(&bed, fate).await, end_of(fate, "Executed(7)"));
     let with_p = |state: State| State {
         effects: {

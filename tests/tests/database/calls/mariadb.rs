@@ -40,7 +40,7 @@ pub(crate) const NAMESPACE: &str = "SELECT LOWER(HEX(namespace)) FROM idem_schem
 
 pub(crate) const VERSIONS: &str = "SELECT CAST(version AS SIGNED) FROM idem_schema";
 
-pub(crate) const TWO_DAYS_AGO: &str = "created_at - INTERVAL 2 DAY";
+pub(crate) const EIGHT_DAYS_AGO: &str = "UTC_TIMESTAMP(6) - INTERVAL 8 DAY";
 
 pub(crate) const KEY: &str = "`key`";
 

@@ -7,7 +7,7 @@
 use idem_tests::TestDb;
 
 pub(crate) use super::postgres::sql::{
-    CLAIMS, EMITTED, KEY, KEYS_LIKE_OURS, NAMESPACE, TWO_DAYS_AGO, VERSIONS, bytes, id,
+    CLAIMS, EIGHT_DAYS_AGO, EMITTED, KEY, KEYS_LIKE_OURS, NAMESPACE, VERSIONS, bytes, id,
 };
 
 suite!();

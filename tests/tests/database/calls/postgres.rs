@@ -24,7 +24,7 @@ pub(crate) async fn another_pool(db: &Db) -> Pool {
 }
 
 pub(crate) use sql::{
-    CLAIMS, EMITTED, KEY, KEYS_LIKE_OURS, NAMESPACE, TWO_DAYS_AGO, VERSIONS, bytes, id,
+    CLAIMS, EIGHT_DAYS_AGO, EMITTED, KEY, KEYS_LIKE_OURS, NAMESPACE, VERSIONS, bytes, id,
 };
 
 /// Shared with PgBouncer.
@@ -45,8 +45,8 @@ pub(crate) mod sql {
 
     pub(crate) const VERSIONS: &str = "SELECT version::bigint FROM idem_schema";
 
-    /// The expression for an event that was published two days ago.
-    pub(crate) const TWO_DAYS_AGO: &str = "created_at - interval '2 days'";
+    /// The expression for a time at which an attempt was touched that a purge deletes.
+    pub(crate) const EIGHT_DAYS_AGO: &str = "clock_timestamp() - interval '8 days'";
 
     pub(crate) const KEY: &str = "key";
 

@@ -61,7 +61,7 @@ pub(crate) const NAMESPACE: &str = "SELECT lower(hex(namespace)) FROM idem_schem
 
 pub(crate) const VERSIONS: &str = "SELECT version FROM idem_schema";
 
-pub(crate) const TWO_DAYS_AGO: &str = "created_at - 2 * 86400 * 1000000";
+pub(crate) const EIGHT_DAYS_AGO: &str = "strftime('%s', 'now', '-8 days') * 1000000";
 
 pub(crate) const KEY: &str = "key";
 

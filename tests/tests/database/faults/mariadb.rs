@@ -27,7 +27,6 @@ pub(crate) const LENIENT: &[&str] = &[
     "SET sql_mode = ''",
     "SET sql_mode = 'NO_UNSIGNED_SUBTRACTION,HIGH_NOT_PRECEDENCE'",
 ];
-pub(crate) const KEY: &str = "`key`";
 /// How long a statement may be, and which session it is in.
 pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> =
     Some((16 * 1024 * 1024, "SELECT CAST(CONNECTION_ID() AS SIGNED)"));

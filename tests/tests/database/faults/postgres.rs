@@ -19,7 +19,6 @@ pub(crate) const BREAK_CONNECTION: Option<&'static str> =
     Some("SELECT pg_terminate_backend(pg_backend_pid())");
 /// Settings under which a server lets more pass.
 pub(crate) const LENIENT: &[&str] = &[];
-pub(crate) const KEY: &str = "key";
 /// How long a statement may be, and which session it is in.
 pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> = None;
 pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = Some([

@@ -22,7 +22,6 @@ pub(crate) const ROUNDS: usize = 150;
 pub(crate) const BREAK_CONNECTION: Option<&'static str> = None;
 /// Settings under which a server lets more pass.
 pub(crate) const LENIENT: &[&str] = &[];
-pub(crate) const KEY: &str = "key";
 /// How long a statement may be, and which session it is in.
 pub(crate) const STATEMENT_LIMIT: Option<(u64, &'static str)> = None;
 pub(crate) const DEADLOCK: Option<[[&'static str; 2]; 2]> = None;
@@ -142,8 +141,8 @@ mod only_here {
             "CREATE TABLE effects (id TEXT NOT NULL);
              INSERT INTO effects VALUES ('seen');
              INSERT INTO idem_dead_letters \
-               (seq, id, topic, type, payload, content_type, headers, created_at, attempts, reason)
-             VALUES (1, zeroblob(16), 't', 'T', X'', 'text/plain', '{}', 0, 1, 'no')",
+               (origin, name, source, id, topic, type, payload, content_type, headers, created_at, attempts, reason)
+             VALUES ('relay', 'default', '', '00000000-0000-0000-0000-000000000000', 't', 'T', X'', 'text/plain', '{}', 0, 1, 'no')",
         )
         .await
         .unwrap();

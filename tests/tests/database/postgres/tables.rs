@@ -16,11 +16,11 @@ use super::bed::Bed;
 async fn a_purge_finds_what_is_due_by_an_index() {
     let bed = Bed::start().await;
     bed.execute(
-        "INSERT INTO idem_outbox (id, topic, type, payload, content_type, headers, published_at) \
-         SELECT gen_random_uuid(), 't', 'T', '', 'c', '{}', now() FROM generate_series(1, 20000); \
+        "INSERT INTO idem_attempts (origin, name, source, id, attempts) \
+         SELECT 'relay', 'default', '', n::text, 1 FROM generate_series(1, 20000) AS n; \
          INSERT INTO idem_keys (scope, key, state, expires_at) \
          SELECT 's', int4send(n), 3, now() + interval '1 day' FROM generate_series(1, 20000) AS n; \
-         ANALYZE idem_outbox, idem_keys",
+         ANALYZE idem_attempts, idem_keys",
     )
     .await;
     // Logs the plans of the very statements.
@@ -35,10 +35,10 @@ async fn a_purge_finds_what_is_due_by_an_index() {
     let before = server::postgres().log().len();
     purge(&explained).await.unwrap();
     let log = server::postgres().log();
-    for condition in ["Index Cond: (published_at <=", "Index Cond: (expires_at <="] {
+    for condition in ["Index Cond: (touched_at <=", "Index Cond: (expires_at <="] {
         assert!(log[before..].contains(condition), "{}", &log[before..]);
     }
-    assert_eq!(bed.count("idem_outbox").await, 20_000);
+    assert_eq!(bed.count("idem_attempts").await, 20_000);
 }
 
 #[idempotent(key = "number", scope = "postgres.kept")]

@@ -144,10 +144,10 @@ async fn a_role_without_grants_is_told_each_one() {
         grant_execute("idem_claim(boolean,text,uuid,integer,bigint,text,bytea,bytea,bigint)"),
         grant_execute("idem_begin(boolean,text)"),
         grant_execute("idem_find(text,bytea)"),
-        grant_execute("idem_emit(uuid[],text[],text[],text[],bytea[],text[],text[])"),
+        grant_execute("idem_emit(uuid[],smallint[],text[],text[],text[],bytea[],text[],text[])"),
         grant_execute("idem_finish(text,bytea,integer,bytea,integer)"),
         grant_execute(
-            "idem_emit_and_finish(uuid,text,text,text,bytea,text,text,text,bytea,integer,bytea,integer)",
+            "idem_emit_and_finish(uuid,smallint,text,text,text,bytea,text,text,text,bytea,integer,bytea,integer)",
         ),
     ];
     assert_eq!(lacks, expected);
@@ -252,7 +252,7 @@ mod mariadb {
         .await;
         // Any privilege at all lets it connect to the database.
         run(format!(
-            "GRANT DELETE ON {name}.idem_relay TO {user}@localhost"
+            "GRANT DELETE ON {name}.idem_relays TO {user}@localhost"
         ))
         .await;
         let options: sqlx::mysql::MySqlConnectOptions = database.url().parse().unwrap();

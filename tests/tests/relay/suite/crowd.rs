@@ -46,7 +46,7 @@ async fn writers_that_lock_what_they_change_are_published_in_the_order_of_their_
         tasks.spawn(async move {
             let mut rng = StdRng::seed_from_u64(seed);
             let failures = std::sync::Mutex::new(StdRng::seed_from_u64(100 + seed));
-            let publisher = To::new(&log, |_| {
+            let publisher = To::new(&log, move |_| {
                 if failures.lock().unwrap().random_bool(0.1) {
                     Err(PublishError::retryable("now and then"))
                 } else {

@@ -1,5 +1,6 @@
 //! Events that are given up, and replayed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use idem_runtime::{
@@ -14,9 +15,10 @@ use crate::receivers::{Log, To, n_of, within};
 async fn an_event_that_fails_too_often_is_put_aside_and_can_be_replayed() {
     let db = start().await;
     let log = Log::new();
-    let broken = AtomicBool::new(true);
-    let publisher = To::new(&log, |message| {
-        if n_of(message) == 2 && broken.load(Ordering::Relaxed) {
+    let broken = Arc::new(AtomicBool::new(true));
+    let is_broken = broken.clone();
+    let publisher = To::new(&log, move |message| {
+        if n_of(message) == 2 && is_broken.load(Ordering::Relaxed) {
             Err(PublishError::retryable("out of order"))
         } else {
             Ok(())
@@ -47,7 +49,7 @@ async fn an_event_that_fails_too_often_is_put_aside_and_can_be_replayed() {
     assert_eq!(letter.message.payload, br#"{"key":"a","n":2}"#);
     let age = letter.died_at.duration_since(letter.message.created_at);
     assert!(age.is_ok_and(|age| age.as_secs() < 60));
-    let rest = dead_letters(&db.pool, letter.seq, 10).await.unwrap();
+    let rest = dead_letters(&db.pool, letter.number, 10).await.unwrap();
     assert_eq!(rest, []);
 
     broken.store(false, Ordering::Relaxed);
@@ -93,14 +95,16 @@ async fn what_can_never_be_published_is_put_aside_at_once() {
     assert_eq!(log.of_key(Some("a")), [2]);
 }
 
-/// Guards: a dead letter keeps its place, and only those that were asked for are replayed.
+/// Guards: only those that were asked for are replayed, in the order in which they were emitted and
+/// behind what waits.
 #[tokio::test]
 async fn dead_letters_are_replayed_by_topic_or_id_and_in_their_old_order() {
     let db = start().await;
     let log = Log::new();
-    let broken = AtomicBool::new(true);
-    let publisher = To::new(&log, |_| {
-        if broken.load(Ordering::Relaxed) {
+    let broken = Arc::new(AtomicBool::new(true));
+    let is_broken = broken.clone();
+    let publisher = To::new(&log, move |_| {
+        if is_broken.load(Ordering::Relaxed) {
             Err(PublishError::permanent("down"))
         } else {
             Ok(())
@@ -123,11 +127,11 @@ async fn dead_letters_are_replayed_by_topic_or_id_and_in_their_old_order() {
     within(relay.drain()).await.unwrap();
     assert_eq!(log.of_key(None), [4]);
 
-    // Younger than all dead letters, and pending next to them.
+    // It waits already when they come back.
     emit(&db.pool, &[(Some("a"), 5)]).await.unwrap();
     let topic = replay_dead_letters(&db.pool, DeadLetterFilter::Topic("happenings")).await;
     assert_eq!(topic.unwrap(), 2);
     within(relay.drain()).await.unwrap();
-    assert_eq!(log.of_key(Some("a")), [1, 3, 5]);
+    assert_eq!(log.of_key(Some("a")), [5, 1, 3]);
     assert_eq!(count_dead_letters(&db.pool).await.unwrap(), 1);
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use std::sync::atomic::AtomicBool;
+
 use idem_runtime::{PublishError, RelayError, RelayStats};
 use idem_tests::poll::drop_at_pending;
 use tokio::sync::Semaphore;
@@ -17,7 +19,7 @@ fn some_events() -> Vec<(Option<&'static str>, u32)> {
         .collect()
 }
 
-/// Guards: each row that was confirmed is marked, and rows are read in the order of their numbers.
+/// Guards: each row that was confirmed is deleted.
 #[tokio::test]
 async fn everything_is_published_once_under_the_id_that_emit_gave() {
     let db = start().await;
@@ -39,7 +41,9 @@ async fn everything_is_published_once_under_the_id_that_emit_gave() {
             n,
         })
         .collect();
-    assert_eq!(log.all(), expected);
+    let mut taken = log.all();
+    taken.sort_unstable_by_key(|taken| taken.n);
+    assert_eq!(taken, expected);
     assert_eq!(within(relay.drain()).await.unwrap(), RelayStats::default());
     assert_eq!(log.all().len(), 250);
 }
@@ -57,7 +61,7 @@ async fn a_batch_is_bounded_in_bytes_and_has_at_least_one_event() {
         verdict: Ok(()),
     };
     // Payloads of events without a key have 7 bytes, the others 17.
-    let relay = relay(&db.pool, publisher).batch_bytes(2);
+    let relay = relay(&db.pool, publisher).batch_bytes(2).in_hand(10, 2);
     let draining = tokio::spawn(relay.drain());
     log.until(|taken| !taken.is_empty()).await;
     assert_eq!(log.all().len(), 1);
@@ -103,42 +107,35 @@ async fn a_relay_that_is_dropped_at_any_point_loses_nothing_and_changes_no_id() 
 async fn what_was_taken_but_not_confirmed_comes_again_under_its_id() {
     let db = start().await;
     let log = Log::new();
-    let ids = emit(&db.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
+    let mut ids = emit(&db.pool, &[(Some("a"), 1), (None, 2)]).await.unwrap();
     let crashed = tokio::spawn(relay(&db.pool, Silent(log.clone())).drain());
     log.until(|taken| taken.len() == 2).await;
     crashed.abort();
     relay(&db.pool, To::all(&log)).drain().await.unwrap();
-    let taken: Vec<_> = log.all().into_iter().map(|taken| taken.id).collect();
-    assert_eq!(taken, [ids[0], ids[1], ids[0], ids[1]]);
+    let mut taken: Vec<_> = log.all().into_iter().map(|taken| taken.id).collect();
+    taken[..2].sort_unstable();
+    taken[2..].sort_unstable();
+    assert_eq!(taken[..2], taken[2..]);
+    ids.sort_unstable();
+    assert_eq!(taken[..2], ids);
 }
 
-/// Guards: the count of verdicts is compared before any of them is used.
+/// Guards: an event without a verdict has failed, and those with one have not.
 #[tokio::test]
-async fn a_publisher_that_forgets_a_verdict_is_named_and_nothing_is_marked() {
+async fn a_publisher_that_forgets_a_verdict_fails_that_event_alone() {
     let db = start().await;
+    let log = Log::new();
     emit(&db.pool, &[(None, 1), (None, 2)]).await.unwrap();
-    let relay = relay(&db.pool, Short(Log::new()));
-    for error in [
-        within(relay.drain()).await.unwrap_err(),
-        within(relay.run(CancellationToken::new()))
-            .await
-            .unwrap_err(),
-    ] {
-        let RelayError::Verdicts {
-            publisher,
-            messages: 2,
-            verdicts: 1,
-            ..
-        } = error
-        else {
-            panic!("{error}");
-        };
-        assert!(publisher.ends_with("::Short"), "{publisher}");
-    }
-    assert_eq!(unpublished(&db.pool).await, 2);
+    let publisher = Short {
+        log: log.clone(),
+        is_first: AtomicBool::new(true),
+    };
+    let relayed = within(relay(&db.pool, publisher).drain()).await.unwrap();
+    assert_eq!((relayed.published, relayed.failed), (2, 1));
+    assert_eq!(log.all().len(), 3);
 }
 
-/// Guards: a shutdown is looked for between batches only.
+/// Guards: a relay that is asked to stop waits for what is with the publisher.
 #[tokio::test]
 async fn a_shutdown_finishes_what_is_in_hand_and_begins_nothing() {
     let db = start().await;
@@ -153,13 +150,13 @@ async fn a_shutdown_finishes_what_is_in_hand_and_begins_nothing() {
         .await
         .unwrap();
     let shutdown = CancellationToken::new();
-    let relay = relay(&db.pool, publisher).batch(2);
-    let running = tokio::spawn(relay.run(shutdown.clone()));
+    let relay = relay(&db.pool, publisher).batch(2).in_hand(2, 1 << 20);
+    let running = tokio::spawn(relay.run(shutdown.clone().cancelled_owned()));
     log.until(|taken| taken.len() == 2).await;
     shutdown.cancel();
     gate.add_permits(10);
     assert_eq!(running.await.unwrap().unwrap().published, 2);
-    assert_eq!(log.of_key(None), [1, 2]);
+    assert_eq!(log.all().len(), 2);
     assert_eq!(unpublished(&db.pool).await, 1);
 }
 
@@ -178,10 +175,8 @@ async fn an_event_that_cant_be_read_becomes_a_dead_letter_and_stops_nothing() {
     assert_eq!((relayed.published, relayed.dead_lettered), (1, 1));
     assert_eq!(log.of_key(Some("a")), [2]);
     let letters = idem_runtime::dead_letters(&db.pool, 0, 10).await.unwrap();
-    assert_eq!(
-        letters[0].reason,
-        "its headers are not a JSON object of strings"
-    );
+    let reason = &letters[0].reason;
+    assert!(reason.contains("headers"), "{reason}");
 }
 
 /// Guards: the code of a missing table is known for each database.
@@ -191,9 +186,7 @@ async fn missing_tables_are_told_by_name() {
     let relay = relay(&db.pool, To::all(&Log::new()));
     for error in [
         within(relay.drain()).await.unwrap_err(),
-        within(relay.run(CancellationToken::new()))
-            .await
-            .unwrap_err(),
+        within(relay.run(std::future::pending())).await.unwrap_err(),
     ] {
         assert!(matches!(error, RelayError::NotMigrated), "{error:?}");
     }
@@ -213,7 +206,7 @@ async fn any_reason_can_be_stored() {
     let db = start().await;
     let reason = "it's \"bad\" \\ `so`\n-- 😀 \u{0}; DROP TABLE idem_outbox";
     emit(&db.pool, &[(None, 1)]).await.unwrap();
-    let publisher = To::new(&Log::new(), |_| Err(PublishError::retryable(reason)));
+    let publisher = To::new(&Log::new(), move |_| Err(PublishError::retryable(reason)));
     let relayed = relay(&db.pool, publisher)
         .max_attempts(2)
         .drain()

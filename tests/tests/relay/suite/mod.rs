@@ -3,8 +3,10 @@
 mod crowd;
 mod dead_letters;
 mod delivery;
-mod leases;
+mod looks;
 mod order;
+mod publishers;
+mod shards;
 
 use std::time::Duration;
 
@@ -12,7 +14,9 @@ use idem_runtime::{Event, EventId, Outbox, Publisher, Relay, outbox};
 use serde::Serialize;
 use sqlx::{Row as _, raw_sql};
 
-use super::{Conn, Db, Pool, THIEF, empty, start};
+use super::{
+    BEGIN, Conn, Db, LARGE_HEADERS, LEASE_AFTER_A_CRASH, Pool, RESET_SEQUENCE, empty, start,
+};
 
 #[derive(Serialize, Event)]
 #[event(topic = "happenings", key = "key")]
@@ -59,7 +63,7 @@ pub(crate) fn relay<P: Publisher>(
 }
 
 pub(crate) async fn unpublished(pool: &Pool) -> i64 {
-    raw_sql("SELECT count(*) FROM idem_outbox WHERE published_at IS NULL")
+    raw_sql("SELECT count(*) FROM idem_outbox")
         .fetch_one(pool)
         .await
         .unwrap()

@@ -4,7 +4,7 @@ use idem_runtime::{Error, Outcome, Purged, migrate, purge};
 use tokio::task::JoinSet;
 
 use super::handlers::{apply, begin, keyless, place, returned};
-use super::{Db, KEY, TWO_DAYS_AGO, VERSIONS, bytes, id, start, claims, outbox_rows, empty};
+use super::{Db, EIGHT_DAYS_AGO, KEY, VERSIONS, bytes, claims, empty, outbox_rows, start};
 use crate::model::{Order, end};
 
 #[tokio::test]
@@ -106,7 +106,6 @@ async fn each_table_is_missed_by_what_needs_it() {
         );
     }
     tx.rollback().await.unwrap();
-    assert!(matches!(purge(&db.pool).await, Err(Error::NotMigrated)));
     assert_eq!((db.effects().await, claims(&db).await), (vec![], vec![]));
     // What emits nothing goes on.
     assert_eq!(
@@ -114,6 +113,8 @@ async fn each_table_is_missed_by_what_needs_it() {
         Ok(Outcome::Executed(order.receipt()))
     );
     db.execute("DELETE FROM effects").await;
+    db.execute("DROP TABLE idem_attempts").await;
+    assert!(matches!(purge(&db.pool).await, Err(Error::NotMigrated)));
 
     let db = start().await;
     db.execute("DROP TABLE idem_keys").await;
@@ -123,8 +124,8 @@ async fn each_table_is_missed_by_what_needs_it() {
     assert_eq!(db.effects().await, ["o"]);
 }
 
-/// Adds expired keys and published events, whose IDs begin with a number.
-async fn add_old(db: &Db, first: u32, keys: u32, events: u32) {
+/// Adds expired keys and forgotten attempts, whose IDs begin with a number.
+async fn add_old(db: &Db, first: u32, keys: u32, attempts: u32) {
     let values = |count: u32, value: &dyn Fn(&str) -> String| {
         let values = (first..first + count).map(|number| value(&format!("{number:032x}")));
         values.collect::<Vec<_>>().join(", ")
@@ -136,16 +137,11 @@ async fn add_old(db: &Db, first: u32, keys: u32, events: u32) {
     .await;
     db.execute("UPDATE idem_keys SET expires_at = created_at WHERE scope = 'old'")
         .await;
-    let rows = values(events, &|number| {
-        let (id, payload) = (id(number), bytes(number));
-        format!("({id}, 't', NULL, 'T', {payload}, 'c', '{{}}')")
+    let rows = values(attempts, &|number| {
+        format!("('relay', 'old', '', '{number}', 1, {EIGHT_DAYS_AGO})")
     });
     db.execute(&format!(
-        "INSERT INTO idem_outbox (id, topic, {KEY}, type, payload, content_type, headers) VALUES {rows}"
-    ))
-    .await;
-    db.execute(&format!(
-        "UPDATE idem_outbox SET published_at = {TWO_DAYS_AGO} WHERE topic = 't'"
+        "INSERT INTO idem_attempts (origin, name, source, id, attempts, touched_at) VALUES {rows}"
     ))
     .await;
 }
@@ -154,26 +150,38 @@ async fn add_old(db: &Db, first: u32, keys: u32, events: u32) {
 #[tokio::test]
 async fn purge_deletes_what_is_past_its_time_and_nothing_else() {
     let db = start().await;
-    // Kept: a key without retention, an event that is pending, and one that was published just now.
-    let (pending, published) = (Order::new("pending"), Order::new("published"));
-    assert!(place(&db.pool, &published).await.unwrap().is_executed());
-    db.execute("UPDATE idem_outbox SET published_at = created_at WHERE published_at IS NULL")
-        .await;
-    assert!(returned(&db.pool, &pending).await.unwrap().is_executed());
+    // Kept: keys without retention, events, and an attempt of today.
+    let (one, other) = (Order::new("one"), Order::new("other"));
+    assert!(place(&db.pool, &one).await.unwrap().is_executed());
+    assert!(returned(&db.pool, &other).await.unwrap().is_executed());
+    db.execute(
+        "INSERT INTO idem_attempts (origin, name, source, id, attempts) VALUES ('relay', 'new', '', 'e', 1)",
+    )
+    .await;
 
-    for (first, keys, events) in [(0, 2_500, 1_200), (10_000, 10, 1_500)] {
-        add_old(&db, first, keys, events).await;
+    for (first, keys, attempts) in [(0, 2_500, 1_200), (10_000, 10, 1_500)] {
+        add_old(&db, first, keys, attempts).await;
         let mut expected = Purged::default();
         expected.keys = keys.into();
-        expected.events = events.into();
+        expected.attempts = attempts.into();
         assert_eq!(purge(&db.pool).await.unwrap(), expected);
         assert_eq!(purge(&db.pool).await.unwrap(), Purged::default());
     }
+    assert_eq!(db.number("SELECT count(*) FROM idem_attempts").await, 1);
     let scopes: Vec<_> = claims(&db).await.into_iter().map(|c| c.scope).collect();
     assert_eq!(scopes, ["contract.place", "contract.returned"]);
-    let topics: Vec<_> = outbox_rows(&db).await.into_iter().map(|e| e.topic).collect();
+    let topics: Vec<_> = outbox_rows(&db)
+        .await
+        .into_iter()
+        .map(|e| e.topic)
+        .collect();
     assert_eq!(
         topics,
-        ["orders.placed", "mail.due", "orders.placed", "orders.receipts"]
+        [
+            "orders.placed",
+            "mail.due",
+            "orders.placed",
+            "orders.receipts"
+        ]
     );
 }

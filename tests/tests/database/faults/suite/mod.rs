@@ -15,7 +15,7 @@ use sqlx::{AssertSqlSafe, Row as _, raw_sql};
 use tokio::sync::Semaphore;
 
 use super::{
-    BREAK_CONNECTION, Conn, DEADLOCK, Database, KEY, LENIENT, Pool, ROUNDS, STATEMENT_LIMIT, start,
+    BREAK_CONNECTION, Conn, DEADLOCK, Database, LENIENT, Pool, ROUNDS, STATEMENT_LIMIT, start,
     text_as_bytes,
 };
 

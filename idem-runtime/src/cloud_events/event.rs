@@ -1,0 +1,111 @@
+//! An event that came in.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::decode_error::DecodeError;
+use crate::event::EventId;
+use crate::message::{Headers, Message, Received};
+
+/// An event as it came, from this crate or from any other program.
+///
+/// Together `source` and `id` say which event it is. The ID can be any text that is not empty.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CloudEvent {
+    /// Unique within its source.
+    pub id: String,
+    /// Who emitted it, a URI reference.
+    pub source: String,
+    /// The attribute `type`.
+    pub kind: String,
+    /// The topic, if the producer is of this crate or says so too.
+    pub topic: Option<String>,
+    /// The ordering key: the attribute `partitionkey`, never empty.
+    pub key: Option<String>,
+    /// When it happened.
+    pub time: Option<SystemTime>,
+    /// The media type of the data: the attribute `datacontenttype`. In JSON, `application/json`
+    /// where it is not said.
+    pub content_type: Option<String>,
+    /// All other attributes, `subject` and `dataschema` among them.
+    pub headers: Headers,
+    /// The payload; empty where there is none.
+    pub data: Vec<u8>,
+}
+
+impl CloudEvent {
+    /// An event with the attributes that each must have. The fields can be set afterwards.
+    pub fn new(
+        id: impl Into<String>,
+        source: impl Into<String>,
+        kind: impl Into<String>,
+        data: impl Into<Vec<u8>>,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            source: source.into(),
+            kind: kind.into(),
+            topic: None,
+            key: None,
+            time: None,
+            content_type: None,
+            headers: Headers::new(),
+            data: data.into(),
+        }
+    }
+}
+
+/// Shows neither the payload nor the keys.
+impl fmt::Debug for CloudEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CloudEvent")
+            .field("id", &self.id)
+            .field("source", &self.source)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The message that an event of this crate was, for a program that passes events on.
+///
+/// A producer of another kind may not say everything: without a time it is now, without a content
+/// type it is `application/octet-stream`. What can't be made up is an error: an ID that is not an
+/// event ID ([`DecodeError::NotAnEventId`]), and no topic ([`DecodeError::Missing`]; set
+/// [`topic`](CloudEvent::topic) before).
+impl TryFrom<CloudEvent> for Message {
+    type Error = DecodeError;
+
+    fn try_from(event: CloudEvent) -> Result<Self, DecodeError> {
+        let id = Uuid::try_parse(&event.id)
+            .ok()
+            // Another form of it would go on under another ID.
+            .filter(|id| id.to_string() == event.id)
+            .ok_or(DecodeError::NotAnEventId)?;
+        Ok(Self {
+            id: EventId::new(id),
+            source: event.source,
+            topic: event.topic.ok_or(DecodeError::Missing("topic"))?,
+            key: event.key,
+            kind: event.kind,
+            payload: event.data,
+            content_type: event
+                .content_type
+                .unwrap_or_else(|| "application/octet-stream".into()),
+            headers: event.headers,
+            created_at: event.time.unwrap_or_else(SystemTime::now),
+        })
+    }
+}
+
+/// The delivery of an event, whatever its ID, with the payload as it came.
+impl From<CloudEvent> for Received<Vec<u8>> {
+    fn from(event: CloudEvent) -> Self {
+        let mut received = Self::new(event.id, event.data);
+        received.key = event.key;
+        received.headers = event.headers;
+        received
+    }
+}

@@ -1,0 +1,85 @@
+//! One key in order, different keys side by side.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::stream::{self, StreamExt as _};
+
+use super::batch::{BatchMessage, PublishBatch};
+use super::error::PublishError;
+use crate::message::Message;
+
+/// Sends the messages of a batch one at a time for each key, different keys and messages without a
+/// key side by side, at most `concurrency` at once. Gives each verdict as soon as it is there.
+///
+/// After a message that failed and may be tried again, the later ones of its key are not sent. Once
+/// a receiver is [unavailable](PublishError::unavailable), nothing more is sent at all; what is on
+/// its way goes on to its end.
+///
+/// ```
+/// use idem_runtime::{Message, PublishBatch, PublishError, Publisher, in_order};
+///
+/// struct Endpoint;
+///
+/// impl Endpoint {
+///     async fn post(&self, message: &Message) -> Result<(), PublishError> {
+///         // ... one request, with a timeout
+/// #       let _ = message;
+///         Ok(())
+///     }
+/// }
+///
+/// impl Publisher for Endpoint {
+///     async fn publish(&self, batch: PublishBatch) {
+///         in_order(batch, 16, |message| async move { self.post(&message).await }).await;
+///     }
+/// }
+/// ```
+pub async fn in_order<F, S>(batch: PublishBatch, concurrency: usize, send: F)
+where
+    F: Fn(BatchMessage) -> S,
+    S: Future<Output = Result<(), PublishError>>,
+{
+    let (batch, send) = (&batch, &send);
+    let down = &AtomicBool::new(false);
+    stream::iter(lanes(batch.messages()))
+        .map(|lane| async move {
+            for index in lane {
+                if down.load(Ordering::Relaxed) {
+                    return;
+                }
+                let verdict = send(batch.message(index)).await;
+                let stop = verdict.as_ref().is_err_and(|error| !error.is_permanent());
+                if verdict.as_ref().is_err_and(PublishError::is_unavailable) {
+                    down.store(true, Ordering::Relaxed);
+                }
+                batch.verdict(index, verdict);
+                if stop {
+                    return;
+                }
+            }
+        })
+        .buffer_unordered(concurrency.max(1))
+        .for_each(|()| std::future::ready(()))
+        .await;
+}
+
+/// The places of the messages, those of one key together and in order.
+fn lanes(messages: &[Message]) -> Vec<Vec<usize>> {
+    let mut lanes: Vec<Vec<usize>> = Vec::new();
+    let mut lane_of = HashMap::new();
+    for (place, message) in messages.iter().enumerate() {
+        let lane = match &message.key {
+            Some(key) => *lane_of.entry(key).or_insert(lanes.len()),
+            None => lanes.len(),
+        };
+        if lane == lanes.len() {
+            lanes.push(Vec::new());
+        }
+        lanes[lane].push(place);
+    }
+    lanes
+}
+
+#[cfg(test)]
+mod tests;

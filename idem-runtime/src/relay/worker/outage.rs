@@ -1,0 +1,49 @@
+//! What a relay does while its database refuses.
+
+use super::state::outage::{ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE};
+use super::state::task::Failure;
+use super::state::{Until, Worker};
+use crate::publisher::Publisher;
+use crate::relay::error::RelayError;
+use crate::store::{ErrorClass, OutboxStore};
+use tokio::time::Instant;
+
+impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
+    /// Decides after an error of the database: whether to go on, and when to try again.
+    ///
+    /// A service lives through the outages of a database that it has reached once. Before that, and
+    /// in a job, an error is more likely to be a mistake in the set-up.
+    pub(super) fn refused(&mut self, what: &str, failure: Failure) -> Result<(), RelayError> {
+        let class = match &failure {
+            Failure::Store(error) => DB::classify(error),
+            Failure::TimedOut(_) => ErrorClass::Unknown,
+        };
+        let is_contention = matches!(class, ErrorClass::Conflict | ErrorClass::TimedOut);
+        let survives = match self.until {
+            Until::Shutdown if self.outage.was_reached => true,
+            _ => is_contention && self.outage.failures < ATTEMPTS,
+        };
+        if !survives {
+            return Err(match class {
+                ErrorClass::NotMigrated => RelayError::NotMigrated,
+                _ => RelayError::Store(failure.into_error()),
+            });
+        }
+        self.outage.failures += 1;
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << self.outage.failures.min(16))
+            .min(LONGEST_PAUSE);
+        self.outage.until = Some(Instant::now() + pause);
+        if is_contention {
+            tracing::debug!(error = %failure, what, "another transaction was in the way; the relay tries again");
+        } else {
+            tracing::warn!(
+                error = %failure,
+                failures = self.outage.failures,
+                next_attempt_in = ?pause,
+                "the database refused the relay or can't be reached: {what}; the relay tries again, and nothing is lost"
+            );
+        }
+        Ok(())
+    }
+}
