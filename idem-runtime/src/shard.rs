@@ -1,5 +1,10 @@
 //! Into which parts the outbox is split, so that several relays can share it.
 
+#![cfg_attr(
+    not(any(feature = "postgres", feature = "mysql", feature = "sqlite")),
+    allow(dead_code, reason = "no database is on")
+)]
+
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 

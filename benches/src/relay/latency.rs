@@ -43,7 +43,7 @@ pub(super) async fn run(args: &Args) -> Result<()> {
         ticks.tick().await;
         let pool = pool.clone();
         calls.spawn(async move {
-            let id = enqueue(&pool, n % 1_000).await?.into_inner();
+            let id = enqueue(&pool, n % 1_000).await?;
             anyhow::Ok((id, Instant::now()))
         });
         while let Some(call) = calls.try_join_next() {

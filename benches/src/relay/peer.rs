@@ -47,11 +47,10 @@ impl Peer {
             .with_context(|| format!("the migrations in {migrations}"))?;
         let (count, confirmed) = watch::channel(0);
         let (shutdown, stopped) = watch::channel(false);
-        let config = Arc::new(OutboxConfig::<Text> {
-            batch_size: 1_000,
-            poll_interval_secs: 1,
-            ..OutboxConfig::default()
-        });
+        let mut config = OutboxConfig::<Text>::default();
+        config.batch_size = 1_000;
+        config.poll_interval_secs = 1;
+        let config = Arc::new(config);
         let manager: OutboxManager<_, _, Text> = OutboxManagerBuilder::new()
             .storage(Arc::new(PostgresOutbox::new(pool.clone(), config.clone())))
             .publisher(Arc::new(Confirm(count)))

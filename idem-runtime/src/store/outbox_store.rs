@@ -350,6 +350,10 @@ pub(crate) fn time(micros: i64) -> SystemTime {
 }
 
 /// `1, 2, 3`
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "sqlite")),
+    allow(dead_code, reason = "PostgreSQL takes arrays")
+)]
 pub(crate) fn list<T: fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
     items.join(", ")

@@ -151,7 +151,7 @@ impl Publisher for Silent {
         for message in batch.messages() {
             self.0.take(message);
         }
-        pending().await;
+        pending::<()>().await;
     }
 }
 
