@@ -1,7 +1,8 @@
 //! Looks at the outbox.
 
-use sqlx::Row as _;
+use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Row as _, raw_sql};
 
 use super::literal::text;
 use super::round_trip::{BY_INDEX, fetch_all, fetch_last};
@@ -17,22 +18,23 @@ pub(super) async fn look(
     home: &Home,
     args: &LookArgs<'_>,
 ) -> Result<Look, sqlx::Error> {
-    let rows = fetch_all(conn, look_sql(home, args)).await?;
+    let mut rows = raw_sql(AssertSqlSafe(look_sql(home, args))).fetch(conn);
     let mut look = Look {
-        rows: Vec::with_capacity(rows.len()),
+        rows: Vec::new(),
         more: false,
         horizon: Horizon { mark: 0, passed: 0 },
     };
     let (mut read, mut bytes) = (0, 0);
-    for row in &rows {
+    // Each is decoded while the server makes the next ones.
+    while let Some(row) = rows.try_next().await? {
         let Some(seq) = row.try_get::<Option<i64>, _>(0)? else {
             look.horizon.passed = xid(row.try_get(2)?)?;
+            if let Some(mark) = row.try_get::<Option<&str>, _>(1)? {
+                look.horizon.mark = xid(mark)?;
+            }
             continue;
         };
-        if let Some(mark) = row.try_get::<Option<&str>, _>(1)? {
-            look.horizon.mark = xid(mark)?;
-        }
-        let event = found(row, seq)?;
+        let event = found(&row, seq)?;
         if seq > args.cursor {
             read += 1;
             bytes += event.as_ref().map_or(0, |event| event.size as u64);
@@ -52,32 +54,41 @@ pub(super) async fn look(
 /// and it takes one only where a number is missing.
 fn look_sql(home: &Home, args: &LookArgs<'_>) -> String {
     let outbox = table(home, "idem_outbox");
-    let selected = is_selected(&args.selection);
-    let size = format!("CASE WHEN {selected} THEN {SIZE} END AS size");
+    let own = is_selected(&args.selection);
     // What is another relay's is not sent.
-    let own = columns("event", |column| {
-        format!("CASE WHEN size IS NOT NULL THEN {column} END")
-    });
+    let columns = columns("event", |column| format!("CASE WHEN own THEN {column} END"));
     let (attempts, no_attempts, join) = attempts_sql(home, args);
+    // Sizes are added up over the index and the heads of the rows. To carry whole rows through the
+    // window would take twice as long as to read them.
+    let past = format!(
+        "SELECT seq, CASE WHEN {own} THEN {SIZE} ELSE 0 END AS size FROM {outbox} \
+         WHERE seq > '{cursor}'::bigint ORDER BY seq LIMIT {events}",
+        cursor = args.cursor,
+        events = args.limit.events,
+    );
     format!(
         "{BY_INDEX}\
-         SELECT NULL::bigint AS seq, NULL AS mark, pg_snapshot_xmin(pg_current_snapshot())::text AS id, NULL AS shard, \
+         WITH head AS MATERIALIZED (\
+           SELECT CASE WHEN last - '{cursor}'::bigint <> count THEN pg_current_xact_id() END AS mark, \
+             CASE WHEN bytes <= {bytes} THEN last ELSE (\
+               SELECT max(seq) FROM (SELECT seq, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - size AS before FROM ({past}) AS past) AS sums \
+               WHERE before < {bytes}\
+             ) END AS last \
+           FROM (SELECT count(*) AS count, max(seq) AS last, sum(size) AS bytes FROM ({past}) AS past) AS sums\
+         ) \
+         SELECT NULL::bigint AS seq, mark::text AS mark, pg_snapshot_xmin(pg_current_snapshot())::text AS id, NULL AS shard, \
            NULL AS topic, NULL AS key, NULL AS type, NULL AS payload, NULL AS content_type, NULL AS headers, \
-           NULL AS created_at{no_attempts} \
-         UNION ALL SELECT seq, mark::text, {own}{attempts} FROM (\
-           SELECT seq, CASE WHEN seq > previous + 1 THEN pg_current_xact_id() END AS mark, size, id, {EVENT} FROM (\
-             SELECT seq, size, id, {EVENT}, lag(seq, 1, '{cursor}'::bigint) OVER by_seq AS previous, \
-               sum(coalesce(size, 0)) OVER by_seq - coalesce(size, 0) AS before FROM (\
-               SELECT seq, {size}, id, {EVENT} FROM {outbox} WHERE seq > '{cursor}'::bigint ORDER BY seq LIMIT {events}\
-             ) AS past WINDOW by_seq AS (ORDER BY seq ROWS UNBOUNDED PRECEDING)\
-           ) AS tail WHERE before < {bytes} \
-           UNION ALL SELECT seq, NULL, size, id, {EVENT} \
+           NULL AS created_at{no_attempts} FROM head \
+         UNION ALL SELECT seq, NULL, {columns}{attempts} FROM (\
+           SELECT past.* FROM head CROSS JOIN LATERAL (\
+             SELECT seq, {own} AS own, id, {EVENT} FROM {outbox} WHERE seq > '{cursor}'::bigint AND seq <= head.last OFFSET 0\
+           ) AS past \
+           UNION ALL SELECT missed.* \
              FROM unnest({firsts}::bigint[], {lasts}::bigint[]) AS unseen (first, last) CROSS JOIN LATERAL (\
-             SELECT seq, {size}, id, {EVENT} FROM {outbox} WHERE seq BETWEEN first AND last OFFSET 0\
+             SELECT seq, {own} AS own, id, {EVENT} FROM {outbox} WHERE seq BETWEEN first AND last OFFSET 0\
            ) AS missed\
          ) AS event{join}",
         cursor = args.cursor,
-        events = args.limit.events,
         bytes = args.limit.bytes,
         firsts = plain(args.unseen.iter().map(|range| range.first)),
         lasts = plain(args.unseen.iter().map(|range| range.last)),
@@ -94,7 +105,7 @@ fn attempts_sql(home: &Home, args: &LookArgs<'_>) -> (&'static str, &'static str
     let join = format!(
         " LEFT JOIN LATERAL (SELECT attempts, (extract(epoch FROM {retry_at} - statement_timestamp()) * 1000000)::bigint AS retry_in \
            FROM {} WHERE origin = '{RELAY}' AND name = {} AND source = '' AND id = event.id::text OFFSET 0\
-         ) AS attempt ON size IS NOT NULL",
+         ) AS attempt ON own",
         table(home, "idem_attempts"),
         text(args.target),
     );

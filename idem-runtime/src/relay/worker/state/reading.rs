@@ -2,6 +2,7 @@
 
 use super::full_look::FullLook;
 use crate::relay::cursor::Cursor;
+use crate::relay::lanes::Amount;
 use crate::shard::ShardSet;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ pub(crate) struct Reading {
     /// What a look found that began before the last restart is of no use.
     pub(crate) generation: u64,
     pub(crate) looked_at: Instant,
+    /// What was read and is not in the queues yet.
+    pub(crate) arriving: Amount,
     pub(crate) is_rereading: bool,
     pub(crate) full: FullLook,
     /// What a job knows of the end of its work.
@@ -57,6 +60,7 @@ impl Default for Reading {
             look: Looking::Not,
             generation: 0,
             looked_at: now,
+            arriving: Amount::default(),
             is_rereading: false,
             full: FullLook::new(now),
             end: End::Unknown,
