@@ -177,7 +177,8 @@ impl<DB: OutboxStore, P: Publisher> Relay<DB, P> {
 
     /// How long a relay that was frozen keeps its shards from the others; 10 s unless said
     /// otherwise. It is renewed each third of that. No statement of the relay waits longer than that
-    /// for its answer, or 5 s if that is more.
+    /// for its answer, or 5 s if that is more. A renewal is asked for again after a third of it, or
+    /// 1 s if that is more: from 3 s on, one answer that is lost does not cost the lease.
     #[must_use]
     pub fn lease(mut self, length: Duration) -> Self {
         self.options.lease = length.max(Duration::from_millis(10));

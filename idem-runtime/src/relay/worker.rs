@@ -122,9 +122,11 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         is_drained && self.settling.is_idle() && self.lanes.is_empty()
     }
 
-    /// A database that is away does not keep a relay from ending.
+    /// A database that is away does not keep a relay from ending. One answer that is lost is no
+    /// reason to publish again: there is another connection.
     fn gives_up_settling(&self, since: Instant) -> bool {
-        let is_late = self.outage.is_on(Instant::now()) && since.elapsed() >= self.options.lease;
+        let is_away = self.outage.is_on(Instant::now()) && self.settling.failures > 1;
+        let is_late = is_away && since.elapsed() >= self.options.lease;
         if is_late {
             tracing::warn!(
                 target_name = self.options.target,

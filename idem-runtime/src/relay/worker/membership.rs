@@ -89,7 +89,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
 
     fn coordinate(&mut self, now: Instant) {
         let busy = self.lanes.busy();
-        let (pool, limit) = (self.pool.clone(), self.options.statement_limit());
+        let limit = self.membership.limit(self.options.statement_limit());
+        let pool = self.pool.clone();
         let lease = self.options.lease;
         let me = self.membership.me.clone();
         let is_joining = self.membership.row != Row::Present;
@@ -146,10 +147,12 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             }
             Err(failure) => {
                 self.membership.is_due = true;
+                self.unanswered(&failure);
                 return self.refused("taking part in the work", failure);
             }
         };
         self.outage.is_over();
+        self.membership.unanswered = 0;
         self.sleeper.listen_to(home.namespace);
         self.membership.row = Row::Present;
         let before = if plan.is_new {
@@ -187,7 +190,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     }
 
     fn look_at_members(&mut self) {
-        let (pool, limit) = (self.pool.clone(), self.options.statement_limit());
+        let limit = self.membership.limit(self.options.statement_limit());
+        let pool = self.pool.clone();
         let Some(home) = self.membership.home() else {
             return;
         };
@@ -213,7 +217,16 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
                     || plan.leaving != self.membership.leaving;
                 Ok(())
             }
-            Err(failure) => self.refused("looking for other relays", failure),
+            Err(failure) => {
+                self.unanswered(&failure);
+                self.refused("looking for other relays", failure)
+            }
+        }
+    }
+
+    fn unanswered(&mut self, failure: &Failure) {
+        if matches!(failure, Failure::TimedOut(_)) {
+            self.membership.unanswered += 1;
         }
     }
 

@@ -62,6 +62,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         let is_owner = match settled {
             Ok(is_owner) => is_owner,
             Err(failure) => {
+                self.settling.failures += 1;
                 let all = &mut self.settling.batch;
                 all.confirmed.splice(..0, batch.confirmed);
                 all.failed.splice(..0, batch.failed);
@@ -70,6 +71,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             }
         };
         self.outage.is_over();
+        self.settling.failures = 0;
         self.stats.published += batch.confirmed.len() as u64;
         let topics = batch.confirmed.iter().map(|left| &left.topic);
         telemetry::published(&self.options.target, topics);
