@@ -1,7 +1,7 @@
 //! From the outbox into the queues.
 
 use super::state::Worker;
-use super::state::reading::{End, Looking, MOST_HELD, SPACING};
+use super::state::reading::{End, Looking, MOST_HELD};
 use super::state::task::{Done, Failure, on_connection};
 use crate::publisher::Publisher;
 use crate::relay::error::RelayError;
@@ -117,10 +117,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             return Ok(());
         }
         let now = Instant::now();
-        telemetry::looked(
-            &self.options.target,
-            now.saturating_duration_since(self.reading.looked_at),
-        );
+        self.reading.took = now.saturating_duration_since(self.reading.looked_at);
+        telemetry::looked(&self.options.target, self.reading.took);
         let found: Vec<i64> = look.rows.iter().map(|row| row.seq).collect();
         let passed = self.reading.cursor.saw(&found, look.horizon);
         if !passed.is_empty() {
@@ -137,7 +135,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         self.reading.next_look = if look.more {
             now
         } else if found_any || is_woken {
-            self.reading.looked_at + SPACING
+            self.reading.soon()
         } else {
             now + self.options.poll_interval
         };

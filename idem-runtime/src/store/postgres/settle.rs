@@ -177,3 +177,41 @@ fn forget_sql(sql: &mut String, home: &Home, target: &str, ids: &str, condition:
         text(target),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(seq: i64) -> Place {
+        Place {
+            seq,
+            id: Uuid::from_u128(seq.unsigned_abs().into()),
+        }
+    }
+
+    fn ids(runs: &Runs) -> Vec<u128> {
+        let ids = runs.ids.chunks(16).map(|id| Uuid::from_slice(id).unwrap());
+        ids.map(|id| id.as_u128()).collect()
+    }
+
+    /// Guards: at each number stands the ID of its event, and at a number of another relay none.
+    #[test]
+    fn numbers_that_follow_each_other_are_one_run() {
+        let runs = Runs::of(&[3, 1, 2, 5, 40, 41].map(place));
+        assert_eq!((&*runs.firsts, &*runs.lasts), (&[1, 40][..], &[5, 41][..]));
+        assert_eq!(runs.places, [0, 5]);
+        let ids = ids(&runs);
+        assert_eq!((&ids[..3], &ids[4..]), (&[1, 2, 3][..], &[5, 40, 41][..]));
+        assert!(ids[3] > 100, "nobody has a small ID like these");
+    }
+
+    /// Guards: after a reset of the sequence two events can have the same number.
+    #[test]
+    fn two_events_of_one_number_are_two_runs() {
+        let mut places = [1, 2, 2, 3].map(place);
+        places[2].id = Uuid::from_u128(20);
+        let runs = Runs::of(&places);
+        assert_eq!((&*runs.firsts, &*runs.lasts), (&[1, 2][..], &[2, 3][..]));
+        assert_eq!(ids(&runs), [1, 2, 20, 3]);
+    }
+}

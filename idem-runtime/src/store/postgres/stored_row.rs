@@ -32,9 +32,12 @@ pub(super) fn micros(column: &str) -> String {
     format!("encode(timestamptz_send({column}), 'hex')")
 }
 
+/// How many [`columns`] an event has.
+pub(super) const COLUMNS: usize = 9;
+
 /// The ID and the shard of a row that has this name, and what [`stored`] reads.
 pub(super) fn columns(row: &str, each: impl Fn(&str) -> String) -> String {
-    let columns = [
+    let columns: [_; COLUMNS] = [
         format!("{row}.id::text"),
         format!("{row}.shard"),
         format!("{row}.topic"),

@@ -4,11 +4,14 @@ use super::full_look::FullLook;
 use crate::relay::cursor::Cursor;
 use crate::relay::lanes::Amount;
 use crate::shard::ShardSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How soon a look follows one that found something: time for more to come.
-pub(crate) const SPACING: Duration = Duration::from_millis(2);
+/// How soon a look follows one that found something: time for more to come. Looks take a third of
+/// the time at most, so that a busy database is left to those who fill the outbox.
+const SPACING: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(10);
+const SHARE: u32 = 3;
 
 /// How many events are kept in the queues at most, in memory or as a number alone. Past that no
 /// more are read until some are published or given up.
@@ -24,6 +27,8 @@ pub(crate) struct Reading {
     /// What a look found that began before the last restart is of no use.
     pub(crate) generation: u64,
     pub(crate) looked_at: Instant,
+    /// How long the last look took.
+    pub(crate) took: Duration,
     /// What was read and is not in the queues yet.
     pub(crate) arriving: Amount,
     pub(crate) is_rereading: bool,
@@ -60,6 +65,7 @@ impl Default for Reading {
             look: Looking::Not,
             generation: 0,
             looked_at: now,
+            took: Duration::ZERO,
             arriving: Amount::default(),
             is_rereading: false,
             full: FullLook::new(now),
@@ -77,10 +83,15 @@ impl Reading {
         self.end == End::Reached
     }
 
+    /// When the next look may begin, if the last one read all that was there.
+    pub(crate) fn soon(&self) -> Instant {
+        self.looked_at + (self.took * SHARE).clamp(*SPACING.start(), *SPACING.end())
+    }
+
     /// There may be new events.
     pub(crate) fn wake(&mut self, now: Instant) {
         if self.look == Looking::Not {
-            self.next_look = self.next_look.min(now.max(self.looked_at + SPACING));
+            self.next_look = self.next_look.min(now.max(self.soon()));
         } else {
             self.look = Looking::NowAndAgain;
         }
