@@ -5,9 +5,13 @@
 //! cargo run --example relay -- https://events.example.com/inbox
 //! ```
 //!
-//! Start it as often as you like: the processes share the work. It ends by SIGTERM or Ctrl-C, after
-//! the events that it is sending. While the endpoint is down it waits, and says so on standard
-//! error.
+//! Start it as often as you like: the processes share the work. SIGTERM or Ctrl-C ends it, once the
+//! events that it is sending have their answers. While the endpoint is down it waits, and says so on
+//! standard error. Any other error ends it with a status that is not 0: let a supervisor start it
+//! again.
+//!
+//! An endpoint with `https` needs a TLS feature of reqwest, such as
+//! `reqwest = { version = "0.13", features = ["rustls"] }` among the dependencies.
 
 use std::env;
 
@@ -21,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // What a relay does at night is in its log.
+    // A relay says in its log what goes wrong, and nowhere else.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
@@ -31,7 +35,7 @@ async fn main() -> Result<()> {
     let publisher = HttpPublisher::new(&endpoint).context("ENDPOINT can't be used")?;
     let database = database()?;
 
-    // A pool would go on trying where nobody listens, and not say why.
+    // A pool would try for its whole timeout where nobody listens, and not say why it failed.
     let reached = database.connect().await;
     let (host, port) = (database.get_host(), database.get_port());
     let reached = reached.with_context(|| format!("can't connect to PostgreSQL, {host}:{port}"))?;

@@ -110,7 +110,10 @@ async fn an_answer_says_whether_the_event_or_the_endpoint_fails() {
     let server = Server::start(|_, _| Answer::Status(422, "")).await;
     let error = failure(&HttpPublisher::new(&server.url()).unwrap()).await;
     assert!(error.is_permanent());
-    assert_eq!(error.reason(), "the endpoint answered 422");
+    assert_eq!(
+        error.reason(),
+        "the endpoint answered 422: it does not accept this event. The endpoint's log may say why"
+    );
     let server = Server::start(|_, _| Answer::Status(500, "")).await;
     let error = failure(&HttpPublisher::new(&server.url()).unwrap()).await;
     assert!(!error.is_permanent() && !error.is_unavailable());
@@ -171,7 +174,10 @@ async fn without_an_answer_the_event_is_tried_again() {
     let error = failure(&publisher).await;
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(!error.is_permanent() && !error.is_unavailable());
-    assert_eq!(error.reason(), "the endpoint did not answer in time");
+    assert_eq!(
+        error.reason(),
+        "the endpoint did not answer in time (`HttpPublisher::timeout`)"
+    );
 }
 
 /// Guards: the semaphore, which the calls and clones of a publisher share.

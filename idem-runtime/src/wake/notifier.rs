@@ -13,7 +13,7 @@ use crate::telemetry::Redacted;
 /// At most one notification in this time.
 const SPACING: Duration = Duration::from_millis(5);
 
-/// How often to see whether the tables or their namespace are others now.
+/// How often to look whether the tables have moved or have another namespace.
 const LOOK_FOR_HOME: Duration = Duration::from_mins(1);
 
 /// How long one notification may take, and how soon one that failed is tried again.
@@ -51,8 +51,8 @@ pub(crate) async fn notify_others<DB: OutboxStore>(pool: &Pool<DB>) {
     }
 }
 
-/// The first time, it also learns where the tables are. What was committed before that is notified
-/// with it: nobody listened to those commits.
+/// The first time, it also finds out where the tables are. Commits before that found no listener
+/// here: this notification stands for them, too.
 async fn notify<DB: OutboxStore>(
     pool: &Pool<DB>,
     sleeper: &Sleeper,

@@ -12,8 +12,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     /// Decides after an error of the database: whether to go on, and when to try again.
     ///
     /// A service lives through the outages of a database that it has reached once. Before that, and
-    /// in a job, an error is more likely to be a mistake in the set-up; an answer that a database
-    /// which was reached does not give is none.
+    /// in a job, an error is more likely to be a mistake in the set-up, and ends the run. An answer
+    /// that does not come from a database which was reached before is not such a mistake.
     pub(super) fn refused(&mut self, what: &str, failure: Failure) -> Result<(), RelayError> {
         let class = match &failure {
             Failure::Store(error) => DB::classify(error),
@@ -35,13 +35,20 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         let lease = Some(self.options.lease).filter(|_| self.membership.is_held(now));
         let pause = self.outage.failed(now, lease);
         if is_contention {
-            tracing::debug!(error = %failure, what, "another transaction was in the way; the relay tries again");
+            tracing::debug!(
+                target_name = self.options.target,
+                error = %failure,
+                "another transaction was in the way: {what}; the relay tries again"
+            );
         } else {
             tracing::warn!(
+                target_name = self.options.target,
                 error = %failure,
                 failures = self.outage.failures,
                 next_attempt_in = ?pause,
-                "the database refused the relay or can't be reached: {what}; the relay tries again, and nothing is lost"
+                "the database refused the relay or did not answer: {what}. The relay tries again, and nothing is lost. If \
+                 this goes on, check the database, that `migrate` has run, that this role has the rights of a relay, and \
+                 that the pool has connections left"
             );
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What is written of the events that were published, failed, or were given up.
+//! Deletes the events that were published, and writes down those that failed or were given up.
 
 use super::state::Worker;
 use super::state::settling::{Batch, Burial, MOST};
@@ -86,7 +86,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         } else {
             tracing::warn!(
                 target_name = self.options.target,
-                "another relay took over some of the events; it tries them from here on"
+                "another relay has taken over this relay's share of some failed events: their attempts and dead letters \
+                 were not written, and that relay tries them again"
             );
             self.ownership_lost();
         }

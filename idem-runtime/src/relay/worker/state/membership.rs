@@ -122,11 +122,17 @@ impl<DB: OutboxStore> Membership<DB> {
         match timeout(options.statement_limit(), removed).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = %Redacted(&error), "the relay has ended, but others see that only when its lease ends");
+                tracing::warn!(
+                    target_name = options.target,
+                    error = %Redacted(&error),
+                    "the relay has ended and could not say so in idem_relays: the others take its share when its lease ends"
+                );
             }
             Err(_elapsed) => {
                 tracing::warn!(
-                    "the relay has ended, but others see that only when its lease ends: the database did not answer"
+                    target_name = options.target,
+                    "the relay has ended and could not say so in idem_relays, since the database did not answer: the \
+                     others take its share when its lease ends"
                 );
             }
         }
@@ -137,10 +143,10 @@ impl<DB: OutboxStore> Membership<DB> {
 /// No answer about the relays is given up sooner than this.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long an answer is waited for after some that did not come. One that is lost must not cost the
-/// lease: it is asked for when a third of the lease has passed, and given up when two thirds have.
-/// The next wait is longer: it may be the pool that is busy, and whoever asks again is the last in
-/// its queue.
+/// How long to wait for an answer after `unanswered` questions in a row got none. One lost answer
+/// must not cost the lease: it is asked for when a third of the lease has passed, and given up when
+/// two thirds have. The next wait is longer: the pool may be busy, and whoever asks again is the last
+/// in its queue.
 fn limit(lease: Duration, unanswered: u32) -> Duration {
     let first = (lease / 3).max(SHORTEST_LIMIT);
     first.saturating_mul(1 << unanswered.min(16))

@@ -6,13 +6,13 @@ use tokio::time::Instant;
 /// How long a relay that can't reach its database waits at most before it tries again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// While the relay has its lease, a pause is at most one part in so many of it.
+/// While the relay has its lease, a pause is at most this part of it: a tenth.
 const LEASE_IN_PAUSES: u32 = 10;
 
 /// The first of these pauses.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often one statement is tried that other writers keep from running.
+/// How often a run that does not live through outages tries a statement again that met a lock.
 pub(crate) const ATTEMPTS: u32 = 5;
 
 #[derive(Debug, Default)]

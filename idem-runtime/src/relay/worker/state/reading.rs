@@ -8,13 +8,13 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How soon a look follows one that found something: time for more to come. Looks take a third of
-/// the time at most, so that a busy database is left to those who fill the outbox.
+/// How soon a look follows one that found something, so that more can come in between. Looks take a
+/// third of the time at most, and leave a busy database to the handlers that fill the outbox.
 const SPACING: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(10);
 const SHARE: u32 = 3;
 
-/// How many events are kept in the queues at most, in memory or as a number alone. Past that no
-/// more are read until some are published or given up.
+/// How many events are in the queues at most, in memory or as a number alone. Beyond that no more
+/// are read until some are published or given up.
 pub(crate) const MOST_HELD: usize = 1_000_000;
 
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Reading {
     pub(crate) attempts_up_to: i64,
     pub(crate) next_look: Instant,
     pub(crate) look: Looking,
-    /// What a look found that began before the last restart is of no use.
+    /// A look of an earlier generation is dropped: it began before the last restart.
     pub(crate) generation: u64,
     pub(crate) looked_at: Instant,
     /// How long the last look took.
