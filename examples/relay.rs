@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Start it as often as you like: the processes share the work. SIGTERM or Ctrl-C ends it, once the
-//! events that it is sending have their answers. While the endpoint is down it waits, and says so on
-//! standard error. Any other error ends it with a status that is not 0: let a supervisor start it
-//! again.
+//! events that it is sending have their answers. While the endpoint is down it waits, and says so
+//! on standard error. Any other error ends it with a status that is not 0: let a supervisor start
+//! it again.
 //!
 //! An endpoint with `https` needs a TLS feature of reqwest, such as
 //! `reqwest = { version = "0.13", features = ["rustls"] }` among the dependencies.

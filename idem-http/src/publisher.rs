@@ -46,8 +46,8 @@ const SLOWEST_ANSWER: Duration = Duration::from_secs(1);
 ///
 /// What follows depends on what is wrong. If it is this event, the event uses up an attempt, and in
 /// the end becomes a dead letter. If it is the endpoint, every event would fail: then no event uses
-/// up an attempt, and the relay pauses. A token that expired at night must not turn the whole outbox
-/// into dead letters.
+/// up an attempt, and the relay pauses. A token that expired at night must not turn the whole
+/// outbox into dead letters.
 ///
 /// | answer | what is wrong | verdict |
 /// |---|---|---|
@@ -78,9 +78,9 @@ const SLOWEST_ANSWER: Duration = Duration::from_secs(1);
 ///
 /// **Set it for your endpoint.** An event that waits here for its turn, for longer than the relay's
 /// [`publish_timeout`](idem_runtime::Relay::publish_timeout) (30 s), uses up an attempt. The relay
-/// hands over up to [`in_hand`](idem_runtime::Relay::in_hand) events (10,000), of which 8 are sent at
-/// a time: with the defaults, an endpoint that takes more than 24 ms for a request can't keep up with
-/// a full outbox. Raise the concurrency, or lower `in_hand`. With 100 ms a request and
+/// hands over up to [`in_hand`](idem_runtime::Relay::in_hand) events (10,000), of which 8 are sent
+/// at a time: with the defaults, an endpoint that takes more than 24 ms for a request can't keep up
+/// with a full outbox. Raise the concurrency, or lower `in_hand`. With 100 ms a request and
 /// `in_hand(1_000, 64 << 20)`, an event waits for 12.5 s at most.
 ///
 /// # TLS
@@ -151,9 +151,9 @@ impl HttpPublisher {
 
     /// Sends by your own client: for TLS roots, client certificates, proxies.
     ///
-    /// Give it a `connect_timeout` shorter than [`timeout`](Self::timeout): without it, a host that is
-    /// not there looks like an endpoint that does not answer, and events use up attempts. Give it
-    /// `redirect::Policy::none()`: an answer that came after a redirect confirms nothing.
+    /// Give it a `connect_timeout` shorter than [`timeout`](Self::timeout): without it, a host that
+    /// is not there looks like an endpoint that does not answer, and events use up attempts. Give
+    /// it `redirect::Policy::none()`: an answer that came after a redirect confirms nothing.
     #[must_use]
     pub fn client(mut self, client: Client) -> Self {
         self.client = client;
@@ -173,8 +173,9 @@ impl HttpPublisher {
         Ok(self)
     }
 
-    /// How long one request may take, with its answer; 10 s unless said otherwise. To connect it may
-    /// take half of that, and at most 5 s; with [your own client](Self::client), what that says.
+    /// How long one request may take, with its answer; 10 s unless said otherwise. To connect it
+    /// may take half of that, and at most 5 s; with [your own client](Self::client), what that
+    /// says.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -52,10 +52,10 @@
 //! A message that is written and read again equals the original, apart from this:
 //!
 //! * **Names of headers.** Names of attributes are lower-case ASCII letters and digits, so a header
-//!   `Tenant-ID` travels as `tenantid`, and comes back as `tenantid`. If that name is taken or empty,
-//!   it gets an `x` in front. So give headers names of lower-case letters and digits, other than the
-//!   names in the table. Headers named `subject` and `dataschema` become these attributes of
-//!   CloudEvents.
+//!   `Tenant-ID` travels as `tenantid`, and comes back as `tenantid`. If that name is taken or
+//!   empty, it gets an `x` in front. So give headers names of lower-case letters and digits, other
+//!   than the names in the table. Headers named `subject` and `dataschema` become these attributes
+//!   of CloudEvents.
 //! * **An empty ordering key** comes back as no key: CloudEvents has no empty `partitionkey`.
 //! * **Blanks in JSON**, in structured mode only: those around a payload are dropped, and its line
 //!   ends become spaces, so that an event is one line. Numbers and strings keep every digit and

@@ -84,8 +84,8 @@ pub async fn dead_letters<DB: OutboxStore>(
     Ok(letters.collect())
 }
 
-/// Puts dead letters back into the outbox, under the same event IDs. Their attempts are counted from
-/// 0 again. Returns how many were put back; they are no dead letters any more.
+/// Puts dead letters back into the outbox, under the same event IDs. Their attempts are counted
+/// from 0 again. Returns how many were put back; they are no dead letters any more.
 ///
 /// Replayed events of one key keep their order among themselves, and come after all that waits in
 /// the outbox. So a consumer gets them after younger events of their key, which it may have handled

@@ -16,8 +16,8 @@ pub struct Message {
     /// The same on every publication.
     pub id: EventId,
     /// Who emitted it, as a URI reference: the attribute `source` of CloudEvents. An ID is unique
-    /// within its source. For an event of the outbox it is `urn:uuid:` and the database's namespace,
-    /// unless the relay was given [another one](crate::Relay::source).
+    /// within its source. For an event of the outbox it is `urn:uuid:` and the database's
+    /// namespace, unless the relay was given [another one](crate::Relay::source).
     pub source: String,
     /// Where it is published.
     pub topic: String,

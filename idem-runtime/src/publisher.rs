@@ -45,13 +45,14 @@ pub use in_order::in_order;
 ///
 /// The relay makes several calls at once. A key is in only one of them at a time.
 ///
-/// A call can end without a verdict on some messages: it returns early, panics, or is given up. Then
-/// the first of these messages of each key has failed, and counts an attempt; the later ones wait
-/// for it. All other messages are unharmed.
+/// A call can end without a verdict on some messages: it returns early, panics, or is given up.
+/// Then the first of these messages of each key has failed, and counts an attempt; the later ones
+/// wait for it. All other messages are unharmed.
 pub trait Publisher: Send + Sync + 'static {
     /// Publishes these messages, and gives a verdict on each of them by [`PublishBatch::verdict`].
     ///
-    /// The future may be dropped at any await: when it takes too long, or when the relay is dropped.
+    /// The future may be dropped at any await: when it takes too long, or when the relay is
+    /// dropped.
     fn publish(&self, batch: PublishBatch) -> impl Future<Output = ()> + Send;
 }
 

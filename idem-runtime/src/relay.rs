@@ -99,8 +99,8 @@ impl<DB: OutboxStore, P: Publisher> Relay<DB, P> {
         }
     }
 
-    /// A name for the receiver, where one outbox has several; `default` unless said otherwise. Give
-    /// each target its own [`topics`](Self::topics).
+    /// A name for the receiver, where one outbox has several; `default` unless said otherwise, at
+    /// most 255 bytes. Give each target its own [`topics`](Self::topics).
     ///
     /// Relays of one target share its events, and attempts are counted for the target. So give all
     /// relays of a target the same topics and a publisher to the same receiver: a relay publishes
@@ -167,9 +167,9 @@ impl<DB: OutboxStore, P: Publisher> Relay<DB, P> {
         self
     }
 
-    /// After how many failed attempts an event becomes a dead letter; 20 unless said otherwise. With
-    /// the default backoff the pauses between them add up to 27 minutes on average. They are counted
-    /// in the database, across restarts and relays. A receiver that [is
+    /// After how many failed attempts an event becomes a dead letter; 20 unless said otherwise.
+    /// With the default backoff the pauses between them add up to 27 minutes on average. They are
+    /// counted in the database, across restarts and relays. A receiver that [is
     /// unavailable](crate::PublishError::unavailable) uses up none of them.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
@@ -188,26 +188,27 @@ impl<DB: OutboxStore, P: Publisher> Relay<DB, P> {
         self
     }
 
-    /// How long a relay that was frozen keeps its share from the others; 10 s unless said otherwise,
-    /// and 3 s or more if one lost answer of the database must not cost the share.
+    /// How long a relay that was frozen keeps its share from the others; 10 s unless said
+    /// otherwise, and 3 s or more if one lost answer of the database must not cost the share.
     ///
     /// A relay renews its lease after each third of this time, and asks again when no answer has
-    /// come within another third (at least 1 s). No other statement waits longer for its answer than
-    /// the lease (at least 5 s), the wait for a connection of the pool included.
+    /// come within another third (at least 1 s). No other statement waits longer for its answer
+    /// than the lease (at least 5 s), the wait for a connection of the pool included.
     #[must_use]
     pub fn lease(mut self, length: Duration) -> Self {
         self.options.lease = length.max(Duration::from_millis(10));
         self
     }
 
-    /// How long one call of the publisher may take; 30 s unless said otherwise. Then it is given up.
-    /// Of each key, the first message without a verdict has failed, and is tried again in a call of
-    /// its own; the later ones of the key wait for it. A message without a key is alone in that.
+    /// How long one call of the publisher may take; 30 s unless said otherwise. Then it is given
+    /// up. Of each key, the first message without a verdict has failed, and is tried again in a
+    /// call of its own; the later ones of the key wait for it. A message without a key is alone in
+    /// that.
     ///
     /// A message that only waited for its turn inside the publisher has failed, too. So the
-    /// publisher must be able to work off all that it may have at a time, [`in_hand`](Self::in_hand)
-    /// events, well within this time. One that sends 8 requests at once, of 50 ms each, needs 63 s
-    /// for 10,000 events: give its relay `in_hand(1_000, ..)`.
+    /// publisher must be able to work off all that it may have at a time,
+    /// [`in_hand`](Self::in_hand) events, well within this time. One that sends 8 requests at once,
+    /// of 50 ms each, needs 63 s for 10,000 events: give its relay `in_hand(1_000, ..)`.
     #[must_use]
     pub fn publish_timeout(mut self, limit: Duration) -> Self {
         self.options.publish_timeout = limit.max(Duration::from_millis(1));
@@ -245,8 +246,8 @@ impl<DB: OutboxStore, P: Publisher> Relay<DB, P> {
     ///
     /// Waits out the pauses before retries, so it ends when each event is published or a dead
     /// letter. It leaves their share to other relays that run, and waits until they have published
-    /// it. It has no time limit, and waits for as long as the receiver is unavailable: put a timeout
-    /// around it. Dropping the future is safe.
+    /// it. It has no time limit, and waits for as long as the receiver is unavailable: put a
+    /// timeout around it. Dropping the future is safe.
     ///
     /// # Errors
     /// See [`RelayError`]; here also a database that can't be reached any more.

@@ -95,8 +95,8 @@ pub(crate) fn committed(namespace: Uuid) {
 /// processes too.
 ///
 /// A call that commits wakes the relays of its process by itself, and on PostgreSQL
-/// [`spawn_upkeep`](crate::spawn_upkeep) wakes those of other processes. But this crate does not see
-/// the COMMIT of a transaction of your own that handlers joined: call this after it, if
+/// [`spawn_upkeep`](crate::spawn_upkeep) wakes those of other processes. But this crate does not
+/// see the COMMIT of a transaction of your own that handlers joined: call this after it, if
 /// [`poll_interval`](crate::Relay::poll_interval) is too long to wait. Nothing is lost without it.
 ///
 /// ```

@@ -69,8 +69,8 @@ pub use target::{BrokerFault, Oddity, PublishTarget, Unsupported};
 
 /// Runs all cases against this target, one after the other; see the [module](self).
 ///
-/// Takes some seconds, most of them for the batch of 10,000 messages. A case that does not end within
-/// [`time_limit`](PublishTarget::time_limit) is a violation.
+/// Takes some seconds, most of them for the batch of 10,000 messages. A case that does not end
+/// within [`time_limit`](PublishTarget::time_limit) is a violation.
 pub async fn publisher<T: PublishTarget>(target: &T) -> ConformanceReport {
     cases::run(target).await
 }

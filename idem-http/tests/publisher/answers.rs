@@ -92,7 +92,8 @@ async fn an_answer_that_ends_leaves_its_connection_for_the_next_event() {
     assert_eq!(server.connections(), 1);
 }
 
-/// Guards: what each kind of answer becomes, once over a socket. All statuses are in the unit tests.
+/// Guards: what each kind of answer becomes, once over a socket. All statuses are in the unit
+/// tests.
 #[tokio::test]
 async fn an_answer_says_whether_the_event_or_the_endpoint_fails() {
     for (status, headers, after) in [

@@ -33,13 +33,13 @@ impl JsonLines {
         }
     }
 
-    /// To the end of a file, which is created if it does not exist; its folder must exist. An event is
-    /// confirmed once it is on disk (`fdatasync`).
+    /// To the end of a file, which is created if it does not exist; its folder must exist. An event
+    /// is confirmed once it is on disk (`fdatasync`).
     ///
-    /// The file is opened for each batch, and can be moved away at any time (log rotation). While it
-    /// is written it is locked against other writers of this type. A line that a crash or a full
-    /// disk cut short is removed before the next one is written: its event was not confirmed, and is
-    /// written again.
+    /// The file is opened for each batch, and can be moved away at any time (log rotation). While
+    /// it is written it is locked against other writers of this type. A line that a crash or a full
+    /// disk cut short is removed before the next one is written: its event was not confirmed, and
+    /// is written again.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self {
             target: Target::File(path.into()),

@@ -46,11 +46,11 @@ impl PublishError {
     }
 
     /// The receiver takes nothing now, whatever the message: it is down, or it limits the rate. The
-    /// relay pauses for all messages, and counts no attempt of any. It pauses by itself: other relays
-    /// of the target do so when they get the same error.
+    /// relay pauses for all messages, and counts no attempt of any. It pauses by itself: other
+    /// relays of the target do so when they get the same error.
     ///
-    /// Without [`after`](Self::after) the pause is random, and grows from one failure to the next as
-    /// [`backoff`](crate::Relay::backoff) says.
+    /// Without [`after`](Self::after) the pause is random, and grows from one failure to the next
+    /// as [`backoff`](crate::Relay::backoff) says.
     pub fn unavailable(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),

@@ -14,8 +14,8 @@ use crate::message::Message;
 /// known.
 ///
 /// After a message that failed and may be tried again, the later ones of its key are not sent. Once
-/// a receiver is [unavailable](PublishError::unavailable), nothing more is sent at all; requests that
-/// were begun go on to their end.
+/// a receiver is [unavailable](PublishError::unavailable), nothing more is sent at all; requests
+/// that were begun go on to their end.
 ///
 /// `concurrency` holds for this call. A relay makes several calls at once: to bound them together,
 /// share a semaphore, and set [`Relay::in_hand`](crate::Relay::in_hand) to what can be sent within

@@ -4,14 +4,14 @@ use std::fmt;
 
 use crate::telemetry::Redacted;
 
-/// Why a relay ended although nobody asked it to. Nothing is lost: what is in the outbox is published
-/// once a relay runs again.
+/// Why a relay ended although nobody asked it to. Nothing is lost: what is in the outbox is
+/// published once a relay runs again.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RelayError {
     /// A relay of another target is running and takes a topic of this one. Each event has one
-    /// target. When a deploy moves a topic to another target, start the new relay again once the old
-    /// ones have ended.
+    /// target. When a deploy moves a topic to another target, start the new relay again once the
+    /// old ones have ended.
     OverlappingTargets {
         /// The target of this relay.
         target: String,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rand::Rng;
 
-/// A receiver that asks for a longer pause gets this one: a `Retry-After` of a year must not stop an
-/// outbox.
+/// A receiver that asks for a longer pause gets this one: a `Retry-After` of a year must not stop
+/// an outbox.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
 /// How many characters of a reason are stored.
@@ -29,8 +29,8 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The pause after that many failures, `asked` at least. Full jitter, as in "Exponential Backoff
-    /// And Jitter" (AWS Architecture Blog, 2015).
+    /// The pause after that many failures, `asked` at least. Full jitter, as in "Exponential
+    /// Backoff And Jitter" (AWS Architecture Blog, 2015).
     pub(super) fn delay(&self, failures: u32, asked: Duration, rng: &mut impl Rng) -> Duration {
         let ceiling = self
             .backoff
@@ -76,7 +76,8 @@ mod tests {
         }
     }
 
-    /// What the documentation of `Relay::max_attempts` says. Half of each longest pause, on average.
+    /// What the documentation of `Relay::max_attempts` says. Half of each longest pause, on
+    /// average.
     #[test]
     fn the_defaults_wait_for_27_minutes_on_average() {
         let policy = Policy::default();

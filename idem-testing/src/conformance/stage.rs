@@ -167,8 +167,8 @@ impl<'a, T: PublishTarget> Stage<'a, T> {
         self.arrived.iter().find(|message| message.id == id)
     }
 
-    /// Whether the messages of each key arrived in this order. Where one arrived more than once, its
-    /// first arrival counts.
+    /// Whether the messages of each key arrived in this order. Where one arrived more than once,
+    /// its first arrival counts.
     pub(super) fn arrived_in_order(&self, messages: &[Message]) -> Result {
         let mut place_of = HashMap::new();
         for (place, message) in self.arrived.iter().enumerate() {

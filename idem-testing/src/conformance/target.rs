@@ -13,9 +13,9 @@ pub trait PublishTarget: Send + Sync {
     /// A publisher that sends to this target, with your defaults; a new one for each case.
     fn publisher(&self) -> impl Future<Output = Self::Publisher> + Send;
 
-    /// What arrived since the last call, duplicates included. Messages of one key must be in the order
-    /// in which a consumer gets them. May return before everything has arrived, since it is called
-    /// again. A panic here is a violation, with its message in the report.
+    /// What arrived since the last call, duplicates included. Messages of one key must be in the
+    /// order in which a consumer gets them. May return before everything has arrived, since it is
+    /// called again. A panic here is a violation, with its message in the report.
     ///
     /// Read the messages as a consumer would, and decode them by
     /// [`cloud_events`](idem_runtime::cloud_events).
@@ -39,8 +39,8 @@ pub trait PublishTarget: Send + Sync {
         "idem.conformance".into()
     }
 
-    /// Why the broker can't carry such a message, or `None` if it can. With a reason, the case is left
-    /// out and the report shows it.
+    /// Why the broker can't carry such a message, or `None` if it can. With a reason, the case is
+    /// left out and the report shows it.
     fn cannot_carry(&self, oddity: Oddity) -> Option<&'static str> {
         let _ = oddity;
         None
@@ -56,10 +56,11 @@ pub trait PublishTarget: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BrokerFault {
-    /// It is gone: no connection can be made, and those that are open are cut. Nothing is taken once
-    /// [`inject`](PublishTarget::inject) has returned.
+    /// It is gone: no connection can be made, and those that are open are cut. Nothing is taken
+    /// once [`inject`](PublishTarget::inject) has returned.
     Down,
-    /// The message with this ID gets no answer; the broker may keep it or not. Others are confirmed.
+    /// The message with this ID gets no answer; the broker may keep it or not. Others are
+    /// confirmed.
     Hang(EventId),
     /// The message with this ID is refused, for a reason that concerns it alone. Others are
     /// confirmed.

@@ -20,7 +20,8 @@ pub(crate) struct FullLook {
     pub(crate) next: Instant,
     pub(crate) begun: Instant,
     pub(crate) is_running: bool,
-    /// An answer of an earlier generation is dropped: the shards have changed since it was asked for.
+    /// An answer of an earlier generation is dropped: the shards have changed since it was asked
+    /// for.
     pub(crate) generation: u64,
     pub(crate) after: i64,
     pub(crate) up_to: i64,

@@ -145,8 +145,8 @@ const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 
 /// How long to wait for an answer after `unanswered` questions in a row got none. One lost answer
 /// must not cost the lease: it is asked for when a third of the lease has passed, and given up when
-/// two thirds have. The next wait is longer: the pool may be busy, and whoever asks again is the last
-/// in its queue.
+/// two thirds have. The next wait is longer: the pool may be busy, and whoever asks again is the
+/// last in its queue.
 fn limit(lease: Duration, unanswered: u32) -> Duration {
     let first = (lease / 3).max(SHORTEST_LIMIT);
     first.saturating_mul(1 << unanswered.min(16))
