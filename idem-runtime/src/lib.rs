@@ -87,7 +87,8 @@
 //! | call a handler with a pool, or in your own transaction | [`Begin`] |
 //! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`], the crate `idem-http` |
 //! | write and read events as others do | [`cloud_events`] |
-//! | look at events that could not be sent | [`dead_letters`], [`replay_dead_letters`] |
+//! | look at events that a relay gave up, and publish them after all | [`dead_letters`], [`count_dead_letters`], [`replay_dead_letters`] |
+//! | wake the relays after a COMMIT of your own | [`wake`](fn@wake) |
 //! | take handlers as types, in your own consumer | [`Handler`], [`Received`], [`Identity`] |
 //! | ask what an earlier delivery stored, without running | [`lookup`] |
 //! | prove that a handler acts once | `idem_testing::explore`, of the crate `idem-testing` |

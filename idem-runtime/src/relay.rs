@@ -77,7 +77,7 @@ use crate::store::{OutboxStore, Topics};
 ///   [`in_hand`](Self::in_hand) is in memory.
 ///
 /// # Connections
-/// Statements of a relay run side by side, on up to six connections of the pool at a time. With
+/// Statements of a relay run side by side, on about six connections of the pool at most. With
 /// fewer they wait for one another. A pool that handlers keep busy can make a relay lose its lease:
 /// give it a pool of its own where you can. On PostgreSQL and MySQL a relay holds one more
 /// connection, outside of the pool, by which the others see that it is alive. On SQLite that is a

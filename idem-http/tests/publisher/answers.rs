@@ -120,7 +120,7 @@ async fn an_answer_says_whether_the_event_or_the_endpoint_fails() {
     assert!(!error.is_permanent() && !error.is_unavailable());
 }
 
-/// Guards: an endpoint that limits its rate is asked no more than the requests on their way.
+/// Guards: once an endpoint limits its rate, it gets the requests that were begun and no others.
 #[tokio::test]
 async fn an_endpoint_that_limits_its_rate_is_left_alone() {
     let server = Server::start(|_, _| Answer::Status(429, "retry-after: 1\r\n")).await;

@@ -1,9 +1,9 @@
 //! One run of a relay: a loop that starts what can be started and takes in what has ended.
 //!
-//! Looking, publishing and settling run side by side, each in tasks of their own. All that is known
-//! is in this loop, so nothing is locked, and a task that hangs holds up nothing but itself.
+//! Looking, publishing and settling run side by side, in tasks. All state is in this loop, so
+//! nothing is locked, and a task that hangs holds up nothing but itself.
 //!
-//! What is known is in `state`, and each file beside this one is one part of the work.
+//! The state is in `state`; each other file of this folder is one part of the work.
 
 mod full_look;
 mod membership;
