@@ -76,12 +76,10 @@ const SLOWEST_ANSWER: Duration = Duration::from_secs(1);
 /// side by side. [`concurrency`](Self::concurrency) holds for the publisher with all its clones,
 /// however many calls a relay makes at once.
 ///
-/// **Set it for your endpoint.** An event that waits here for its turn, for longer than the relay's
-/// [`publish_timeout`](idem_runtime::Relay::publish_timeout) (30 s), uses up an attempt. The relay
-/// hands over up to [`in_hand`](idem_runtime::Relay::in_hand) events (10,000), of which 8 are sent
-/// at a time: with the defaults, an endpoint that takes more than 24 ms for a request can't keep up
-/// with a full outbox. Raise the concurrency, or lower `in_hand`. With 100 ms a request and
-/// `in_hand(1_000, 64 << 20)`, an event waits for 12.5 s at most.
+/// The relay hands over twice as many events as there are requests at once; the others wait in the
+/// relay, where waiting uses up no attempt. So keep [`timeout`](Self::timeout) below half of the
+/// relay's [`publish_timeout`](idem_runtime::Relay::publish_timeout), as the defaults are (10 s and
+/// 30 s).
 ///
 /// # TLS
 ///
@@ -238,6 +236,11 @@ impl Publisher for HttpPublisher {
             self.send(&message).await
         })
         .await;
+    }
+
+    /// Twice the number of requests, so that the next event is there when a request ends.
+    fn max_in_flight(&self) -> usize {
+        self.concurrency.saturating_mul(2)
     }
 }
 

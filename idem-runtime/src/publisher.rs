@@ -38,10 +38,11 @@ pub use in_order::in_order;
 /// * Send the messages of one [`key`](crate::Message::key) in the order of the batch. When one of
 ///   them fails and may be tried again, send no later one of its key, and give no verdict on those.
 ///   [`in_order`] does all of that, one message of a key at a time.
-/// * Give every request a time limit, and all of a call less time than the relay's
-///   [`publish_timeout`](crate::Relay::publish_timeout).
-/// * Never block the thread. A relay gives up a call that takes longer than its `publish_timeout`,
-///   but it can't take a thread back from a call that blocks it.
+/// * Give every request a time limit below the relay's
+///   [`publish_timeout`](crate::Relay::publish_timeout). A call that gives no verdict for so long is
+///   given up. If messages wait inside the publisher for their turn, say by
+///   [`max_in_flight`](Self::max_in_flight) how many it works on at once.
+/// * Never block the thread. The relay can't take it back from a call that it has given up.
 ///
 /// The relay makes several calls at once. A key is in only one of them at a time.
 ///
@@ -54,10 +55,26 @@ pub trait Publisher: Send + Sync + 'static {
     /// The future may be dropped at any await: when it takes too long, or when the relay is
     /// dropped.
     fn publish(&self, batch: PublishBatch) -> impl Future<Output = ()> + Send;
+
+    /// How many messages it works on at once; unlimited unless said otherwise. A relay hands over no
+    /// more than that before it has verdicts on some of them, in all its calls together, and of each
+    /// key one after the other.
+    ///
+    /// A publisher with a limit of its own, such as a number of requests, should say so, with a few
+    /// more that are ready when a request ends. A message that waits in the relay can wait for ever.
+    /// One that waits in the publisher is given up after the relay's
+    /// [`publish_timeout`](crate::Relay::publish_timeout).
+    fn max_in_flight(&self) -> usize {
+        usize::MAX
+    }
 }
 
 impl<P: Publisher + ?Sized> Publisher for std::sync::Arc<P> {
     fn publish(&self, batch: PublishBatch) -> impl Future<Output = ()> + Send {
         (**self).publish(batch)
+    }
+
+    fn max_in_flight(&self) -> usize {
+        (**self).max_in_flight()
     }
 }

@@ -200,15 +200,14 @@ impl<DB: OutboxStore, P: Publisher> Relay<DB, P> {
         self
     }
 
-    /// How long one call of the publisher may take; 30 s unless said otherwise. Then it is given
-    /// up. Of each key, the first message without a verdict has failed, and is tried again in a
+    /// How long a call of the publisher may go without a verdict; 30 s unless said otherwise. Each
+    /// verdict gives it that time again. Then it is given up. Of each key, the first message without a verdict has failed, and is tried again in a
     /// call of its own; the later ones of the key wait for it. A message without a key is alone in
     /// that.
     ///
-    /// A message that only waited for its turn inside the publisher has failed, too. So the
-    /// publisher must be able to work off all that it may have at a time,
-    /// [`in_hand`](Self::in_hand) events, well within this time. One that sends 8 requests at once,
-    /// of 50 ms each, needs 63 s for 10,000 events: give its relay `in_hand(1_000, ..)`.
+    /// A message that only waited for its turn inside the publisher has failed, too. So a publisher
+    /// in which messages wait says how many it works on:
+    /// [`max_in_flight`](crate::Publisher::max_in_flight).
     #[must_use]
     pub fn publish_timeout(mut self, limit: Duration) -> Self {
         self.options.publish_timeout = limit.max(Duration::from_millis(1));

@@ -122,11 +122,14 @@ impl Calls {
         self.next
     }
 
+    /// Takes in a verdict. Until that time the call may wait for the next one: a publisher that is
+    /// slow is not one that hangs.
     pub(super) fn verdict(
         &mut self,
         batch: u64,
         index: usize,
         verdict: Result<(), PublishError>,
+        until: Instant,
         steps: &mut Vec<Step>,
     ) {
         let Some(call) = self.by_number.get_mut(&batch) else {
@@ -142,6 +145,7 @@ impl Calls {
             }
             return;
         }
+        call.deadline = call.deadline.max(until);
         call.open -= 1;
         self.open -= 1;
         call.is_unavailable |= verdict.as_ref().is_err_and(PublishError::is_unavailable);
@@ -156,7 +160,7 @@ impl Calls {
         }
     }
 
-    /// A call returned, panicked or ran out of time.
+    /// A call returned or panicked.
     pub(super) fn ended(&mut self, batch: u64, how: NoVerdict, steps: &mut Vec<Step>) {
         if let Some(call) = self.by_number.get_mut(&batch) {
             call.ended = Some(how);
@@ -172,9 +176,8 @@ impl Calls {
         }
     }
 
-    /// Gives up the calls whose time is over: those that block their thread, and batches that were
-    /// moved elsewhere.
-    pub(super) fn give_up_late(&mut self, now: Instant, steps: &mut Vec<Step>) {
+    /// Gives up the calls whose time is over, and says which.
+    pub(super) fn give_up_late(&mut self, now: Instant, steps: &mut Vec<Step>) -> Vec<u64> {
         let late = self
             .by_number
             .iter()
@@ -182,12 +185,13 @@ impl Calls {
         let mut late: Vec<_> = late.map(|(number, _)| *number).collect();
         // So that the queues come back in the order in which they were sent.
         late.sort_unstable();
-        for batch in late {
-            if let Some(call) = self.by_number.get_mut(&batch) {
+        for batch in &late {
+            if let Some(call) = self.by_number.get_mut(batch) {
                 call.ended = Some(NoVerdict::TimedOut);
-                self.close(batch, steps);
+                self.close(*batch, steps);
             }
         }
+        late
     }
 
     fn close(&mut self, batch: u64, steps: &mut Vec<Step>) {

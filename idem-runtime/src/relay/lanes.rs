@@ -268,9 +268,10 @@ impl Lanes {
         }
     }
 
-    /// The next events to publish: as many of each ready queue as the limits allow. Notes what has
+    /// The next events to publish: as many of each ready queue as the limits allow, and of those
+    /// with the same key at most so many. Notes what has
     /// to be read again first, and what can't be sent at all.
-    pub(super) fn next_batch(&mut self, most: Amount) -> NextBatch {
+    pub(super) fn next_batch(&mut self, most: Amount, of_a_key: usize) -> NextBatch {
         let mut batch = NextBatch::default();
         let NextBatch {
             messages,
@@ -320,7 +321,8 @@ impl Lanes {
             }
             let mut count = 0;
             for event in &mut lane.events {
-                let full = messages.len() >= most.events || bytes >= most.bytes;
+                let full =
+                    count >= of_a_key || messages.len() >= most.events || bytes >= most.bytes;
                 let waits = event.retry_at.is_some() && count > 0;
                 if full || waits || (event.is_suspect || is_suspect) && count > 0 {
                     break;

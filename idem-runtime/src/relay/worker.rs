@@ -74,8 +74,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
                 Some(done) = self.tasks.join_next() => {
                     self.take_in(done.unwrap_or_else(resume))?;
                 }
-                Some(ended) = self.published.join_next() => {
-                    let (batch, how) = ended.unwrap_or_else(resume);
+                Some((batch, how)) = self.running.next() => {
                     self.hear(&mut reports, &mut steps);
                     self.calls.ended(batch, how, &mut steps);
                     self.follow(&mut steps);
@@ -92,8 +91,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
                 }
                 () = sleep_until(timer) => {
                     let now = Instant::now();
-                    self.calls.give_up_late(now, &mut steps);
-                    self.follow(&mut steps);
+                    self.give_up_late_calls(now, &mut steps);
                     self.lanes.wake(now);
                 }
             }
@@ -177,13 +175,16 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
                 break;
             }
         }
+        // A relay that ends gives nobody more time.
+        let since = self.stopping_since.unwrap_or_else(Instant::now);
+        let until = since + self.options.publish_timeout;
         for report in reports.drain(..) {
             match report {
                 Report::Verdict {
                     batch,
                     index,
                     verdict,
-                } => self.calls.verdict(batch, index, verdict, steps),
+                } => self.calls.verdict(batch, index, verdict, until, steps),
                 Report::Dropped { batch } => self.calls.dropped(batch, steps),
             }
         }

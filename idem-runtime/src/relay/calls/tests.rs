@@ -43,7 +43,9 @@ impl Test {
 
     fn verdict(&mut self, index: usize, verdict: Result<(), PublishError>) -> Vec<Step> {
         let mut steps = Vec::new();
-        self.calls.verdict(self.batch, index, verdict, &mut steps);
+        let until = self.deadline;
+        self.calls
+            .verdict(self.batch, index, verdict, until, &mut steps);
         steps
     }
 
@@ -225,6 +227,18 @@ fn a_call_past_its_deadline_is_given_up_and_what_it_confirms_later_is_told() {
     assert_eq!(test.ended(NoVerdict::Returned), []);
 }
 
+/// Guards: a publisher that sends one message after the other is slow, and does not hang.
+#[test]
+fn a_verdict_gives_a_call_more_time() {
+    let mut test = Test::new(&[1, 1]);
+    let first = test.deadline;
+    test.deadline += Duration::from_secs(1);
+    test.verdict(0, Ok(()));
+    assert_eq!(test.give_up_late(first), []);
+    assert_eq!(test.calls.next_deadline(), Some(test.deadline));
+    assert_eq!(test.give_up_late(test.deadline).len(), 1);
+}
+
 #[test]
 fn calls_that_are_late_together_are_given_up_in_the_order_in_which_they_began() {
     let (mut calls, now) = (Calls::default(), Instant::now());
@@ -232,7 +246,7 @@ fn calls_that_are_late_together_are_given_up_in_the_order_in_which_they_began() 
         calls.begin(&[Part { lane, count: 1 }], vec![place(1)], now);
     }
     let mut steps = Vec::new();
-    calls.give_up_late(now, &mut steps);
+    assert_eq!(calls.give_up_late(now, &mut steps).len(), 40);
     let lanes = steps.iter().map(|step| match step {
         Step::Returned(lane, _) => *lane,
         other => panic!("{other:?}"),
@@ -244,7 +258,7 @@ fn calls_that_are_late_together_are_given_up_in_the_order_in_which_they_began() 
 fn a_verdict_on_what_is_not_known_changes_nothing() {
     let mut test = Test::new(&[1]);
     let mut steps = Vec::new();
-    test.calls.verdict(99, 0, Ok(()), &mut steps);
+    test.calls.verdict(99, 0, Ok(()), test.deadline, &mut steps);
     test.calls.ended(99, NoVerdict::Returned, &mut steps);
     test.calls.dropped(99, &mut steps);
     assert_eq!(steps, []);

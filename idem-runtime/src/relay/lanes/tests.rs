@@ -74,7 +74,7 @@ impl Test {
 
     /// The next call: its numbers, and the parts that they make up.
     fn send(&mut self) -> (Vec<i64>, Vec<Part>) {
-        let batch = self.lanes.next_batch(ALL);
+        let batch = self.lanes.next_batch(ALL, usize::MAX);
         assert_eq!(batch.messages.len(), batch.places.len());
         let numbers = batch.places.iter().map(|place| place.seq).collect();
         (numbers, batch.parts)
@@ -238,14 +238,14 @@ fn an_event_that_may_have_brought_down_a_call_goes_alone() {
 fn the_limits_of_a_call_are_kept_give_or_take_one_event() {
     let mut test = Test::new(&["a", "a", "b"]);
     let most = Amount { events: 2, ..ALL };
-    assert_eq!(test.lanes.next_batch(most).places.len(), 2);
+    assert_eq!(test.lanes.next_batch(most, usize::MAX).places.len(), 2);
     assert_eq!(test.numbers(), [3]);
     let mut test = Test::new(&["a", "a", "b"]);
     let most = Amount {
         bytes: SIZE + 1,
         ..ALL
     };
-    assert_eq!(test.lanes.next_batch(most).places.len(), 2);
+    assert_eq!(test.lanes.next_batch(most, usize::MAX).places.len(), 2);
     assert_eq!(test.lanes.loaded().bytes, 3 * SIZE);
 }
 
@@ -330,13 +330,13 @@ fn a_queue_that_does_not_fit_is_read_again_as_far_as_it_fits() {
 fn behind_an_event_that_is_to_be_read_again_no_message_is_kept() {
     let mut test = Test::new(&["a", "a"]);
     let most = Amount { events: 1, ..ALL };
-    let parts = test.lanes.next_batch(most).parts;
+    let parts = test.lanes.next_batch(most, usize::MAX).parts;
     test.untried(parts[0].lane);
     test.arrive(event(3, "a"));
     assert_eq!(test.lanes.loaded(), Amount::default());
     test.numbers();
     test.read(MANY, &[], "a");
-    let parts = test.lanes.next_batch(most).parts;
+    let parts = test.lanes.next_batch(most, usize::MAX).parts;
     test.lanes.bury(parts[0].lane);
     assert_eq!(test.lanes.loaded(), Amount::default());
     // The one that is being buried is not read again.

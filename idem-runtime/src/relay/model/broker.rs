@@ -23,7 +23,6 @@ pub(super) struct Inbox {
 pub(super) struct Running {
     batch: u64,
     messages: Vec<Sent>,
-    deadline: Instant,
     habit: Habit,
     /// Nothing is sent before.
     begins: Instant,
@@ -107,7 +106,6 @@ impl Running {
                     stage: Stage::Pending,
                 })
                 .collect(),
-            deadline,
             habit,
             begins: match () {
                 () if is_late => deadline + late,
@@ -124,15 +122,14 @@ impl Running {
     }
 
     /// Whether the call of this batch may be cut short, as it was not given up by its own means.
-    pub(super) fn is_late(&self, now: Instant) -> bool {
-        now >= self.deadline && matches!(self.habit, Habit::Plain | Habit::Hangs)
+    /// Whether the relay, which gives up these calls, can drop this one.
+    pub(super) fn can_be_dropped(&self, late: &[u64]) -> bool {
+        late.contains(&self.batch) && matches!(self.habit, Habit::Plain | Habit::Hangs)
     }
 
-    /// The relay drops the call, as its time is over.
-    pub(super) fn time_out(&self, inbox: &mut Inbox) {
+    pub(super) fn drop_batch(&self, inbox: &mut Inbox) {
         let batch = self.batch;
         inbox.reports.push_back(Report::Dropped { batch });
-        inbox.ended.push_back((batch, NoVerdict::TimedOut));
     }
 
     /// Does something. `true`: it was the last thing.

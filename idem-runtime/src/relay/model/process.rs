@@ -11,6 +11,7 @@ use super::broker::{Did, Inbox, Running};
 use super::database::{Batch, Database};
 use super::membership::Membership;
 use super::progress::Reading;
+use super::publishing::PUBLISH_TIMEOUT;
 use super::rule::Rule;
 use super::scene::Scene;
 use super::statement::{Answer, Answered, Ask, Flight};
@@ -189,16 +190,16 @@ impl Process {
     /// What the worker does when its timer ends.
     fn time(&mut self, scene: &mut Scene) {
         let mut steps = Vec::new();
-        self.calls.give_up_late(scene.now, &mut steps);
+        let late = self.calls.give_up_late(scene.now, &mut steps);
         self.follow(&mut steps, scene);
         self.lanes.wake(scene.now);
         let inbox = &mut self.inbox;
         self.running.retain(|call| {
-            let is_late = call.is_late(scene.now);
-            if is_late {
-                call.time_out(inbox);
+            let is_dropped = call.can_be_dropped(&late);
+            if is_dropped {
+                call.drop_batch(inbox);
             }
-            !is_late
+            !is_dropped
         });
     }
 
@@ -209,7 +210,10 @@ impl Process {
                     batch,
                     index,
                     verdict,
-                } => self.calls.verdict(batch, index, verdict, steps),
+                } => {
+                    let until = scene.now + PUBLISH_TIMEOUT;
+                    self.calls.verdict(batch, index, verdict, until, steps);
+                }
                 Report::Dropped { batch } => self.calls.dropped(batch, steps),
             }
         }

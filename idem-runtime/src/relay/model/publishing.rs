@@ -18,7 +18,7 @@ use crate::relay::lanes::{LaneId, Left, Stay};
 use crate::relay::policy::Policy;
 use crate::store::{FailedAttempt, NewDeadLetter};
 
-const PUBLISH_TIMEOUT: Duration = Duration::from_millis(300);
+pub(super) const PUBLISH_TIMEOUT: Duration = Duration::from_millis(300);
 
 const POLICY: Policy = Policy {
     max_attempts: 3,
@@ -34,7 +34,7 @@ impl Process {
         let now = scene.now;
         while self.pause.is_none_or(|until| until <= now) && !self.membership.shards(now).is_empty()
         {
-            let next = self.lanes.next_batch(BATCH);
+            let next = self.lanes.next_batch(BATCH, usize::MAX);
             for letter in self.lanes.take_unreadable() {
                 self.unsettled.dead.push((letter, true));
             }

@@ -11,20 +11,27 @@ use futures_util::FutureExt as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     pub(super) fn start_publishing(&mut self, now: Instant) {
         while !self.pause.is_on(now) && !self.membership.shards(Instant::now()).is_empty() {
+            let window = self.pause.window.unwrap_or(usize::MAX);
+            let in_flight = self.publisher.max_in_flight().max(1);
+            let window = window.min(in_flight);
+            // One key must not take all the places.
+            let of_a_key = if in_flight == usize::MAX {
+                usize::MAX
+            } else {
+                1
+            };
             let mut most = self.options.batch;
-            if let Some(window) = self.pause.window {
-                most.events = most.events.min(window.saturating_sub(self.calls.open()));
-            }
+            most.events = most.events.min(window.saturating_sub(self.calls.open()));
             if most.events == 0 {
                 break;
             }
-            let next = self.lanes.next_batch(most);
+            let next = self.lanes.next_batch(most, of_a_key);
             let unreadable = self.lanes.take_unreadable();
             for letter in unreadable {
                 tracing::error!(
@@ -42,13 +49,16 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             let deadline = now + self.options.publish_timeout;
             let number = self.calls.begin(&next.parts, next.places, deadline);
             let batch = PublishBatch::numbered(number, next.messages, self.reports.clone());
-            self.published.spawn(call(
-                self.publisher.clone(),
-                batch,
-                number,
-                self.options.publish_timeout,
-            ));
+            self.running
+                .spawn(number, call(self.publisher.clone(), batch));
         }
+    }
+
+    pub(super) fn give_up_late_calls(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        for batch in self.calls.give_up_late(now, steps) {
+            self.running.abort(batch);
+        }
+        self.follow(steps);
     }
 
     /// Does what follows from the verdicts.
@@ -216,12 +226,7 @@ fn dead_letter(target: &str, left: &Left, reason: &str) -> NewDeadLetter {
 }
 
 /// One call of the publisher.
-async fn call<P: Publisher>(
-    publisher: Arc<P>,
-    batch: PublishBatch,
-    number: u64,
-    limit: Duration,
-) -> (u64, NoVerdict) {
+async fn call<P: Publisher>(publisher: Arc<P>, batch: PublishBatch) -> NoVerdict {
     let span = tracing::debug_span!(
         "publish",
         otel.kind = "producer",
@@ -232,16 +237,14 @@ async fn call<P: Publisher>(
         crate::telemetry::link(&span, &message.headers);
     }
     let call = AssertUnwindSafe(publisher.publish(batch).instrument(span)).catch_unwind();
-    let how = match timeout(limit, call).await {
-        Ok(Ok(())) => NoVerdict::Returned,
-        Ok(Err(_panic)) => {
+    match call.await {
+        Ok(()) => NoVerdict::Returned,
+        Err(_panic) => {
             tracing::error!(
                 publisher = std::any::type_name::<P>(),
                 "the publisher panicked; the messages of this call that have no verdict are tried again"
             );
             NoVerdict::Panicked
         }
-        Err(_elapsed) => NoVerdict::TimedOut,
-    };
-    (number, how)
+    }
 }

@@ -5,6 +5,7 @@ pub(crate) mod membership;
 pub(crate) mod outage;
 pub(crate) mod pause;
 pub(crate) mod reading;
+pub(crate) mod running_calls;
 pub(crate) mod session;
 pub(crate) mod settling;
 pub(crate) mod task;
@@ -21,10 +22,11 @@ use self::membership::Membership;
 use self::outage::Outage;
 use self::pause::Pause;
 use self::reading::Reading;
+use self::running_calls::RunningCalls;
 use self::settling::Settling;
 use self::task::Done;
 use crate::publisher::{Publisher, Report, channel};
-use crate::relay::calls::{Calls, NoVerdict};
+use crate::relay::calls::Calls;
 use crate::relay::lanes::Lanes;
 use crate::relay::options::Options;
 use crate::relay::stats::RelayStats;
@@ -56,8 +58,7 @@ pub(crate) struct Worker<DB: OutboxStore, P> {
     pub(crate) outage: Outage,
     /// Statements.
     pub(crate) tasks: JoinSet<Done<DB>>,
-    /// Calls of the publisher, by the number of their batch.
-    pub(crate) published: JoinSet<(u64, NoVerdict)>,
+    pub(crate) running: RunningCalls,
     pub(crate) reports: UnboundedSender<Report>,
     pub(crate) heard: UnboundedReceiver<Report>,
     pub(crate) sleeper: Sleeper,
@@ -89,7 +90,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             settling: Settling::default(),
             outage: Outage::default(),
             tasks: JoinSet::new(),
-            published: JoinSet::new(),
+            running: RunningCalls::default(),
             reports,
             heard,
             sleeper: Sleeper::new(),

@@ -86,6 +86,79 @@ async fn a_publisher_that_hangs_is_given_up_and_what_hangs_becomes_a_dead_letter
     );
 }
 
+/// Takes its time for each message, and one after the other of a call.
+struct Slow {
+    log: Arc<Log>,
+    limit: usize,
+    /// How many messages it has, and the most that it had.
+    has: AtomicUsize,
+    had: Arc<AtomicUsize>,
+}
+
+impl Slow {
+    fn new(log: &Arc<Log>, limit: usize) -> Self {
+        Self {
+            log: log.clone(),
+            limit,
+            has: AtomicUsize::new(0),
+            had: Arc::default(),
+        }
+    }
+}
+
+impl Publisher for Slow {
+    async fn publish(&self, batch: PublishBatch) {
+        let count = batch.messages().len();
+        let has = self.has.fetch_add(count, Ordering::Relaxed) + count;
+        self.had.fetch_max(has, Ordering::Relaxed);
+        for (index, message) in batch.messages().iter().enumerate() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            self.log.take(message);
+            self.has.fetch_sub(1, Ordering::Relaxed);
+            batch.verdict(index, Ok(()));
+        }
+    }
+
+    fn max_in_flight(&self) -> usize {
+        self.limit
+    }
+}
+
+/// Guards: a publisher that is slow does not hang. The whole call takes far longer than it may go
+/// without a verdict.
+#[tokio::test]
+async fn a_call_that_gives_verdicts_is_not_given_up() {
+    let db = start().await;
+    let log = Log::new();
+    let events: Vec<_> = (0..80).map(|n| (None, n)).collect();
+    emit(&db.pool, &events).await.unwrap();
+    let relay = relay(&db.pool, Slow::new(&log, usize::MAX));
+    let relay = relay.publish_timeout(Duration::from_millis(400));
+    let relayed = within(relay.drain()).await.unwrap();
+    assert_eq!((relayed.published, relayed.failed), (80, 0));
+    assert_eq!(log.all().len(), 80);
+}
+
+/// Guards: what a publisher can't work on yet waits in the relay, and one key does not take all
+/// places.
+#[tokio::test]
+async fn a_publisher_gets_no_more_than_it_works_on() {
+    let db = start().await;
+    let log = Log::new();
+    let mut events: Vec<_> = (0..20).map(|n| (Some("a"), n)).collect();
+    events.extend((20..40).map(|n| (None, n)));
+    emit(&db.pool, &events).await.unwrap();
+    let slow = Slow::new(&log, 4);
+    let had = slow.had.clone();
+    let relayed = within(relay(&db.pool, slow).drain()).await.unwrap();
+    assert_eq!((relayed.published, relayed.failed), (40, 0));
+    assert_eq!(had.load(Ordering::Relaxed), 4);
+    assert_eq!(log.of_key(Some("a")), (0..20).collect::<Vec<_>>());
+    let first_four: Vec<_> = log.all().into_iter().take(4).collect();
+    let of_a = first_four.iter().filter(|taken| taken.n < 20).count();
+    assert_eq!(of_a, 1, "{first_four:?}");
+}
+
 /// Panics at one event, before or after the others of its batch.
 struct Panicking {
     log: Arc<Log>,

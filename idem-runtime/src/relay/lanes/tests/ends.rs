@@ -111,7 +111,7 @@ fn a_queue_that_was_emptied_late_and_filled_anew_is_in_one_call() {
 fn of_lost_shards_only_what_is_with_the_publisher_stays_until_it_returns() {
     let mut test = Test::new(&["a", "a", "b", "c", "c"]);
     let most = Amount { events: 1, ..ALL };
-    let a = test.lanes.next_batch(most).parts[0].lane;
+    let a = test.lanes.next_batch(most, usize::MAX).parts[0].lane;
     let lost = shards("a").union(shards("b"));
     test.lanes.lose(lost);
     assert_eq!(test.lanes.len(), 3);
@@ -157,7 +157,7 @@ fn a_queue_that_came_back_goes_on_behind_what_is_with_the_publisher() {
     for fails in [false, true] {
         let mut test = Test::new(&["a", "a"]);
         let most = Amount { events: 1, ..ALL };
-        let lane = test.lanes.next_batch(most).parts[0].lane;
+        let lane = test.lanes.next_batch(most, usize::MAX).parts[0].lane;
         test.lanes.lose(shards("a"));
         test.lanes.regain(shards("b"));
         assert!(test.lanes.is_lost(lane));
@@ -176,4 +176,13 @@ fn a_queue_that_came_back_goes_on_behind_what_is_with_the_publisher() {
             assert_eq!(test.numbers(), [2]);
         }
     }
+}
+
+/// Guards: a publisher with few places has some for every key.
+#[test]
+fn of_a_key_there_are_no_more_than_asked_for() {
+    let mut test = Test::new(&["a", "a", "b", "b"]);
+    let batch = test.lanes.next_batch(ALL, 1);
+    let counts: Vec<_> = batch.parts.iter().map(|part| part.count).collect();
+    assert_eq!(counts, [1, 1]);
 }

@@ -53,7 +53,7 @@ fn step(test: &mut Test, others: &mut Others, rng: &mut StdRng) {
             test.lanes.arrive(found, now, rng.random_range(1..4));
         }
         3 | 4 => {
-            let batch = test.lanes.next_batch(MOST);
+            let batch = test.lanes.next_batch(MOST, usize::MAX);
             let unreadable = test.lanes.take_unreadable().len();
             assert!(unreadable <= test.lanes.burying().len());
             for part in batch.parts {
@@ -203,7 +203,7 @@ fn drain(test: &mut Test, others: &mut Others) {
         read(test, wanted, &mut rng);
         test.now += Duration::from_millis(1);
         test.lanes.wake(test.now);
-        let batch = test.lanes.next_batch(MOST);
+        let batch = test.lanes.next_batch(MOST, usize::MAX);
         test.lanes.take_unreadable();
         others.sent.extend(batch.parts.iter().map(|part| part.lane));
     }
