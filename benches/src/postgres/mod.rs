@@ -1,6 +1,7 @@
 //! The work on PostgreSQL.
 
 mod floor;
+#[cfg(feature = "peers")]
 mod peers;
 mod statements;
 
@@ -60,7 +61,10 @@ async fn connect_many(url: &str, connections: u32) -> Result<Pool> {
 /// Makes the tables, in a database for us and one for each peer.
 pub(crate) async fn set_up([main, peers @ ..]: [&str; 4]) -> Result<()> {
     self::set_up_work(main).await?;
-    peers::set_up(peers).await
+    #[cfg(feature = "peers")]
+    peers::set_up(peers).await?;
+    let _ = peers;
+    Ok(())
 }
 
 /// The arms that are compared at saturation, each with a pool of as many connections.
@@ -102,6 +106,8 @@ pub(crate) async fn slow_down_flushes(urls: [&str; 4]) -> Result<()> {
 pub(crate) async fn arms([main, peers @ ..]: [&str; 4]) -> Result<Vec<Arm>> {
     let mut arms = work(main).await?;
     arms.extend(floor::arms(main).await?);
+    #[cfg(feature = "peers")]
     arms.extend(peers::arms(peers).await?);
+    let _ = peers;
     Ok(arms)
 }

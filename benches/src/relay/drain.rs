@@ -11,6 +11,7 @@ use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{Row as _, raw_sql};
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "peers")]
 use super::peer::Peer;
 use super::progress::progress;
 use super::sink::Sink;
@@ -20,7 +21,8 @@ use crate::stats::quantile;
 
 const SIZES: [u64; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
-/// What the peer gets: it takes its time.
+/// What the peer gets.
+#[cfg(feature = "peers")]
 const PEER_SIZE: u64 = 100_000;
 
 /// A relay that runs and sleeps, and how its outbox is filled.
@@ -68,6 +70,7 @@ pub(super) async fn run(args: &Args) -> Result<()> {
     let wants = |database| args.only.as_deref().is_none_or(|only| only == database);
     let postgres = Postgres::start(Options::default().durable()).await?;
     let database = postgres.database().await;
+    #[cfg(feature = "peers")]
     let peers = [postgres.database().await, postgres.database().await];
     let pool = PgPoolOptions::new().max_connections(8);
     let pool = pool.connect(database.url()).await?;
@@ -97,7 +100,9 @@ pub(super) async fn run(args: &Args) -> Result<()> {
     let (on_sqlite, stop_sqlite, relay_sqlite) =
         runner!(pool, |p, events| tables::fill_sqlite(&p, events));
 
+    #[cfg(feature = "peers")]
     let as_shipped = Peer::start(peers[0].url(), None).await?;
+    #[cfg(feature = "peers")]
     let tuned = Peer::start(peers[1].url(), Some(1_000)).await?;
     let progress = progress("draining", rounds * (SIZES.len() * 3 + 2))?;
     let mut rates: Vec<(String, u64, Vec<f64>)> = Vec::new();
@@ -124,6 +129,7 @@ pub(super) async fn run(args: &Args) -> Result<()> {
                 note("SQLite", size, on_sqlite(size).await?);
             }
         }
+        #[cfg(feature = "peers")]
         if wants("postgres") {
             let rate = as_shipped.drain(PEER_SIZE).await?;
             note("outbox-postgres 0.3, as it comes", PEER_SIZE, rate);

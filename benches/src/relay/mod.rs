@@ -5,6 +5,7 @@ mod drain;
 mod enqueue;
 mod latency;
 mod looks;
+#[cfg(feature = "peers")]
 mod peer;
 mod progress;
 mod sink;
