@@ -175,6 +175,7 @@ mod publisher;
 mod relay;
 mod schema;
 mod shard;
+mod source;
 mod store;
 mod telemetry;
 mod upkeep;
@@ -210,6 +211,9 @@ pub use outcome::Outcome;
 pub use publisher::{BatchMessage, PublishBatch, PublishError, Publisher, Verdicts, in_order};
 pub use relay::{Relay, RelayError, RelayStats};
 pub use schema::{Purged, migrate, purge, renew_namespace};
+pub use source::{
+    Arrival, Delivery, Handover, Incoming, Partition, SettleError, Source, SourceError,
+};
 pub use store::{DeadLetterFilter, TopicBacklog};
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
@@ -248,6 +252,7 @@ pub mod __private {
 /// What `idem-testing` needs. Not for people: no promise is made about it.
 #[doc(hidden)]
 pub mod __testing {
+    pub use crate::source::{Clock, ManualClock};
     pub use crate::store::Store;
 
     #[cfg(feature = "postgres")]
