@@ -20,7 +20,8 @@ pub use incoming::Incoming;
 ///   [`redelivered`](Incoming::redelivered) set.
 /// * **Bound what it fetches in advance**, in messages and bytes. The consumer calls
 ///   [`receive`](Self::receive) only while it has room, so a source that waits for the next call
-///   lets the broker wait, too.
+///   lets the broker wait, too. (One whose partitions can be revoked is [paused](Self::pause)
+///   instead.)
 /// * **Keep the order** of each [`partition`](Delivery::partition), or of each ordering key where
 ///   there are no partitions.
 /// * **Stay connected.** A connection that breaks is made again within `receive`; until that
@@ -108,6 +109,17 @@ pub trait Source: Send + Sync + 'static {
     /// extended. Called twice, it does the same as called once.
     fn stop(&self);
 
+    /// Hands out no delivery until it is called with `false`, because the consumer has no room or its
+    /// database is away. [`receive`](Self::receive) goes on to report partitions that are
+    /// [revoked](Arrival::Revoked). Answers whether the source does so.
+    ///
+    /// A source whose partitions are never revoked leaves this as it is: the consumer then does not
+    /// call `receive` while it takes nothing.
+    fn pause(&self, paused: bool) -> bool {
+        let _ = paused;
+        false
+    }
+
     /// Which broker it is, as `messaging.system` of OpenTelemetry names it: `kafka`, `rabbitmq`.
     fn system(&self) -> &'static str {
         "other"
@@ -146,6 +158,10 @@ impl<S: Source> Source for std::sync::Arc<S> {
 
     fn stop(&self) {
         (**self).stop();
+    }
+
+    fn pause(&self, paused: bool) -> bool {
+        (**self).pause(paused)
     }
 
     fn system(&self) -> &'static str {

@@ -62,7 +62,7 @@ impl ManualClock {
         let is_then = |passed: &Duration| self.start + *passed >= until;
         if passed.wait_for(is_then).await.is_err() {
             // The sender is this clock's own.
-            pending().await
+            pending::<()>().await;
         }
     }
 }
