@@ -143,6 +143,7 @@ mod begin;
 pub mod broker;
 mod call;
 pub mod cloud_events;
+mod consumer;
 mod contract;
 mod dead_letters;
 mod disposition;
@@ -184,6 +185,10 @@ mod wake;
 
 pub use backlog::{Backlog, backlog};
 pub use begin::Begin;
+pub use consumer::{
+    Backoff, Consumer, ConsumerError, ConsumerStats, Decode, Failure, Json, NoContext, Route,
+    Undecodable,
+};
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};
 pub use disposition::{Classify, Disposition};

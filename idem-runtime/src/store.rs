@@ -17,6 +17,7 @@ use self::depth::counted;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
+mod consumer_store;
 mod depth;
 mod error_class;
 mod home;
@@ -36,6 +37,7 @@ mod stub_error;
 mod tests;
 mod verdict;
 
+pub(crate) use consumer_store::{ConsumerStore, Letter, MessageId, NewAttempt};
 pub(crate) use error_class::ErrorClass;
 pub(crate) use home::Home;
 pub use isolation::Isolation;

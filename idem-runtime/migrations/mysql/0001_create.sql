@@ -40,6 +40,8 @@ CREATE TABLE IF NOT EXISTS idem_outbox (
 
 -- How often something failed. Of an event that a relay could not publish, `origin` is `relay`,
 -- `name` the relay's target, `source` is empty, and `id` is the event's in hexadecimal with dashes.
+-- Of a message that a consumer could not handle, `origin` is `consumer`, `name` the consumer's, and
+-- `source` and `id` are the message's.
 -- Together the four have less than the 3,072 bytes that an index takes.
 CREATE TABLE IF NOT EXISTS idem_attempts (
     origin     VARBINARY(16)   NOT NULL,
@@ -64,7 +66,8 @@ CREATE TABLE IF NOT EXISTS idem_dead_letters (
     id           VARBINARY(1024) NOT NULL,
     shard        SMALLINT        NOT NULL DEFAULT 0,
     topic        TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    `key`        VARBINARY(255),
+    -- Of a message that came in: a producer elsewhere may have longer keys than the outbox.
+    `key`        LONGBLOB,
     type         TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     payload      LONGBLOB        NOT NULL,
     content_type TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,

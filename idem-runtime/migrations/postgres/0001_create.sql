@@ -39,6 +39,8 @@ CREATE TABLE IF NOT EXISTS idem_outbox (
 
 -- How often something failed. Of an event that a relay could not publish, `origin` is `relay`,
 -- `name` the relay's target, `source` is empty, and `id` is the event's.
+-- Of a message that a consumer could not handle, `origin` is `consumer`, `name` the consumer's, and
+-- `source` and `id` are the message's.
 CREATE TABLE IF NOT EXISTS idem_attempts (
     origin     text COLLATE "C" NOT NULL,
     name       text COLLATE "C" NOT NULL,

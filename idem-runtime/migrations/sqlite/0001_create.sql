@@ -41,6 +41,8 @@ CREATE TABLE idem_outbox (
 
 -- How often something failed. Of an event that a relay could not publish, `origin` is `relay`,
 -- `name` the relay's target, `source` is empty, and `id` is the event's in hexadecimal with dashes.
+-- Of a message that a consumer could not handle, `origin` is `consumer`, `name` the consumer's, and
+-- `source` and `id` are the message's.
 CREATE TABLE idem_attempts (
     origin     TEXT    NOT NULL,
     name       TEXT    NOT NULL,

@@ -13,13 +13,19 @@ use tokio::time::{Instant, sleep_until};
 pub struct Clock(Option<ManualClock>);
 
 impl Clock {
+    /// The runtime's clock.
+    pub const SYSTEM: Self = Self(None);
+
     /// Now.
     pub fn now(&self) -> Instant {
         self.0.as_ref().map_or_else(Instant::now, ManualClock::now)
     }
 
-    /// Ends at that time. May be dropped.
-    pub async fn sleep_until(&self, until: Instant) {
+    /// Ends at that time. `None`: never. May be dropped.
+    pub async fn sleep_until(&self, until: Option<Instant>) {
+        let Some(until) = until else {
+            return pending().await;
+        };
         match &self.0 {
             None => sleep_until(until).await,
             Some(clock) => clock.sleep_until(until).await,
@@ -32,6 +38,8 @@ impl Clock {
 pub struct ManualClock {
     start: Instant,
     passed: Arc<watch::Sender<Duration>>,
+    /// When the consumer wakes up by itself.
+    sleeps: Arc<watch::Sender<Option<Instant>>>,
 }
 
 impl ManualClock {
@@ -40,12 +48,23 @@ impl ManualClock {
         Self {
             start: Instant::now(),
             passed: Arc::new(watch::Sender::new(Duration::ZERO)),
+            sleeps: Arc::default(),
         }
     }
 
     /// Moves it.
     pub fn advance(&self, by: Duration) {
         self.passed.send_modify(|passed| *passed += by);
+    }
+
+    /// Waits until the consumer waits for a time, and moves to it.
+    pub async fn advance_to_next(&self) {
+        let mut sleeps = self.sleeps.subscribe();
+        let until = sleeps.wait_for(Option::is_some).await;
+        let until = until.ok().and_then(|until| *until);
+        if let Some(until) = until {
+            self.advance(until.saturating_duration_since(self.now()));
+        }
     }
 
     /// For a source.
@@ -58,12 +77,29 @@ impl ManualClock {
     }
 
     async fn sleep_until(&self, until: Instant) {
+        let _sleep = Sleep::until(&self.sleeps, until);
         let mut passed = self.passed.subscribe();
         let is_then = |passed: &Duration| self.start + *passed >= until;
         if passed.wait_for(is_then).await.is_err() {
             // The sender is this clock's own.
             pending::<()>().await;
         }
+    }
+}
+
+/// Says when the consumer wakes up by itself, for as long as it sleeps.
+struct Sleep<'a>(&'a watch::Sender<Option<Instant>>);
+
+impl<'a> Sleep<'a> {
+    fn until(sleeps: &'a watch::Sender<Option<Instant>>, until: Instant) -> Self {
+        sleeps.send_replace(Some(until));
+        Self(sleeps)
+    }
+}
+
+impl Drop for Sleep<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(None);
     }
 }
 
@@ -82,8 +118,8 @@ mod tests {
         let manual = ManualClock::new();
         let clock = manual.clock();
         let start = clock.now();
-        let mut first = Box::pin(clock.sleep_until(start + Duration::from_secs(1)));
-        let mut second = Box::pin(clock.sleep_until(start + Duration::from_hours(1)));
+        let mut first = Box::pin(clock.sleep_until(Some(start + Duration::from_secs(1))));
+        let mut second = Box::pin(clock.sleep_until(Some(start + Duration::from_hours(1))));
         manual.advance(Duration::from_mins(1));
         tokio::select! {
             biased;

@@ -16,6 +16,7 @@
 //! the rest.
 
 mod call;
+mod consumers;
 mod dead_letters;
 pub(crate) mod error_class;
 pub(crate) mod literal;

@@ -6,6 +6,7 @@
 //! arguments travel as literals, since only the simple protocol takes several statements at once.
 
 mod call;
+mod consumers;
 mod dead_letters;
 mod error_class;
 mod home;

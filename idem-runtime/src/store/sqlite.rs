@@ -18,6 +18,7 @@
 //! the database is gone: give such a pool a second connection.
 
 mod call;
+mod consumers;
 mod dead_letters;
 pub(crate) mod error_class;
 pub(crate) mod literal;

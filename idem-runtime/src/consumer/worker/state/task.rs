@@ -1,0 +1,111 @@
+//! Statements and settlements as tasks.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use sqlx::Pool;
+use tokio::task::JoinError;
+use tokio::time::timeout;
+
+use crate::consumer::lanes::Ticket;
+use crate::guarded_connection::GuardedConnection;
+use crate::source::SettleError;
+use crate::store::{ErrorClass, Home, Store};
+use crate::telemetry::Redacted;
+use crate::telemetry::unlogged::unlogged;
+
+/// What a task brought.
+pub(in crate::consumer::worker) enum Done {
+    Counted(Vec<(Ticket, Option<String>)>, Result<Vec<u32>, Failed>),
+    Forgot(Result<(), Failed>),
+    Buried(Ticket, Result<(), Failed>),
+    Probed(Result<Home, Failed>),
+    Settled(Vec<Settled>),
+    Extended(Ticket, Result<Option<Duration>, SettleError>),
+}
+
+/// A settlement that has ended.
+#[derive(Debug)]
+pub(in crate::consumer::worker) struct Settled {
+    pub(in crate::consumer::worker) ticket: Ticket,
+    pub(in crate::consumer::worker) size: usize,
+    pub(in crate::consumer::worker) what: &'static str,
+    pub(in crate::consumer::worker) result: Result<(), SettleError>,
+}
+
+/// Why a statement brought nothing.
+#[derive(Debug)]
+pub(in crate::consumer::worker) enum Failed {
+    Store(sqlx::Error),
+    /// No answer came. The connection is closed.
+    TimedOut(Duration),
+}
+
+impl Failed {
+    pub(in crate::consumer::worker) fn class<DB: Store>(&self) -> ErrorClass {
+        match self {
+            Self::Store(error) => DB::classify(error),
+            Self::TimedOut(_) => ErrorClass::Unknown,
+        }
+    }
+
+    /// Whether another transaction was in the way.
+    pub(in crate::consumer::worker) fn is_conflict<DB: Store>(&self) -> bool {
+        matches!(
+            self.class::<DB>(),
+            ErrorClass::Conflict | ErrorClass::TimedOut
+        )
+    }
+
+    pub(in crate::consumer::worker) fn into_error(self) -> sqlx::Error {
+        match self {
+            Self::Store(error) => error,
+            Self::TimedOut(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => Redacted(error).fmt(f),
+            Self::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
+        }
+    }
+}
+
+type Statement<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
+
+/// Runs a statement on a connection of the pool. It is closed if the answer does not come in time.
+pub(in crate::consumer::worker) async fn on_connection<DB: Store, T>(
+    pool: &Pool<DB>,
+    limit: Duration,
+    statement: impl for<'c> FnOnce(&'c mut DB::Connection) -> Statement<'c, T>,
+) -> Result<T, Failed> {
+    let asked = async {
+        let mut conn = GuardedConnection::acquire(pool).await?;
+        let answer = unlogged(statement(conn.connection())).await;
+        conn.done(answer)
+    };
+    within(limit, asked).await
+}
+
+pub(in crate::consumer::worker) async fn within<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Failed> {
+    match timeout(limit, asked).await {
+        Ok(answer) => answer.map_err(Failed::Store),
+        Err(_elapsed) => Err(Failed::TimedOut(limit)),
+    }
+}
+
+/// A task of this crate's own panics only by a fault of this crate or of a source.
+pub(in crate::consumer::worker) fn resume<T>(error: JoinError) -> T {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => unreachable!("a task of the consumer was aborted while it runs: {error}"),
+    }
+}

@@ -1,0 +1,133 @@
+//! Attempts and dead letters of consumers.
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, Row as _};
+
+use super::LONGEST_STATEMENT;
+use super::literal::{array, bytes, text};
+use super::round_trip::{BY_INDEX, fetch_all, fetch_last};
+use super::stored_row::{table, texts};
+use crate::store::Home;
+use crate::store::consumer_store::{CONSUMER, ConsumerStore, Letter, MessageId, NewAttempt, PROBE};
+use crate::store::verdict::fits;
+
+impl ConsumerStore for Postgres {
+    async fn count_attempts(
+        conn: &mut PgConnection,
+        home: &Home,
+        consumer: &str,
+        attempts: &[NewAttempt],
+    ) -> Result<Vec<u32>, sqlx::Error> {
+        let reasons: Vec<_> = attempts
+            .iter()
+            .map(|attempt| attempt.reason.clone())
+            .collect();
+        // The order keeps consumers that count the same messages from a deadlock.
+        let sql = format!(
+            "{BY_INDEX}\
+             INSERT INTO {} AS known (origin, name, source, id, attempts, last_error) \
+             SELECT '{CONSUMER}', {}, source, id, 1, reason \
+             FROM ROWS FROM ({}, unnest({}::text[])) AS attempt (source, id, reason) ORDER BY source, id \
+             ON CONFLICT (origin, name, source, id) DO UPDATE SET attempts = known.attempts + 1, \
+               last_error = coalesce(excluded.last_error, known.last_error), touched_at = clock_timestamp() \
+             RETURNING source, id, attempts",
+            table(home, "idem_attempts"),
+            text(consumer),
+            messages(attempts.iter().map(|attempt| &attempt.message)),
+            array(&reasons),
+        );
+        let rows = fetch_all(conn, sql).await?;
+        let mut counts = vec![1; attempts.len()];
+        for row in &rows {
+            let (source, id): (&str, &str) = (row.try_get(0)?, row.try_get(1)?);
+            let counted = attempts
+                .iter()
+                .position(|attempt| attempt.message.source == source && attempt.message.id == id);
+            if let Some(place) = counted {
+                counts[place] = row.try_get::<i32, _>(2)?.unsigned_abs();
+            }
+        }
+        Ok(counts)
+    }
+
+    async fn forget_attempts(
+        conn: &mut PgConnection,
+        home: &Home,
+        consumer: &str,
+        done: &[MessageId],
+        interrupted: &[MessageId],
+    ) -> Result<(), sqlx::Error> {
+        let (attempts, name) = (table(home, "idem_attempts"), text(consumer));
+        let sql = format!(
+            "{BY_INDEX}\
+             DELETE FROM {attempts} AS known USING {} AS done (source, id) \
+             WHERE origin = '{CONSUMER}' AND name = {name} AND known.source = done.source AND known.id = done.id; \
+             UPDATE {attempts} AS known SET attempts = greatest(attempts - 1, 0) FROM {} AS interrupted (source, id) \
+             WHERE origin = '{CONSUMER}' AND name = {name} AND known.source = interrupted.source AND known.id = interrupted.id",
+            messages(done.iter()),
+            messages(interrupted.iter()),
+        );
+        fetch_last(conn, sql).await.map(drop)
+    }
+
+    async fn bury(
+        conn: &mut PgConnection,
+        home: &Home,
+        consumer: &str,
+        letter: &Letter,
+    ) -> Result<(), sqlx::Error> {
+        let key = letter.key.as_deref().map_or_else(|| "NULL".into(), text);
+        let (name, source, id) = (
+            text(consumer),
+            text(&letter.message.source),
+            text(&letter.message.id),
+        );
+        let sql = format!(
+            "{BY_INDEX}\
+             INSERT INTO {} (origin, name, source, id, topic, key, type, payload, content_type, headers, created_at, attempts, reason) \
+             VALUES ('{CONSUMER}', {name}, {source}, {id}, {}, {key}, {}, {}, {}, {}, \
+               'epoch'::timestamptz + '{}'::bigint * interval '1 microsecond', {}, {}) \
+             ON CONFLICT (origin, name, source, id) DO UPDATE SET topic = excluded.topic, key = excluded.key, \
+               type = excluded.type, payload = excluded.payload, content_type = excluded.content_type, \
+               headers = excluded.headers, created_at = excluded.created_at, attempts = excluded.attempts, \
+               reason = excluded.reason, died_at = clock_timestamp(); \
+             DELETE FROM {} WHERE origin = '{CONSUMER}' AND name = {name} AND source = {source} AND id = {id}",
+            table(home, "idem_dead_letters"),
+            text(&letter.topic),
+            text(&letter.kind),
+            bytes(&letter.payload),
+            text(&letter.content_type),
+            text(&letter.headers_json()),
+            letter.micros(),
+            letter.attempts,
+            text(&letter.reason),
+            table(home, "idem_attempts"),
+        );
+        fits(sql.len(), LONGEST_STATEMENT)?;
+        fetch_last(conn, sql).await.map(drop)
+    }
+
+    async fn probe(
+        conn: &mut PgConnection,
+        home: &Home,
+        consumer: &str,
+    ) -> Result<(), sqlx::Error> {
+        let (attempts, name) = (table(home, "idem_attempts"), text(consumer));
+        let row = format!("origin = '{PROBE}' AND name = {name} AND source = '' AND id = ''");
+        let sql = format!(
+            "{BY_INDEX}\
+             INSERT INTO {attempts} (origin, name, source, id, attempts) VALUES ('{PROBE}', {name}, '', '', 0) \
+             ON CONFLICT DO NOTHING; DELETE FROM {attempts} WHERE {row}"
+        );
+        fetch_last(conn, sql).await.map(drop)
+    }
+}
+
+/// `unnest('{..}'::text[], '{..}'::text[])`
+fn messages<'a>(messages: impl Iterator<Item = &'a MessageId> + Clone) -> String {
+    format!(
+        "unnest({}::text[], {}::text[])",
+        texts(messages.clone().map(|message| &message.source)),
+        texts(messages.map(|message| &message.id)),
+    )
+}
