@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use crate::cloud_events::{CloudEvent, DecodeError, from_attributes, from_json};
+use crate::event::{Event, OrderingKey};
 use crate::message::{Headers, Message};
 
 /// The media type of an event that is one JSON object.
@@ -79,6 +80,23 @@ impl Incoming {
             count: None,
             malformed: None,
         }
+    }
+
+    /// An event in JSON, as a relay publishes it, with this ID and of an unknown source: for tests,
+    /// and for what a service tells itself.
+    ///
+    /// # Errors
+    /// If the event does not serialize.
+    pub fn of_event<E: Event>(id: impl Into<String>, event: &E) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            id: id.into(),
+            source: "/".into(),
+            kind: E::TYPE.into(),
+            key: event.ordering_key().map(OrderingKey::into_string),
+            content_type: Some("application/json".into()),
+            topic: E::TOPIC.into(),
+            ..Self::new(serde_json::to_vec(event)?)
+        })
     }
 
     /// A message of a protocol with headers: `attributes` without the protocol's prefix (`ce-`,

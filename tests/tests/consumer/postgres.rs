@@ -1,0 +1,18 @@
+//! PostgreSQL.
+
+use idem_tests::TestDb;
+
+#[path = "suite/mod.rs"]
+mod suite;
+
+pub(crate) type Conn = sqlx::PgConnection;
+pub(crate) type Database = sqlx::Postgres;
+pub(crate) type Pool = sqlx::Pool<Database>;
+
+pub(crate) type Db = TestDb<Database>;
+
+pub(crate) async fn start() -> Db {
+    let db = TestDb::empty(8).await;
+    db.migrate().await;
+    db
+}
