@@ -1,11 +1,11 @@
 //! From a broker to handlers.
 
 mod backoff;
+mod dead_letters;
 mod decode;
 mod error;
 mod failure;
 mod lanes;
-mod message_id;
 mod options;
 mod route;
 mod stats;
@@ -20,6 +20,7 @@ use std::time::Duration;
 use sqlx::{Database, Pool};
 
 pub use backoff::Backoff;
+pub use dead_letters::{ConsumerDeadLetter, consumer_dead_letters, replay_consumer_dead_letters};
 pub use decode::{Decode, Json, Undecodable};
 pub use error::ConsumerError;
 pub use failure::Failure;
@@ -79,14 +80,16 @@ use route::{AnyRoute, HandlerRoute, Routes};
 /// ```
 ///
 /// # What holds
-/// 1. **Acknowledged only after COMMIT**, of the effect or of its dead letter. After a crash in
+/// 1. **Acknowledged only after COMMIT**, of the effect, of its dead letter, or of its place in the
+///    table `idem_inbox`. After a crash in
 ///    between the message comes again and is a duplicate. A settlement that the broker did not
 ///    confirm is not assumed.
 /// 2. **In order per ordering key**, different keys side by side: deliveries of one key run one
 ///    after the other in the order in which this consumer got them. One that waits for its next
 ///    attempt holds back its own key alone. Whether one key goes to one instance alone is the
-///    broker's to say. A wait of more than [`hold`](Self::hold) is left to the broker, and with it
-///    everything of that key that is in hand: what of it arrives until then runs before it.
+///    broker's to say. What must wait for longer than [`hold`](Self::hold) is put aside in the
+///    database, with those of its key that came after it, and later ones follow them, so a key that
+///    fails for hours fills no memory and holds no message with the broker.
 /// 3. **Attempts are counted in the database**, over all instances and restarts. A delivery that
 ///    may have been handed out before is counted before it runs, so that a message that ends the
 ///    process is found out; all others are counted when they fail.
@@ -213,7 +216,8 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     }
 
     /// How long a delivery waits in memory for its next attempt at most; 30 s unless said otherwise.
-    /// One that must wait for longer is given back to the broker with that delay.
+    /// One that must wait for longer is put aside in the table `idem_inbox`, with those of its key
+    /// that came after it.
     #[must_use]
     pub fn hold(mut self, longest: Duration) -> Self {
         self.options.hold = longest;
@@ -226,6 +230,14 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     pub fn in_hand(mut self, messages: usize, bytes: usize) -> Self {
         self.options.in_hand.messages = messages.max(1);
         self.options.in_hand.bytes = bytes.max(1);
+        self
+    }
+
+    /// How many deliveries may be put aside; 10,000 unless said otherwise. Then nothing more is
+    /// received until some of them are done, so the broker notices.
+    #[must_use]
+    pub fn parked(mut self, deliveries: u32) -> Self {
+        self.options.parked = deliveries.max(1);
         self
     }
 

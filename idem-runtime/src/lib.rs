@@ -167,6 +167,7 @@ mod guarded_connection;
 pub mod guide;
 mod handler;
 mod identity;
+mod inbox;
 mod key;
 mod lookup;
 mod message;
@@ -186,8 +187,8 @@ mod wake;
 pub use backlog::{Backlog, backlog};
 pub use begin::Begin;
 pub use consumer::{
-    Backoff, Consumer, ConsumerError, ConsumerStats, Decode, Failure, Json, NoContext, Route,
-    Undecodable,
+    Backoff, Consumer, ConsumerDeadLetter, ConsumerError, ConsumerStats, Decode, Failure, Json,
+    NoContext, Route, Undecodable, consumer_dead_letters, replay_consumer_dead_letters,
 };
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};
@@ -208,6 +209,7 @@ pub use idem_macros::idempotent;
 #[doc = include_str!("../docs/outbox.md")]
 pub use idem_macros::outbox;
 pub use identity::Identity;
+pub use inbox::{Inbox, InboxDelivery};
 pub use key::{ContentHash, Key, KeyWriter};
 pub use lookup::lookup;
 pub use message::{Headers, Message, Received};

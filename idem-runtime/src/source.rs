@@ -1,6 +1,7 @@
 //! The seam between a broker and a consumer.
 
 mod clock;
+mod either;
 mod error;
 mod handover;
 mod incoming;
@@ -9,6 +10,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub use clock::{Clock, ManualClock};
+pub(crate) use either::Either;
 pub use error::{SettleError, SourceError};
 pub use handover::{Handover, Partition};
 pub use incoming::Incoming;
@@ -140,6 +142,12 @@ pub trait Source: Send + Sync + 'static {
         None
     }
 
+    /// Whether a delivery that is given back keeps its place among those of its key.
+    #[doc(hidden)]
+    fn keeps_order(&self) -> bool {
+        false
+    }
+
     /// The clock that the consumer goes by. Only a source for tests has another than the system's.
     #[doc(hidden)]
     fn clock(&self) -> Clock {
@@ -174,6 +182,10 @@ impl<S: Source> Source for std::sync::Arc<S> {
 
     fn delivery_limit(&self) -> Option<u32> {
         (**self).delivery_limit()
+    }
+
+    fn keeps_order(&self) -> bool {
+        (**self).keeps_order()
     }
 
     fn clock(&self) -> Clock {

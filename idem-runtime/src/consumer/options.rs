@@ -19,6 +19,7 @@ pub(super) struct Options {
     pub(super) retry: Backoff,
     pub(super) hold: Duration,
     pub(super) in_hand: Amount,
+    pub(super) parked: u32,
     pub(super) shutdown_timeout: Duration,
     pub(super) ignore_unknown: bool,
 }
@@ -40,6 +41,7 @@ impl Default for Options {
                 messages: 1_000,
                 bytes: 64 << 20,
             },
+            parked: 10_000,
             shutdown_timeout: Duration::from_secs(30),
             ignore_unknown: false,
         }

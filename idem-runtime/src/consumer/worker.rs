@@ -10,6 +10,7 @@ mod counting;
 mod extending;
 mod leaving;
 mod outage;
+mod parking;
 mod receiving;
 mod running;
 mod settling;
@@ -86,6 +87,9 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
                 arrival = self.arrivals.recv(), if !self.receiving.has_ended => {
                     self.arrived(arrival, now);
                 }
+                arrival = self.parked_arrivals.recv(), if !self.parked_receiving.has_ended => {
+                    self.parked_arrived(arrival, now);
+                }
                 Some(ran) = self.running.join_next_with_id() => self.ran(ran, now),
                 Some(done) = self.tasks.join_next() => {
                     self.take_in(done.unwrap_or_else(resume), now);
@@ -104,7 +108,9 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         self.extend_due(now);
         self.start_probe();
         if !self.outage.is_on() {
+            self.start_reading_parked();
             self.start_deliveries();
+            self.start_parking();
             self.start_counting();
             self.start_burying();
             self.start_forgetting();
@@ -119,6 +125,8 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             Done::Forgot(forgot) => self.forgot(forgot),
             Done::Buried(ticket, buried) => self.buried(ticket, &buried),
             Done::Probed(probed) => self.probed(probed, now),
+            Done::Parked(tickets, due, parked) => self.parked(tickets, due, parked),
+            Done::Waiting(generation, waiting) => self.read_parked(generation, waiting),
             Done::Settled(settled) => self.settled(&settled),
             Done::Extended(ticket, extended) => self.extended(ticket, extended, now),
         }

@@ -3,15 +3,15 @@
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
-use super::{Home, OutboxStore};
-use crate::message::Headers;
+use super::{Home, InboxStore};
+use crate::message::{Headers, Message};
 
 /// Attempts and dead letters of consumers.
 ///
 /// After an error that the server reported, each method leaves the connection as a pool hands it
 /// out.
 #[doc(hidden)]
-pub trait ConsumerStore: OutboxStore {
+pub trait ConsumerStore: InboxStore {
     /// Counts an attempt of each of these messages, none of which is there twice, and says in their
     /// order how many there are now. One transaction.
     fn count_attempts(
@@ -39,6 +39,24 @@ pub trait ConsumerStore: OutboxStore {
         consumer: &str,
         letter: &Letter,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// The dead letters of a consumer after this number, in order.
+    fn letters(
+        conn: &mut Self::Connection,
+        home: &Home,
+        consumer: &str,
+        after: i64,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<LetterRow>, sqlx::Error>> + Send;
+
+    /// Moves these dead letters of a consumer to what it has parked, in their order; how many were
+    /// there. One transaction.
+    fn replay(
+        conn: &mut Self::Connection,
+        home: &Home,
+        consumer: &str,
+        numbers: &[i64],
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
     /// Writes something where attempts are, and leaves nothing: whether attempts can be written.
     fn probe(
@@ -69,9 +87,9 @@ pub struct NewAttempt {
     pub(crate) reason: Option<String>,
 }
 
-/// A message that is given up, with what came with it.
+/// A message with all that came with it, as the tables hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct KeptMessage {
     pub(crate) message: MessageId,
     pub(crate) topic: String,
     pub(crate) key: Option<String>,
@@ -80,11 +98,9 @@ pub struct Letter {
     pub(crate) content_type: String,
     pub(crate) headers: Headers,
     pub(crate) published_at: SystemTime,
-    pub(crate) attempts: u32,
-    pub(crate) reason: String,
 }
 
-impl Letter {
+impl KeptMessage {
     /// Headers as the tables hold them.
     pub(crate) fn headers_json(&self) -> String {
         serde_json::to_string(&self.headers).expect("texts serialize")
@@ -94,6 +110,36 @@ impl Letter {
     pub(crate) fn micros(&self) -> u64 {
         micros(self.published_at)
     }
+
+    /// What a row of one of the tables holds.
+    pub(crate) fn of_row(message: MessageId, row: Message) -> Self {
+        Self {
+            message,
+            topic: row.topic,
+            key: row.key,
+            kind: row.kind,
+            payload: row.payload,
+            content_type: row.content_type,
+            headers: row.headers,
+            published_at: row.created_at,
+        }
+    }
+}
+
+/// A message that is given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    pub(crate) kept: KeptMessage,
+    pub(crate) attempts: u32,
+    pub(crate) reason: String,
+}
+
+/// A dead letter of a consumer.
+#[derive(Debug)]
+pub struct LetterRow {
+    pub(crate) number: i64,
+    pub(crate) letter: Letter,
+    pub(crate) died_at: SystemTime,
 }
 
 /// The last second of the year 9999.

@@ -1,12 +1,11 @@
 //! Deliveries that are given up become dead letters, and are acknowledged after that.
 
-use std::time::SystemTime;
-
 use super::state::Worker;
 use super::state::held::{Held, Settlement};
 use super::state::task::{Done, Failed, on_connection};
 use crate::consumer::lanes::Ticket;
 use crate::consumer::options::{STATEMENT_LIMIT, storable};
+use crate::inbox::kept::kept;
 use crate::source::{Delivery, Source};
 use crate::store::{ConsumerStore, ErrorClass, Letter};
 
@@ -104,20 +103,9 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     }
 }
 
-/// Everything that came, with what a text can't hold left out.
 fn letter<D: Delivery>(held: &Held<D>) -> Letter {
-    let incoming = held.delivery.incoming();
-    let text = |text: &str| text.replace('\0', "\u{fffd}");
-    let content_type = incoming.content_type.as_deref();
     Letter {
-        message: held.message.clone(),
-        topic: text(&incoming.topic),
-        key: incoming.key.as_deref().map(text),
-        kind: text(&incoming.kind),
-        payload: incoming.body.clone(),
-        content_type: text(content_type.unwrap_or_default()),
-        headers: incoming.headers.clone(),
-        published_at: incoming.published_at.unwrap_or_else(SystemTime::now),
+        kept: kept(held.message.clone(), held.delivery.incoming()),
         attempts: held.failures,
         reason: storable(held.reason.as_deref().unwrap_or_default()),
     }

@@ -24,6 +24,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             last: None,
         });
         self.source.0.stop();
+        self.stop_parked.0.stop();
         let waiting = self.lanes.clear();
         self.give_back_all(waiting);
     }
@@ -41,6 +42,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     /// A delivery that would wait here goes back, or to the next owner of its partition.
     pub(super) fn leave(&mut self, ticket: Ticket, after: Duration) {
         self.lanes.done(ticket);
+        self.uncount(ticket);
         if self.held.get(&ticket).is_some_and(|held| held.is_revoked) {
             self.forget(ticket);
         } else {
@@ -50,7 +52,6 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
 
     /// What ran was ended by this consumer: that is no attempt.
     pub(super) fn interrupted(&mut self, ticket: Ticket) {
-        self.uncount(ticket);
         self.leave(ticket, Duration::ZERO);
     }
 
@@ -73,6 +74,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             && leaving.deadline <= now
         {
             leaving.last = Some(Instant::now() + GRACE);
+            self.give_up_parking();
             let tickets: Vec<_> = self.held.keys().copied().collect();
             if !tickets.is_empty() {
                 tracing::warn!(
@@ -126,6 +128,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             || !self.forgets.done.is_empty()
             || !self.forgets.interrupted.is_empty();
         self.receiving.has_ended
+            && self.parked_receiving.has_ended
             && self.held.is_empty()
             && self.settling.is_empty()
             && self.running.is_empty()

@@ -6,14 +6,18 @@ use tokio::time::Instant;
 
 use super::state::held::{Extending, Held, Settlement};
 use super::state::receiving::Received;
-use super::state::{Revocation, Worker};
+use super::state::{Hand, Revocation, Worker};
 use crate::consumer::error::ConsumerError;
 use crate::consumer::lanes::Ticket;
-use crate::consumer::message_id::message_id;
-use crate::source::{Arrival, Delivery, Partition, Source, SourceError};
+use crate::inbox::InboxDelivery;
+use crate::inbox::message_id::message_id;
+use crate::source::{Arrival, Delivery, Either, Partition, Source, SourceError};
 use crate::store::ConsumerStore;
 use crate::telemetry::consumer as telemetry;
 use std::time::Duration;
+
+/// Where what was put aside is from: what arrives meanwhile has lanes of its own.
+const PUT_ASIDE: Partition = Partition(u64::MAX);
 
 /// How long before a delivery can't be kept any more a warning says so.
 const WARNING: Duration = Duration::from_mins(1);
@@ -25,13 +29,18 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         let messages = self.held.len() + self.settling.len();
         let has_room = messages < limit.messages && self.amount.bytes < limit.bytes;
         // What arrives at the end is given back, so there is always room for it.
-        let takes = self.is_stopping() || (has_room && !self.outage.is_on());
+        let can_park = self.parking.count < u64::from(self.options.parked);
+        let is_free = has_room && !self.outage.is_on();
+        let takes = self.is_stopping() || (is_free && can_park);
         if takes == self.receiving.pause.is_some() {
             let is_honoured = self.source.0.pause(!takes);
             self.receiving.pause = (!takes).then_some(is_honoured);
         }
         if self.receiving.pause != Some(false) {
             self.receiving.ask(Instant::now());
+        }
+        if is_free || self.is_stopping() {
+            self.parked_receiving.ask(Instant::now());
         }
     }
 
@@ -44,14 +53,23 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             )))
         });
         match answer {
-            None => self.receiving.has_ended = true,
+            None => {
+                self.receiving.has_ended = true;
+                // What is put aside is safe, and waits for the next run.
+                self.stop_parked.0.stop();
+            }
             Some(Err(error)) => self.source_failed(error, now),
             Some(Ok(arrival)) => {
                 self.receiving.succeeded();
                 match arrival {
-                    Arrival::Delivery(delivery) => self.admit(delivery, now),
+                    Arrival::Delivery(delivery) => {
+                        self.check_limit();
+                        self.parking.arrived(delivery.partition());
+                        self.admit(Either::First(delivery), now);
+                    }
                     Arrival::Revoked(partitions, handover) => {
                         let deadline = now + self.options.shutdown_timeout;
+                        self.parking.revoked(&partitions);
                         self.revoke(&partitions);
                         self.revocations.push(Revocation {
                             partitions,
@@ -61,6 +79,28 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
                     }
                 }
             }
+        }
+    }
+
+    /// The same for what was put aside.
+    pub(super) fn parked_arrived(
+        &mut self,
+        answer: Option<Received<InboxDelivery<DB>>>,
+        now: Instant,
+    ) {
+        self.parked_receiving.answered();
+        match answer {
+            Some(Some(Ok(arrival))) => {
+                self.parked_receiving.succeeded();
+                if let Arrival::Delivery(delivery) = arrival {
+                    self.admit(Either::Second(delivery), now);
+                }
+            }
+            Some(Some(Err(error))) => {
+                self.parked_receiving.failed(Instant::now());
+                self.outage_begins(&error);
+            }
+            Some(None) | None => self.parked_receiving.has_ended = true,
         }
     }
 
@@ -80,10 +120,9 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         );
     }
 
-    fn admit(&mut self, delivery: S::Delivery, now: Instant) {
+    fn admit(&mut self, delivery: Hand<S, DB>, now: Instant) {
         let ticket = self.next;
         self.next += 1;
-        self.check_limit();
         let held = self.held(delivery, now);
         telemetry::received(&self.name, &held.delivery.incoming().topic);
         self.amount.bytes += held.size;
@@ -101,14 +140,17 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         self.lanes.push(ticket, partition, key);
     }
 
-    fn held(&self, delivery: S::Delivery, now: Instant) -> Held<S::Delivery> {
+    fn held(&self, delivery: Hand<S, DB>, now: Instant) -> Held<Hand<S, DB>> {
         let incoming = delivery.incoming();
         let counts_first = incoming.redelivered || incoming.count.is_some_and(|count| count > 1);
         let time_left = delivery.time_left();
         let longest = self.source.0.longest_hold();
         Held {
             message: message_id(incoming),
-            partition: delivery.partition(),
+            partition: match &delivery {
+                Either::First(delivery) => delivery.partition(),
+                Either::Second(_) => PUT_ASIDE,
+            },
             size: incoming.size(),
             count: incoming.count,
             deadline: time_left.map(|left| now + left),
@@ -167,7 +209,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     }
 
     /// Takes a delivery out of everything but its lane.
-    pub(super) fn take_out(&mut self, ticket: Ticket) -> Option<Held<S::Delivery>> {
+    pub(super) fn take_out(&mut self, ticket: Ticket) -> Option<Held<Hand<S, DB>>> {
         let held = self.held.remove(&ticket)?;
         if let Some(at) = held.extend_at {
             self.extensions.remove(&(at, ticket));

@@ -1,6 +1,7 @@
 //! Deliveries that run, and how they end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::{Id, JoinError};
 use tokio::time::Instant;
@@ -18,6 +19,9 @@ use crate::telemetry::consumer as telemetry;
 impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     /// Starts deliveries as long as there is a place for one.
     pub(super) fn start_deliveries(&mut self) {
+        if !self.parking.is_known() {
+            return;
+        }
         while self.running.len() + self.counts.not_run < self.options.concurrency {
             let Some(ticket) = self.lanes.next() else {
                 return;
@@ -31,6 +35,10 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             self.lanes.done(ticket);
             return;
         };
+        if self.follows_parked(ticket) {
+            self.park(ticket, Duration::ZERO);
+            return;
+        }
         let incoming = held.delivery.incoming();
         if let Some(error) = incoming.malformed() {
             let reason = error.to_string();
@@ -192,9 +200,9 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         self.again(ticket, attempts, now);
     }
 
-    /// It ended without an attempt.
+    /// It ended without an attempt. If it was counted before it ran, that is the number of the next
+    /// attempt here, and is taken back when it leaves.
     fn ended_uncounted(&mut self, ticket: Ticket, now: Instant) {
-        self.uncount(ticket);
         let Some(held) = self.held.get_mut(&ticket) else {
             self.lanes.done(ticket);
             return;
@@ -217,27 +225,31 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         }
     }
 
-    /// Runs it again after a pause, here or with the broker.
+    /// Runs it again after a pause: here, or put aside, or where it came from.
     fn again(&mut self, ticket: Ticket, times: u32, now: Instant) {
         let delay = self.options.retry.delay(times, &mut rand::rng());
         if self.is_stopping() || self.is_revoked(ticket) {
             self.leave(ticket, delay);
-        } else if delay > self.options.hold {
+        } else if delay <= self.options.hold {
+            self.lanes.wait(ticket, now + delay);
+        } else if self.can_park(ticket) {
+            self.uncount(ticket);
+            self.park(ticket, delay);
+        } else {
             // Those behind it would overtake it otherwise. The last one first, so that a broker that
             // puts each at the head of its queue has them in their order.
+            self.uncount(ticket);
             let mut tickets = self.lanes.tail(ticket);
             self.lanes.remove_all(&tickets);
             tickets.reverse();
             self.settle_all(&tickets, &Settlement::GiveBack(delay));
-        } else {
-            self.lanes.wait(ticket, now + delay);
         }
     }
 
     /// It runs again once the database takes writes.
     pub(super) fn wait_for_the_database(&mut self, ticket: Ticket) {
         if self.is_stopping() || self.is_revoked(ticket) {
-            self.leave(ticket, std::time::Duration::ZERO);
+            self.leave(ticket, Duration::ZERO);
         } else {
             self.lanes.hold(ticket);
         }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 
-use super::state::Worker;
 use super::state::held::{Extending, Settlement};
 use super::state::task::{Done, Settled};
+use super::state::{Hand, Worker};
 use crate::consumer::lanes::Ticket;
 use crate::source::{Delivery, SettleError, Source};
 use crate::store::ConsumerStore;
@@ -42,7 +42,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         &mut self,
         ticket: Ticket,
         how: &Settlement,
-    ) -> Option<(S::Delivery, usize)> {
+    ) -> Option<(Hand<S, DB>, usize)> {
         let held = self.held.get_mut(&ticket)?;
         if held.extending != Extending::No {
             held.extending = Extending::ThenSettle(how.clone());

@@ -2,6 +2,7 @@
 
 pub(super) mod held;
 pub(super) mod outage;
+pub(super) mod parking;
 pub(super) mod receiving;
 pub(super) mod task;
 
@@ -15,7 +16,8 @@ use tokio::time::Instant;
 
 use self::held::Held;
 use self::outage::Outage;
-use self::receiving::{Received, Receiving, StopOnDrop, receive};
+use self::parking::Parking;
+use self::receiving::{Received, Receiving, StopOnDrop, start_receiving};
 use self::task::{Done, Failed, on_connection};
 use crate::consumer::error::ConsumerError;
 use crate::consumer::lanes::{Lanes, Ticket};
@@ -23,9 +25,13 @@ use crate::consumer::options::{Amount, OWN_CONNECTIONS, Options, STATEMENT_LIMIT
 use crate::consumer::route::{Ended, Routes};
 use crate::consumer::stats::ConsumerStats;
 use crate::guarded_connection::GuardedConnection;
-use crate::source::{Clock, Handover, Partition, Source};
+use crate::inbox::{Inbox, InboxDelivery};
+use crate::source::{Clock, Either, Handover, Partition, Source};
 use crate::store::{ConsumerStore, ErrorClass, Home, MessageId};
 use crate::telemetry::consumer as telemetry;
+
+/// A delivery of the source, or of what is put aside.
+pub(super) type Hand<S, DB> = Either<<S as Source>::Delivery, InboxDelivery<DB>>;
 
 pub(super) struct Worker<S: Source, DB: ConsumerStore> {
     pub(super) name: Arc<str>,
@@ -37,9 +43,15 @@ pub(super) struct Worker<S: Source, DB: ConsumerStore> {
     pub(super) options: Options,
     pub(super) arrivals: mpsc::Receiver<Received<S::Delivery>>,
     pub(super) receiving: Receiving,
+    /// What is put aside, as a source.
+    pub(super) parked: Inbox<DB>,
+    pub(super) stop_parked: StopOnDrop<Inbox<DB>>,
+    pub(super) parked_arrivals: mpsc::Receiver<Received<InboxDelivery<DB>>>,
+    pub(super) parked_receiving: Receiving,
+    pub(super) parking: Parking,
     pub(super) lanes: Lanes,
     /// Everything that was handed out and is not being settled.
-    pub(super) held: HashMap<Ticket, Held<S::Delivery>>,
+    pub(super) held: HashMap<Ticket, Held<Hand<S, DB>>>,
     /// What is being settled.
     pub(super) settling: HashMap<Ticket, Partition>,
     pub(super) next: Ticket,
@@ -144,10 +156,11 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             _ => ConsumerError::Store(failed.into_error()),
         })?;
         let source = Arc::new(source);
-        let (asks, asked) = mpsc::channel(1);
-        let (send, arrivals) = mpsc::channel(1);
         let clock = source.clock();
-        tokio::spawn(receive(Arc::clone(&source), asked, send));
+        let (receiving, arrivals) = start_receiving(Arc::clone(&source));
+        let parked = Inbox::parked(pool.clone(), name.to_string());
+        let parked_source = Arc::new(parked.clone());
+        let (parked_receiving, parked_arrivals) = start_receiving(Arc::clone(&parked_source));
         telemetry::describe();
         Ok(Self {
             name,
@@ -158,7 +171,12 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             routes,
             options,
             arrivals,
-            receiving: Receiving::new(asks),
+            receiving,
+            parked,
+            stop_parked: StopOnDrop(parked_source),
+            parked_arrivals,
+            parked_receiving,
+            parking: Parking::default(),
             lanes: Lanes::default(),
             held: HashMap::new(),
             settling: HashMap::new(),
@@ -202,7 +220,9 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     pub(super) fn next_real(&self) -> Option<Instant> {
         let timers = [
             self.outage.next_probe(),
+            self.parking.next_read(),
             self.receiving.paused_until(),
+            self.parked_receiving.paused_until(),
             self.leaving.and_then(|leaving| leaving.last),
         ];
         timers.into_iter().flatten().min()

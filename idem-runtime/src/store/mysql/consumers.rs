@@ -1,14 +1,19 @@
 //! Attempts and dead letters of consumers.
 
-use sqlx::mysql::MySqlConnection;
+use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{MySql, Row as _};
 
-use super::literal::{bytes, optional, text};
-use super::round_trip::fits_packet;
+use super::inbox::{COLUMNS, kept, values};
+use super::literal::{bytes, text};
+use super::round_trip::{END_READ, READ_COMMITTED, fits_packet};
+use super::stored_row::{columns, lossy, micros};
 use super::transaction::{BEGIN, run};
 use crate::store::Home;
-use crate::store::consumer_store::{CONSUMER, ConsumerStore, Letter, MessageId, NewAttempt, PROBE};
-use crate::store::outbox_store::list;
+use crate::store::consumer_store::{
+    CONSUMER, ConsumerStore, Letter, LetterRow, MessageId, NewAttempt, PROBE,
+};
+use crate::store::inbox_store::PARKED;
+use crate::store::outbox_store::{list, time};
 
 /// How many rows one statement writes, each with a text: it must fit into what every server takes.
 const WRITTEN: usize = 16;
@@ -96,33 +101,72 @@ impl ConsumerStore for MySql {
         letter: &Letter,
     ) -> Result<(), sqlx::Error> {
         let name = bytes(consumer.as_bytes());
-        let (source, id) = (
-            bytes(letter.message.source.as_bytes()),
-            bytes(letter.message.id.as_bytes()),
-        );
         let sql = format!(
-            "{BEGIN}INSERT INTO idem_dead_letters \
-               (origin, name, source, id, topic, `key`, type, payload, content_type, headers, created_at, attempts, reason) \
-             VALUES ('{CONSUMER}', {name}, {source}, {id}, {}, {}, {}, {}, {}, {}, \
-               TIMESTAMP '1970-01-01 00:00:00' + INTERVAL {} MICROSECOND, {}, {}) \
+            "{BEGIN}INSERT INTO idem_dead_letters (origin, name, {COLUMNS}, attempts, reason) \
+             VALUES ('{CONSUMER}', {name}, {}, {}, {}) \
              ON DUPLICATE KEY UPDATE topic = VALUES(topic), `key` = VALUES(`key`), \
                type = VALUES(type), payload = VALUES(payload), content_type = VALUES(content_type), \
                headers = VALUES(headers), created_at = VALUES(created_at), attempts = VALUES(attempts), \
                reason = VALUES(reason), died_at = UTC_TIMESTAMP(6); \
              DELETE FROM idem_attempts WHERE {}; COMMIT",
-            text(&letter.topic),
-            optional(letter.key.as_deref().map(str::as_bytes)),
-            text(&letter.kind),
-            bytes(&letter.payload),
-            text(&letter.content_type),
-            text(&letter.headers_json()),
-            letter.micros(),
+            values(&letter.kept),
             letter.attempts,
             text(&letter.reason),
-            are(&name, std::iter::once(&letter.message)),
+            are(&name, std::iter::once(&letter.kept.message)),
         );
         fits_packet(conn, &sql).await?;
         run(conn, sql).await.map(drop)
+    }
+
+    async fn letters(
+        conn: &mut MySqlConnection,
+        _: &Home,
+        consumer: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<LetterRow>, sqlx::Error> {
+        let sql = format!(
+            "{READ_COMMITTED}; \
+             SELECT number, attempts, CAST(reason AS BINARY), {}, source, id, {} \
+             FROM idem_dead_letters AS letter FORCE INDEX (PRIMARY) \
+             WHERE origin = '{CONSUMER}' AND name = {} AND number > {after} ORDER BY number LIMIT {limit}{END_READ}",
+            micros("died_at"),
+            columns("letter"),
+            bytes(consumer.as_bytes()),
+        );
+        let rows = run(conn, sql).await?;
+        rows.iter().map(letter).collect()
+    }
+
+    async fn replay(
+        conn: &mut MySqlConnection,
+        _: &Home,
+        consumer: &str,
+        numbers: &[i64],
+    ) -> Result<u64, sqlx::Error> {
+        if numbers.is_empty() {
+            return Ok(0);
+        }
+        let name = bytes(consumer.as_bytes());
+        let which = format!(
+            "letter.number IN ({}) AND letter.origin = '{CONSUMER}' AND letter.name = {name}",
+            list(numbers)
+        );
+        // What is remembered of it as done would keep it out.
+        let sql = format!(
+            "{BEGIN}\
+             DELETE known FROM idem_inbox AS known JOIN idem_dead_letters AS letter \
+               ON known.source = letter.source AND known.id = letter.id \
+             WHERE {which} AND known.origin = '{PARKED}' AND known.name = {name} AND known.done_at IS NOT NULL; \
+             INSERT INTO idem_inbox (origin, name, lane, {COLUMNS}) \
+             SELECT '{PARKED}', {name}, LEFT(UNHEX(SHA2(`key`, 256)), 16), {COLUMNS} FROM idem_dead_letters AS letter \
+             WHERE {which} ORDER BY number ON DUPLICATE KEY UPDATE idem_inbox.seq = idem_inbox.seq; \
+             DELETE letter FROM idem_dead_letters AS letter WHERE {which}; \
+             SELECT ROW_COUNT(); COMMIT",
+        );
+        let rows = run(conn, sql).await?;
+        let moved: Option<i64> = rows.last().map(|row| row.try_get(0)).transpose()?;
+        Ok(moved.unwrap_or(0).max(0).unsigned_abs())
     }
 
     async fn probe(
@@ -151,4 +195,17 @@ fn are<'a>(name: &str, messages: impl Iterator<Item = &'a MessageId>) -> String 
         )
     });
     each.collect::<Vec<_>>().join(" OR ")
+}
+
+fn letter(row: &MySqlRow) -> Result<LetterRow, sqlx::Error> {
+    let died_at: Option<i64> = row.try_get(3)?;
+    Ok(LetterRow {
+        number: row.try_get(0)?,
+        died_at: time(died_at.unwrap_or_default()),
+        letter: Letter {
+            attempts: row.try_get::<i32, _>(1)?.unsigned_abs(),
+            reason: lossy(row, 2)?,
+            kept: kept(row, 4)?,
+        },
+    })
 }

@@ -2,15 +2,20 @@
 
 use std::fmt::Write as _;
 
-use sqlx::sqlite::SqliteConnection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Row as _, Sqlite};
 
 use super::LONGEST_STATEMENT;
-use super::literal::{NOW, bytes, text};
+use super::inbox::{COLUMNS, kept, values, write_all};
+use super::literal::{NOW, optional, text};
 use super::round_trip::{execute, fetch_all};
 use super::transaction::{begin, end};
 use crate::store::Home;
-use crate::store::consumer_store::{CONSUMER, ConsumerStore, Letter, MessageId, NewAttempt, PROBE};
+use crate::store::consumer_store::{
+    CONSUMER, ConsumerStore, Letter, LetterRow, MessageId, NewAttempt, PROBE,
+};
+use crate::store::inbox_store::{PARKED, lane};
+use crate::store::outbox_store::{list, time};
 use crate::store::verdict::fits;
 
 impl ConsumerStore for Sqlite {
@@ -64,7 +69,7 @@ impl ConsumerStore for Sqlite {
                 is(consumer, message)
             );
         }
-        write_all(conn, sql).await
+        write_all(conn, sql).await.map(drop)
     }
 
     async fn bury(
@@ -74,30 +79,47 @@ impl ConsumerStore for Sqlite {
         letter: &Letter,
     ) -> Result<(), sqlx::Error> {
         let sql = format!(
-            "INSERT INTO idem_dead_letters \
-               (origin, name, source, id, topic, key, type, payload, content_type, headers, created_at, attempts, reason) \
-             VALUES ('{CONSUMER}', {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}) \
+            "INSERT INTO idem_dead_letters (origin, name, {COLUMNS}, attempts, reason) VALUES ('{CONSUMER}', {}, {}, {}, {}) \
              ON CONFLICT (origin, name, source, id) DO UPDATE SET topic = excluded.topic, key = excluded.key, \
                type = excluded.type, payload = excluded.payload, content_type = excluded.content_type, \
                headers = excluded.headers, created_at = excluded.created_at, attempts = excluded.attempts, \
                reason = excluded.reason, died_at = {NOW}; \
              DELETE FROM idem_attempts WHERE {}",
             text(consumer),
-            text(&letter.message.source),
-            text(&letter.message.id),
-            text(&letter.topic),
-            letter.key.as_deref().map_or_else(|| "NULL".into(), text),
-            text(&letter.kind),
-            bytes(&letter.payload),
-            text(&letter.content_type),
-            text(&letter.headers_json()),
-            letter.micros(),
+            values(&letter.kept),
             letter.attempts,
             text(&letter.reason),
-            is(consumer, &letter.message),
+            is(consumer, &letter.kept.message),
         );
         fits(sql.len(), LONGEST_STATEMENT)?;
-        write_all(conn, sql).await
+        write_all(conn, sql).await.map(drop)
+    }
+
+    async fn letters(
+        conn: &mut SqliteConnection,
+        _: &Home,
+        consumer: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<LetterRow>, sqlx::Error> {
+        let sql = format!(
+            "SELECT number, attempts, reason, died_at, source, id, topic, key, type, payload, content_type, headers, created_at \
+             FROM idem_dead_letters WHERE origin = '{CONSUMER}' AND name = {} AND number > {after} ORDER BY number LIMIT {limit}",
+            text(consumer),
+        );
+        let rows = fetch_all(conn, sql).await?;
+        rows.iter().map(letter).collect()
+    }
+
+    async fn replay(
+        conn: &mut SqliteConnection,
+        _: &Home,
+        consumer: &str,
+        numbers: &[i64],
+    ) -> Result<u64, sqlx::Error> {
+        begin(conn).await?;
+        let done = replay_in(conn, consumer, numbers).await;
+        end(conn, done).await
     }
 
     async fn probe(
@@ -111,15 +133,52 @@ impl ConsumerStore for Sqlite {
              ON CONFLICT DO NOTHING; \
              DELETE FROM idem_attempts WHERE origin = '{PROBE}' AND name = {name}"
         );
-        write_all(conn, sql).await
+        write_all(conn, sql).await.map(drop)
     }
 }
 
-/// All of it, or nothing.
-async fn write_all(conn: &mut SqliteConnection, sql: String) -> Result<(), sqlx::Error> {
-    begin(conn).await?;
-    let done = execute(conn, sql).await;
-    end(conn, done).await
+/// What stands for a key is computed here: SQLite has no such hash.
+async fn replay_in(
+    conn: &mut SqliteConnection,
+    consumer: &str,
+    numbers: &[i64],
+) -> Result<u64, sqlx::Error> {
+    let name = text(consumer);
+    let which = format!(
+        "origin = '{CONSUMER}' AND name = {name} AND number IN ({})",
+        list(numbers)
+    );
+    let ask = format!("SELECT number, key FROM idem_dead_letters WHERE {which} ORDER BY number");
+    let rows = fetch_all(conn, ask).await?;
+    let mut sql = String::new();
+    for row in &rows {
+        let (number, key): (i64, Option<Vec<u8>>) = (row.try_get(0)?, row.try_get(1)?);
+        let lane = key.map(|key| lane(&String::from_utf8_lossy(&key)));
+        // What is remembered of it as done would keep it out.
+        let _ = write!(
+            sql,
+            "DELETE FROM idem_inbox WHERE origin = '{PARKED}' AND name = {name} AND done_at IS NOT NULL AND (source, id) = \
+               (SELECT source, id FROM idem_dead_letters WHERE number = {number}); \
+             INSERT INTO idem_inbox (origin, name, lane, {COLUMNS}) SELECT '{PARKED}', {name}, {}, {COLUMNS} \
+             FROM idem_dead_letters WHERE number = {number} ON CONFLICT DO NOTHING; ",
+            optional(lane.as_ref().map(<[u8; 16]>::as_slice)),
+        );
+    }
+    let _ = write!(sql, "DELETE FROM idem_dead_letters WHERE {which}");
+    execute(conn, sql).await?;
+    Ok(rows.len() as u64)
+}
+
+fn letter(row: &SqliteRow) -> Result<LetterRow, sqlx::Error> {
+    Ok(LetterRow {
+        number: row.try_get(0)?,
+        died_at: time(row.try_get(3)?),
+        letter: Letter {
+            attempts: row.try_get(1)?,
+            reason: row.try_get(2)?,
+            kept: kept(row, 4)?,
+        },
+    })
 }
 
 fn is(consumer: &str, message: &MessageId) -> String {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use idem_runtime::Partition;
+use idem_runtime::{Consumer, Partition};
 use idem_testing::{Settled, TestSource};
 
-use super::{Running, attempts, consumer, start};
+use super::{Perform, Running, attempts, consumer, start};
 use crate::stage::{Act, Stage, redelivered, step};
 
 /// Guards: what waits goes back at once and what runs may end.
@@ -33,12 +33,15 @@ async fn a_shutdown_lets_what_runs_end_and_gives_the_rest_back() {
     assert_eq!((stats.handled, stage.ended().len()), (1, 2));
 }
 
-/// Guards: `shutdown_timeout`. An interrupted attempt is none.
+/// Guards: `shutdown_timeout`. An interrupted attempt is none, and rolled back.
 #[tokio::test]
 async fn what_does_not_end_in_time_is_interrupted_unharmed() {
     let db = start().await;
+    db.execute("CREATE TABLE effects (id varchar(100) NOT NULL)")
+        .await;
     let (source, stage) = (TestSource::new(), Stage::default());
-    let mut running = Running::start(&db.pool, consumer(&source, &stage));
+    let with = Consumer::new("steps", source.clone()).on_with::<Perform>(stage.clone());
+    let mut running = Running::start(&db.pool, with);
     let stuck = source.deliver(redelivered("a", 1, Act::Wait));
     stage.until_begun(1).await;
     assert_eq!(attempts(&db).await, ["step-1 1"]);
@@ -50,6 +53,7 @@ async fn what_does_not_end_in_time_is_interrupted_unharmed() {
     running.ended().await.unwrap();
     assert_eq!(attempts(&db).await, ["step-1 0"]);
     db.assert_no_open_transaction().await;
+    assert_eq!(db.effects().await, [""; 0]);
 }
 
 /// Guards: the handover waits for what runs, and nothing of the partition is begun or settled after

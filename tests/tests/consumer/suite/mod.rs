@@ -4,15 +4,17 @@ mod attempts;
 mod dead_letters;
 mod deadlines;
 mod delivery;
+mod inbox;
 mod leaving;
 mod order;
 mod outage;
+mod parking;
 mod pressure;
 
 use std::time::Duration;
 
 use idem_runtime::{
-    Backoff, Consumer, ConsumerError, ConsumerStats, Error, Received, Route, idempotent,
+    Backoff, Consumer, ConsumerError, ConsumerStats, Error, Received, Route, Source, idempotent,
 };
 use idem_testing::TestSource;
 use tokio::sync::oneshot;
@@ -71,7 +73,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start(pool: &Pool, consumer: Consumer<TestSource, Database>) -> Self {
+    pub(crate) fn start<S: Source>(pool: &Pool, consumer: Consumer<S, Database>) -> Self {
         let (shutdown, is_over) = oneshot::channel();
         let pool = pool.clone();
         let over = async {

@@ -1,7 +1,5 @@
 //! In order per key, keys side by side.
 
-use std::time::Duration;
-
 use idem_runtime::Partition;
 use idem_testing::{Settled, TestSource};
 
@@ -54,26 +52,4 @@ async fn a_delivery_that_waits_for_its_next_attempt_holds_back_its_key_alone() {
     assert_eq!(of_a, [(1, 1), (1, 2), (1, 3), (2, 1)]);
     let stats = running.stop().await;
     assert_eq!((stats.handled, stats.failed), (12, 2));
-}
-
-/// Guards: `hold`. What is behind it in hand goes with it, and would overtake it otherwise.
-#[tokio::test]
-async fn a_wait_that_is_too_long_is_left_to_the_broker_with_what_is_behind_it() {
-    let db = start().await;
-    let (source, stage) = (TestSource::new(), Stage::default());
-    let impatient = consumer(&source, &stage).hold(Duration::ZERO);
-    let running = Running::start(&db.pool, impatient);
-    let mut slow = step("a", 1, Act::Wait);
-    slow.key = Some("b".into());
-    let slow = source.deliver(slow);
-    let failing = source.deliver(step("a", 2, Act::Fail));
-    let behind = source.deliver(step("a", 3, Act::Succeed));
-    let Settled::GivenBack(delay) = failing.wait_settled().await else {
-        panic!("{:?}", failing.settled());
-    };
-    assert!(delay <= Duration::from_secs(1), "{delay:?}");
-    behind.assert_settled(Settled::GivenBack(delay)).await;
-    stage.let_go(1);
-    slow.assert_settled(Settled::Acked).await;
-    running.stop().await;
 }

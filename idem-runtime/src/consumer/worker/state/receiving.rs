@@ -42,7 +42,7 @@ pub(in crate::consumer::worker) struct Receiving {
 }
 
 impl Receiving {
-    pub(in crate::consumer::worker) const fn new(asks: mpsc::Sender<()>) -> Self {
+    const fn new(asks: mpsc::Sender<()>) -> Self {
         Self {
             asks,
             is_asked: false,
@@ -86,9 +86,19 @@ impl Receiving {
     }
 }
 
+/// Starts to receive from a source.
+pub(in crate::consumer::worker) fn start_receiving<S: Source>(
+    source: Arc<S>,
+) -> (Receiving, mpsc::Receiver<Received<S::Delivery>>) {
+    let (asks, asked) = mpsc::channel(1);
+    let (send, arrivals) = mpsc::channel(1);
+    tokio::spawn(receive(source, asked, send));
+    (Receiving::new(asks), arrivals)
+}
+
 /// Receives as often as it is asked to. No answer is dropped while it is pending: if the consumer is
 /// gone, what arrives is given back until the source has ended.
-pub(in crate::consumer::worker) async fn receive<S: Source>(
+async fn receive<S: Source>(
     source: Arc<S>,
     mut asks: mpsc::Receiver<()>,
     arrivals: mpsc::Sender<Received<S::Delivery>>,

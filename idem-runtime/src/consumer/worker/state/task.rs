@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::consumer::lanes::Ticket;
 use crate::guarded_connection::GuardedConnection;
 use crate::source::SettleError;
-use crate::store::{ErrorClass, Home, Store};
+use crate::store::{ErrorClass, Home, Lane, Store};
 use crate::telemetry::Redacted;
 use crate::telemetry::unlogged::unlogged;
 
@@ -22,6 +22,9 @@ pub(in crate::consumer::worker) enum Done {
     Forgot(Result<(), Failed>),
     Buried(Ticket, Result<(), Failed>),
     Probed(Result<Home, Failed>),
+    Parked(Vec<Ticket>, Duration, Result<u64, Failed>),
+    /// With what the parking's generation was.
+    Waiting(u64, Result<(u64, Vec<Lane>), Failed>),
     Settled(Vec<Settled>),
     Extended(Ticket, Result<Option<Duration>, SettleError>),
 }

@@ -8,13 +8,17 @@ use crate::store::MessageId;
 /// What an index of every database takes.
 const LONGEST: usize = 1_000;
 
+/// What an ID begins with that is a place, and one that is a hash.
+pub(super) const POSITION: &str = "position:";
+pub(super) const SHA256: &str = "sha256:";
+
 /// The source and the ID that the producer gave it; else its place with the broker; else what its
 /// bytes are. Two deliveries of one message have the same, whatever the producer forgot.
-pub(super) fn message_id(incoming: &Incoming) -> MessageId {
+pub(crate) fn message_id(incoming: &Incoming) -> MessageId {
     let id = if !incoming.id.is_empty() {
         incoming.id.clone()
     } else if !incoming.position.is_empty() {
-        format!("position:{}", incoming.position)
+        format!("{POSITION}{}", incoming.position)
     } else {
         hashed(&incoming.body)
     };
@@ -34,7 +38,7 @@ fn storable(text: String) -> String {
 }
 
 fn hashed(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+    format!("{SHA256}{}", hex::encode(Sha256::digest(bytes)))
 }
 
 #[cfg(test)]
