@@ -64,7 +64,7 @@ const ATTEMPTS: u32 = 5;
 /// * **Known by source and ID** for at least 4 days after it was handled, also while it waits: the
 ///   same message again is not stored again. A message without an ID is known by its bytes.
 /// * **In order per key**, over all instances: a message is handed out only when those before it of
-///   its key are done, or in the same hands.
+///   its key are done. So one key is as fast as one message after the other can be.
 /// * **At least once**: a message whose consumer died is handed out again when its
 ///   [`lease`](Self::lease) has ended.
 ///

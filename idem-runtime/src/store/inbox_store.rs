@@ -26,7 +26,8 @@ pub trait InboxStore: OutboxStore {
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
     /// Takes at most `limit` messages that are due and that nobody has, for as long as the lease, in
-    /// their order. One whose predecessor in its lane somebody else has, or is not due, is not taken.
+    /// their order. Of each lane it takes the first one alone, so that nothing overtakes what is in
+    /// somebody's hands, or goes back.
     fn take(
         conn: &mut Self::Connection,
         home: &Home,

@@ -87,7 +87,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         self.parking.generation += 1;
         let Err(failed) = parked else {
             self.parking.refused = 0;
-            self.parking.count += tickets.len() as u64;
+            self.parking.written(tickets.len(), Instant::now());
             tracing::debug!(
                 consumer = &*self.name,
                 deliveries = tickets.len(),

@@ -7,7 +7,7 @@ use sqlx::{MySql, Row as _};
 use uuid::Uuid;
 
 use super::literal::{bytes, optional, text};
-use super::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last, fits_packet};
+use super::round_trip::{END_READ, READ_COMMITTED, fits_packet};
 use super::stored_row::{columns, lossy, stored};
 use super::transaction::{BEGIN, run};
 use crate::store::Home;
@@ -18,9 +18,6 @@ use crate::store::outbox_store::list;
 /// What a message is in a statement.
 pub(super) const COLUMNS: &str =
     "source, id, topic, `key`, type, payload, content_type, headers, created_at";
-
-/// How long one taker waits for another one, in seconds. Then there is nothing for it.
-const TAKE_WAIT: u32 = 1;
 
 impl InboxStore for MySql {
     async fn add(
@@ -68,27 +65,37 @@ impl InboxStore for MySql {
         lease: Duration,
         limit: u32,
     ) -> Result<Vec<TakenMessage>, sqlx::Error> {
+        let now = "UTC_TIMESTAMP(6)";
+        let is_free = format!("(`until` IS NULL OR `until` <= {now})");
         // To look takes no lock.
-        let due = due_sql(inbox, owner, limit);
-        let ask = format!("{READ_COMMITTED}; {due}{END_READ}");
-        if run(conn, ask).await?.is_empty() {
-            return Ok(Vec::new());
-        }
-        // One taker at a time: two could take two messages of one lane.
-        let lock = format!(
-            "CONCAT('idem_inbox_', LEFT(SHA2(CONCAT(DATABASE(), '{}', {}), 256), 40))",
-            inbox.origin,
-            bytes(inbox.name.as_bytes())
+        let due = format!(
+            "{READ_COMMITTED}; SELECT one.seq FROM idem_inbox AS one WHERE {} AND one.due_at <= {now} AND {is_free} \
+             AND NOT EXISTS (SELECT 1 FROM idem_inbox AS earlier \
+               WHERE {} AND earlier.lane = one.lane AND earlier.seq < one.seq) \
+             ORDER BY one.seq LIMIT {limit}{END_READ}",
+            is_waiting("one", inbox),
+            is_waiting("earlier", inbox),
         );
-        let ask = format!("SELECT GET_LOCK({lock}, {TAKE_WAIT}){END_READ}");
-        let locked = fetch_last(conn, ask).await?;
-        let locked: Option<i64> = locked.map_or(Ok(None), |row| row.try_get(0))?;
-        if locked != Some(1) {
+        let rows = run(conn, due).await?;
+        let seqs: Vec<i64> = rows
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect::<Result<_, _>>()?;
+        if seqs.is_empty() {
             return Ok(Vec::new());
         }
-        let taken = take_locked(conn, &due, owner, lease).await;
-        execute(conn, format!("DO RELEASE_LOCK({lock})")).await?;
-        taken
+        // Another taker may have been faster.
+        let (seqs, owner) = (list(seqs), bytes(owner.as_bytes()));
+        let sql = format!(
+            "{BEGIN}UPDATE idem_inbox SET owner = {owner}, `until` = {now} + INTERVAL {} MICROSECOND, taken = taken + 1 \
+             WHERE seq IN ({seqs}) AND {is_free} AND done_at IS NULL; \
+             SELECT seq, taken, source, id, {} FROM idem_inbox AS message WHERE seq IN ({seqs}) AND owner = {owner} ORDER BY seq; \
+             COMMIT",
+            lease.as_micros(),
+            columns("message"),
+        );
+        let rows = run(conn, sql).await?;
+        rows.iter().map(message).collect()
     }
 
     async fn renew(
@@ -147,47 +154,6 @@ impl InboxStore for MySql {
         }
         Ok((rows.len() as u64, lanes))
     }
-}
-
-fn due_sql(inbox: InboxName<'_>, owner: Uuid, limit: u32) -> String {
-    let now = "UTC_TIMESTAMP(6)";
-    format!(
-        "SELECT one.seq FROM idem_inbox AS one WHERE {} AND one.due_at <= {now} AND (one.`until` IS NULL OR one.`until` <= {now}) \
-         AND NOT EXISTS (SELECT 1 FROM idem_inbox AS earlier WHERE {} AND earlier.lane = one.lane AND earlier.seq < one.seq \
-           AND (earlier.due_at > {now} OR earlier.`until` > {now} AND earlier.owner <> {})) \
-         ORDER BY one.seq LIMIT {limit}",
-        is_waiting("one", inbox),
-        is_waiting("earlier", inbox),
-        bytes(owner.as_bytes()),
-    )
-}
-
-async fn take_locked(
-    conn: &mut MySqlConnection,
-    due: &str,
-    owner: Uuid,
-    lease: Duration,
-) -> Result<Vec<TakenMessage>, sqlx::Error> {
-    let rows = run(conn, format!("{BEGIN}{due}")).await?;
-    let seqs: Vec<i64> = rows
-        .iter()
-        .map(|row| row.try_get(0))
-        .collect::<Result<_, _>>()?;
-    if seqs.is_empty() {
-        run(conn, "COMMIT".into()).await?;
-        return Ok(Vec::new());
-    }
-    let seqs = list(seqs);
-    let sql = format!(
-        "UPDATE idem_inbox SET owner = {}, `until` = UTC_TIMESTAMP(6) + INTERVAL {} MICROSECOND, taken = taken + 1 \
-         WHERE seq IN ({seqs}); \
-         SELECT seq, taken, source, id, {} FROM idem_inbox AS message WHERE seq IN ({seqs}) ORDER BY seq; COMMIT",
-        bytes(owner.as_bytes()),
-        lease.as_micros(),
-        columns("message"),
-    );
-    let rows = run(conn, sql).await?;
-    rows.iter().map(message).collect()
 }
 
 /// The values of [`COLUMNS`].

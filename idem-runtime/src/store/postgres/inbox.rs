@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row as _};
 use uuid::Uuid;
@@ -61,26 +60,23 @@ impl InboxStore for Postgres {
         limit: u32,
     ) -> Result<Vec<TakenMessage>, sqlx::Error> {
         let inbox_table = table(home, "idem_inbox");
-        let of = |row: &str| is_waiting(row, inbox);
-        // One taker at a time: two could take two messages of one lane.
+        let is_free = "(until IS NULL OR until <= statement_timestamp())";
+        // Of a row that another taker has just taken, the outer condition is asked again.
         let sql = format!(
-            "{BY_INDEX}SELECT pg_advisory_xact_lock({}); \
-             UPDATE {inbox_table} AS message SET owner = '{owner}', until = {}, taken = taken + 1 \
+            "{BY_INDEX}UPDATE {inbox_table} AS message SET owner = '{owner}', until = {}, taken = taken + 1 \
              WHERE seq = ANY (ARRAY(SELECT seq FROM {inbox_table} AS one WHERE {} \
-               AND one.due_at <= statement_timestamp() AND (one.until IS NULL OR one.until <= statement_timestamp()) \
-               AND NOT EXISTS (SELECT FROM {inbox_table} AS before WHERE {} AND before.lane = one.lane AND before.seq < one.seq \
-                 AND (before.due_at > statement_timestamp() OR before.until > statement_timestamp() AND before.owner <> '{owner}')) \
-               ORDER BY seq LIMIT {limit})) \
+               AND due_at <= statement_timestamp() AND {is_free} \
+               AND NOT EXISTS (SELECT FROM {inbox_table} AS before \
+                 WHERE {} AND before.lane = one.lane AND before.seq < one.seq) \
+               ORDER BY seq LIMIT {limit})) AND {is_free} AND done_at IS NULL \
              RETURNING seq, taken, source, id, topic, key, type, encode(payload, 'hex'), content_type, headers, {}",
-            lock(home, inbox),
             after(lease),
-            of("one"),
-            of("before"),
+            is_waiting("one", inbox),
+            is_waiting("before", inbox),
             micros("created_at"),
         );
         let rows = fetch_all(conn, sql).await?;
-        // The first row is that of the lock.
-        let mut taken: Vec<_> = rows.iter().skip(1).map(message).collect::<Result<_, _>>()?;
+        let mut taken: Vec<_> = rows.iter().map(message).collect::<Result<_, _>>()?;
         taken.sort_unstable_by_key(|message: &TakenMessage| message.seq);
         Ok(taken)
     }
@@ -170,18 +166,6 @@ fn after(time: Duration) -> String {
         "clock_timestamp() + '{}'::bigint * interval '1 microsecond'",
         u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 1_000_000)
     )
-}
-
-fn lock(home: &Home, inbox: InboxName<'_>) -> i64 {
-    let mut hash = Sha256::new();
-    for part in ["idem inbox", &home.schema, inbox.origin, inbox.name] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    let digest = hash.finalize();
-    let mut number = [0; 8];
-    number.copy_from_slice(&digest[..8]);
-    i64::from_be_bytes(number)
 }
 
 /// Changes a message that is still this owner's.

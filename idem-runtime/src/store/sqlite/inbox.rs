@@ -56,15 +56,13 @@ impl InboxStore for Sqlite {
         limit: u32,
     ) -> Result<Vec<TakenMessage>, sqlx::Error> {
         let owner = bytes(owner.as_bytes());
-        let of = |row: &str| is_waiting(row, inbox);
         // To look costs no write.
         let due = format!(
             "SELECT seq FROM idem_inbox AS one WHERE {} AND one.due_at <= {NOW} AND (one.until IS NULL OR one.until <= {NOW}) \
-             AND NOT EXISTS (SELECT 1 FROM idem_inbox AS before WHERE {} AND before.lane = one.lane AND before.seq < one.seq \
-               AND (before.due_at > {NOW} OR before.until > {NOW} AND before.owner <> {owner})) \
+             AND NOT EXISTS (SELECT 1 FROM idem_inbox AS before WHERE {} AND before.lane = one.lane AND before.seq < one.seq) \
              ORDER BY seq LIMIT {limit}",
-            of("one"),
-            of("before"),
+            is_waiting("one", inbox),
+            is_waiting("before", inbox),
         );
         if fetch_all(conn, due.clone()).await?.is_empty() {
             return Ok(Vec::new());

@@ -66,6 +66,12 @@ impl Parking {
         self.next_read.filter(|_| !self.is_reading)
     }
 
+    /// So many more messages are put aside.
+    pub(in crate::consumer::worker) fn written(&mut self, messages: usize, now: Instant) {
+        self.count += messages as u64;
+        self.next_read.get_or_insert(now + READ_EVERY);
+    }
+
     /// It is being read what is put aside.
     pub(in crate::consumer::worker) fn reads(&mut self) {
         self.is_reading = true;
