@@ -21,7 +21,7 @@ use sqlx::{Database, Pool};
 
 pub use backoff::Backoff;
 pub use dead_letters::{ConsumerDeadLetter, consumer_dead_letters, replay_consumer_dead_letters};
-pub use decode::{Decode, Json, Undecodable};
+pub use decode::{Decode, DecodedBy, Json, Undecodable};
 pub use error::ConsumerError;
 pub use failure::Failure;
 pub use route::{NoContext, Route};
@@ -137,10 +137,9 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     pub fn on<R>(self) -> Self
     where
         R: Route<DB>,
-        R::Message: Event,
+        R::Message: Event + DecodedBy<F>,
         R::Context: NoContext,
         R::Error: Failure,
-        F: Decode<R::Message>,
     {
         self.on_type_with::<R>(R::Message::TYPE, R::Context::NONE)
     }
@@ -151,9 +150,9 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     pub fn on_type<R>(self, kind: impl Into<String>) -> Self
     where
         R: Route<DB>,
+        R::Message: DecodedBy<F>,
         R::Context: NoContext,
         R::Error: Failure,
-        F: Decode<R::Message>,
     {
         self.on_type_with::<R>(kind, R::Context::NONE)
     }
@@ -163,9 +162,8 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     pub fn on_with<R>(self, context: R::Context) -> Self
     where
         R: Route<DB>,
-        R::Message: Event,
+        R::Message: Event + DecodedBy<F>,
         R::Error: Failure,
-        F: Decode<R::Message>,
     {
         self.on_type_with::<R>(R::Message::TYPE, context)
     }
@@ -175,8 +173,8 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     pub fn on_type_with<R>(mut self, kind: impl Into<String>, context: R::Context) -> Self
     where
         R: Route<DB>,
+        R::Message: DecodedBy<F>,
         R::Error: Failure,
-        F: Decode<R::Message>,
     {
         let route = HandlerRoute::<R, R::Context, F> {
             context: Arc::new(context),
@@ -217,7 +215,8 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
 
     /// How long a delivery waits in memory for its next attempt at most; 30 s unless said otherwise.
     /// One that must wait for longer is put aside in the table `idem_inbox`, with those of its key
-    /// that came after it.
+    /// that came after it; so is one whose key fills a fourth of [`in_hand`](Self::in_hand) while it
+    /// waits.
     #[must_use]
     pub fn hold(mut self, longest: Duration) -> Self {
         self.options.hold = longest;

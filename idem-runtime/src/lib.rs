@@ -23,7 +23,7 @@
 //!   a key](guide::choosing_a_key).
 //! * **Duplicates after retention**, once the key is purged; the default is to remember for ever.
 //! * **Order.** Deliveries may come in any order. (Events of one ordering key are published in
-//!   order.)
+//!   order, and a [`Consumer`] handles those of one key in the order in which it gets them.)
 //! * **What a swallowed error leaves, on SQLite and MySQL.** There a failed statement is undone
 //!   alone: a handler that ignores its error and says `Ok` commits the rest. Use `?`.
 //!
@@ -86,9 +86,11 @@
 //! | publish events | [`outbox`](macro@outbox), [`Outbox`], [`Event`](trait@Event) and `#[derive(Event)]` |
 //! | call a handler with a pool, or in your own transaction | [`Begin`] |
 //! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`], the crate `idem-http` |
+//! | take messages from a broker, or from a table of your own | [`Consumer`], [`Source`], [`Inbox`] |
+//! | look at messages that could not be handled | [`consumer_dead_letters`], [`replay_consumer_dead_letters`] |
 //! | write and read events as others do | [`cloud_events`] |
 //! | look at events that could not be sent | [`dead_letters`], [`replay_dead_letters`] |
-//! | take handlers as types, in your own consumer | [`Handler`], [`Received`], [`Identity`] |
+//! | take handlers as types, in a consumer of your own | [`Handler`], [`Received`], [`Identity`] |
 //! | ask what an earlier delivery stored, without running | [`lookup`] |
 //! | prove that a handler acts once | `idem_testing::explore`, of the crate `idem-testing` |
 //! | create, check and clean the tables | [`migrate`], [`verify`], [`spawn_upkeep`], [`purge`] |
@@ -107,6 +109,7 @@
 //! | `postgres` | PostgreSQL 15 and later, also behind PgBouncer |
 //! | `mysql` | MySQL 8, MariaDB 10.6 and later |
 //! | `sqlite` | SQLite 3.40 and later |
+//! | `anyhow`, `eyre` | their error types say what a consumer does with a delivery: it is tried again |
 //! | `metrics` | counts and durations for the crate `metrics` |
 //! | `opentelemetry` | `traceparent` in events, OpenTelemetry names on spans |
 //!
@@ -187,8 +190,9 @@ mod wake;
 pub use backlog::{Backlog, backlog};
 pub use begin::Begin;
 pub use consumer::{
-    Backoff, Consumer, ConsumerDeadLetter, ConsumerError, ConsumerStats, Decode, Failure, Json,
-    NoContext, Route, Undecodable, consumer_dead_letters, replay_consumer_dead_letters,
+    Backoff, Consumer, ConsumerDeadLetter, ConsumerError, ConsumerStats, Decode, DecodedBy,
+    Failure, Json, NoContext, Route, Undecodable, consumer_dead_letters,
+    replay_consumer_dead_letters,
 };
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};

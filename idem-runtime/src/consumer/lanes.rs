@@ -193,6 +193,16 @@ impl Lanes {
         queue.skip_while(|other| *other != ticket).collect()
     }
 
+    /// If the lane of this delivery waits for its first one and holds more than `most`: that one,
+    /// and when it is due.
+    pub(super) fn crowded(&self, ticket: Ticket, most: usize) -> Option<(Ticket, Instant)> {
+        let lane = self.by_id.get(self.of.get(&ticket)?)?;
+        match lane.state {
+            State::Waiting(until) if lane.queue.len() > most => Some((*lane.queue.front()?, until)),
+            _ => None,
+        }
+    }
+
     /// These leave their lanes, whatever they do; a lane that ran one of them goes on.
     pub(super) fn remove_all(&mut self, tickets: &[Ticket]) {
         for ticket in tickets {

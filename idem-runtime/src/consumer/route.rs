@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use sqlx::{Database, Pool};
 
-use super::decode::Decode;
+use super::decode::DecodedBy;
 use super::error::ConsumerError;
 use super::failure::{Cause, Failure, Judgement};
 use crate::begin::OwnedPool;
@@ -149,7 +149,8 @@ where
     DB: Store,
     R: Route<DB>,
     R::Error: Failure,
-    F: Decode<R::Message>,
+    R::Message: DecodedBy<F>,
+    F: Send + Sync + 'static,
 {
     fn scope(&self) -> &'static str {
         R::SCOPE
@@ -178,12 +179,12 @@ where
     }
 }
 
-fn received<M, F: Decode<M>>(
+fn received<M: DecodedBy<F>, F>(
     format: &F,
     incoming: &Incoming,
     attempt: u32,
 ) -> Result<Received<M>, Ended> {
-    let data = format.decode(incoming).map_err(|error| Ended::GivenUp {
+    let data = M::decoded_by(format, incoming).map_err(|error| Ended::GivenUp {
         reason: error.to_string(),
     })?;
     Ok(Received {

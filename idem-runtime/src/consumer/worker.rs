@@ -105,6 +105,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     fn start_all(&mut self, now: Instant) {
         self.lanes.wake(now);
         self.leave_late(now);
+        self.leave_in_an_outage();
         self.extend_due(now);
         self.start_probe();
         if !self.outage.is_on() {

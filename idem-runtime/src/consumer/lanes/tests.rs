@@ -136,6 +136,21 @@ fn a_delivery_and_those_behind_it_leave_together() {
     assert_eq!(all(&mut lanes), [4]);
 }
 
+#[test]
+fn a_lane_is_crowded_only_while_it_waits() {
+    let due = Instant::now();
+    let mut lanes = lanes(&[(1, Some("a")), (2, Some("a")), (3, None)]);
+    assert_eq!(lanes.crowded(2, 1), None, "it can run");
+    assert_eq!(lanes.next(), Some(1));
+    assert_eq!(lanes.crowded(2, 1), None, "it runs");
+    lanes.wait(1, due);
+    assert_eq!(lanes.crowded(2, 2), None);
+    assert_eq!(lanes.crowded(2, 1), Some((1, due)));
+    lanes.remove_all(&[1, 2]);
+    assert_eq!(lanes.next_due(), None);
+    assert_eq!(all(&mut lanes), [3]);
+}
+
 /// Whatever happens in whatever order, one of a key runs at a time and in the order in which they
 /// came, and nothing is left behind.
 #[test]

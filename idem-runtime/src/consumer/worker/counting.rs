@@ -106,7 +106,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         }
     }
 
-    const fn not_run_any_more(&mut self, is_not_run: bool) {
+    pub(super) const fn not_run_any_more(&mut self, is_not_run: bool) {
         if is_not_run {
             self.counts.not_run -= 1;
         }

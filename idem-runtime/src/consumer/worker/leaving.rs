@@ -55,6 +55,22 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         self.leave(ticket, Duration::ZERO);
     }
 
+    /// At the end nothing waits for a database that is away: it goes back.
+    pub(super) fn leave_in_an_outage(&mut self) {
+        if !self.is_stopping() || !self.outage.is_on() {
+            return;
+        }
+        self.give_up_parking();
+        let counts = std::mem::take(&mut self.counts.wanted);
+        for (ticket, reason) in counts {
+            self.not_run_any_more(reason.is_none());
+            self.leave(ticket, Duration::ZERO);
+        }
+        for ticket in std::mem::take(&mut self.burials.wanted) {
+            self.leave(ticket, Duration::ZERO);
+        }
+    }
+
     /// Interrupts what is late.
     pub(super) fn leave_late(&mut self, now: Instant) {
         let late = self.revocations.iter();

@@ -15,6 +15,9 @@ use crate::inbox::kept::kept;
 use crate::source::{Delivery, Either, Source};
 use crate::store::{ConsumerStore, ErrorClass, InboxName, Lane, PARKED, lane};
 
+/// Which part of the memory one key may have while it waits: a fourth.
+const KEY_SHARE: usize = 4;
+
 /// How often something is put aside that the database refuses, while it takes other writes.
 const REFUSALS: u32 = 3;
 
@@ -54,6 +57,18 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         }
         self.parking.generation += 1;
         self.parking.wanted.push_back((tickets, due));
+    }
+
+    /// A key that waits for its next attempt must not fill the memory meanwhile.
+    pub(super) fn park_if_crowded(&mut self, ticket: Ticket, now: Instant) {
+        let most = (self.options.in_hand.messages / KEY_SHARE).max(1);
+        if let Some((first, until)) = self.lanes.crowded(ticket, most)
+            && self.can_park(first)
+            && !self.outage.is_on()
+        {
+            self.uncount(first);
+            self.park(first, until.saturating_duration_since(now));
+        }
     }
 
     /// One at a time, in order.

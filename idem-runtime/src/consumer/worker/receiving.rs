@@ -138,13 +138,19 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         // Nobody orders anything by an empty key.
         let key = key.filter(|key| !key.is_empty());
         self.lanes.push(ticket, partition, key);
+        drop(delivery);
+        self.park_if_crowded(ticket, now);
     }
 
     fn held(&self, delivery: Hand<S, DB>, now: Instant) -> Held<Hand<S, DB>> {
         let incoming = delivery.incoming();
         let counts_first = incoming.redelivered || incoming.count.is_some_and(|count| count > 1);
         let time_left = delivery.time_left();
-        let longest = self.source.0.longest_hold();
+        // What the broker says of its own deliveries.
+        let (count, longest) = match &delivery {
+            Either::First(delivery) => (delivery.incoming().count, self.source.0.longest_hold()),
+            Either::Second(_) => (None, None),
+        };
         Held {
             message: message_id(incoming),
             partition: match &delivery {
@@ -152,7 +158,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
                 Either::Second(_) => PUT_ASIDE,
             },
             size: incoming.size(),
-            count: incoming.count,
+            count,
             deadline: time_left.map(|left| now + left),
             extend_at: time_left.map(|left| now + left / 3),
             warn_at: longest.map(|longest| now + longest.saturating_sub(WARNING)),

@@ -232,6 +232,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             self.leave(ticket, delay);
         } else if delay <= self.options.hold {
             self.lanes.wait(ticket, now + delay);
+            self.park_if_crowded(ticket, now);
         } else if self.can_park(ticket) {
             self.uncount(ticket);
             self.park(ticket, delay);

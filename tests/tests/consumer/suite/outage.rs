@@ -111,3 +111,28 @@ async fn a_consumer_without_tables_does_not_start_and_one_that_loses_them_waits(
     assert_eq!((delivery.settled(), letters(&db).await), (None, 0));
     running.crash().await;
 }
+
+/// Guards: at the end nothing waits for a database that is away.
+#[tokio::test]
+async fn a_shutdown_in_an_outage_gives_everything_back_at_once() {
+    let db = start().await;
+    let (source, stage) = (TestSource::new(), Stage::default());
+    let running = Running::start(&db.pool, consumer(&source, &stage));
+    let before = source.deliver(step("z", 0, Act::Succeed));
+    before.assert_settled(Settled::Acked).await;
+    db.execute("ALTER TABLE idem_attempts RENAME TO away").await;
+    let all = [
+        source.deliver(step("a", 1, Act::Fail)),
+        source.deliver(step("a", 2, Act::Succeed)),
+        source.deliver(step("b", 3, Act::GiveUp)),
+    ];
+    source.wait_paused(true).await;
+    // The clock of the consumer stands still: no time limit helps.
+    running.stop().await;
+    for delivery in all {
+        let settled = delivery.wait_settled().await;
+        assert!(matches!(settled, Settled::GivenBack(_)), "{settled:?}");
+    }
+    db.execute("ALTER TABLE away RENAME TO idem_attempts").await;
+    assert_eq!((letters(&db).await, attempts(&db).await), (0, vec![]));
+}

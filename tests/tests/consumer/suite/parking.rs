@@ -91,3 +91,33 @@ async fn receiving_stops_when_too_much_is_put_aside() {
     source.wait_taken(3).await;
     running.stop().await;
 }
+
+/// Guards: the share of one key. Otherwise one that waits would keep all others out of memory.
+#[tokio::test]
+async fn a_key_that_waits_does_not_fill_the_memory() {
+    let db = start().await;
+    let (source, stage) = (TestSource::new(), Stage::default());
+    let small = consumer(&source, &stage).in_hand(8, 1 << 20);
+    let running = Running::start(&db.pool, small);
+    let failing = source.deliver(step("a", 0, Act::FailUntil(2)));
+    stage.until_begun(1).await;
+    let behind: Vec<_> = (1..30)
+        .map(|n| source.deliver(step("a", n, Act::Succeed)))
+        .collect();
+    let other = source.deliver(step("b", 99, Act::Succeed));
+    other.assert_settled(Settled::Acked).await;
+    failing.assert_settled(Settled::Acked).await;
+    for delivery in behind {
+        delivery.assert_settled(Settled::Acked).await;
+    }
+    stage.until_begun(32).await;
+    let of_a: Vec<_> = stage
+        .begun()
+        .iter()
+        .map(|(n, _)| *n)
+        .filter(|n| *n < 99)
+        .collect();
+    let expected: Vec<_> = std::iter::once(0).chain(0..30).collect();
+    assert_eq!(of_a, expected);
+    running.stop().await;
+}
