@@ -21,7 +21,7 @@ use sqlx::{Database, Pool};
 
 pub use backoff::Backoff;
 pub use dead_letters::{ConsumerDeadLetter, consumer_dead_letters, replay_consumer_dead_letters};
-pub use decode::{Decode, DecodedBy, Json, Undecodable};
+pub use decode::{Decode, Json, Undecodable};
 pub use error::ConsumerError;
 pub use failure::Failure;
 pub use route::{NoContext, Route};
@@ -137,9 +137,10 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     pub fn on<R>(self) -> Self
     where
         R: Route<DB>,
-        R::Message: Event + DecodedBy<F>,
+        R::Message: Event,
         R::Context: NoContext,
         R::Error: Failure,
+        F: Decode<R::Message>,
     {
         self.on_type_with::<R>(R::Message::TYPE, R::Context::NONE)
     }
@@ -150,9 +151,9 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     pub fn on_type<R>(self, kind: impl Into<String>) -> Self
     where
         R: Route<DB>,
-        R::Message: DecodedBy<F>,
         R::Context: NoContext,
         R::Error: Failure,
+        F: Decode<R::Message>,
     {
         self.on_type_with::<R>(kind, R::Context::NONE)
     }
@@ -162,8 +163,9 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     pub fn on_with<R>(self, context: R::Context) -> Self
     where
         R: Route<DB>,
-        R::Message: Event + DecodedBy<F>,
+        R::Message: Event,
         R::Error: Failure,
+        F: Decode<R::Message>,
     {
         self.on_type_with::<R>(R::Message::TYPE, context)
     }
@@ -173,8 +175,8 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     pub fn on_type_with<R>(mut self, kind: impl Into<String>, context: R::Context) -> Self
     where
         R: Route<DB>,
-        R::Message: DecodedBy<F>,
         R::Error: Failure,
+        F: Decode<R::Message>,
     {
         let route = HandlerRoute::<R, R::Context, F> {
             context: Arc::new(context),

@@ -3,11 +3,9 @@
 mod delivery;
 pub(crate) mod kept;
 pub(crate) mod message_id;
+mod shared;
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,22 +17,16 @@ use uuid::Uuid;
 pub use self::delivery::InboxDelivery;
 use self::kept::kept;
 use self::message_id::message_id;
+use self::shared::Shared;
 use crate::error::Error;
 use crate::event::Event;
-use crate::guarded_connection::GuardedConnection;
 use crate::schema::store_error;
 use crate::source::{Arrival, Incoming, Source, SourceError};
-use crate::store::{
-    ErrorClass, Home, INBOX, InboxName, InboxStore, KeptMessage, PARKED, TakenMessage,
-};
+use crate::store::{ErrorClass, INBOX, InboxStore, KeptMessage, PARKED};
 use crate::telemetry::Redacted;
-use crate::telemetry::unlogged::unlogged;
 
 /// How many messages are taken at once.
 const BATCH: u32 = 32;
-
-/// How often a statement is tried that another transaction is in the way of.
-const ATTEMPTS: u32 = 5;
 
 /// A source in the service's own database: a request stores a message and is answered, and a
 /// [`Consumer`](crate::Consumer) handles it soon after. With it a service on SQLite needs no broker
@@ -76,26 +68,6 @@ impl<DB: InboxStore> Clone for Inbox<DB> {
         Self(Arc::clone(&self.0))
     }
 }
-
-#[derive(Debug)]
-struct Shared<DB: InboxStore> {
-    pool: Pool<DB>,
-    origin: &'static str,
-    name: String,
-    poll_interval: Duration,
-    lease: Duration,
-    /// Whose the leases are.
-    owner: Uuid,
-    /// Taken and not handed out yet, with the end of the lease.
-    taken: Mutex<VecDeque<(TakenMessage, Instant)>>,
-    stored: Notify,
-    stopped: watch::Sender<bool>,
-    /// One statement at a time: an inbox is one of many that want the pool's connections.
-    statements: Semaphore,
-    home: Mutex<Option<Home>>,
-}
-
-type Statement<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
 
 impl<DB: InboxStore> Inbox<DB> {
     /// An inbox of this database. Inboxes of one name share their messages.
@@ -212,58 +184,6 @@ impl<DB: InboxStore> Inbox<DB> {
         let mut all = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
         all.extend(taken.into_iter().map(|message| (message, until)));
         Ok(is_any)
-    }
-}
-
-impl<DB: InboxStore> Shared<DB> {
-    fn inbox(&self) -> InboxName<'_> {
-        InboxName {
-            origin: self.origin,
-            name: &self.name,
-        }
-    }
-
-    /// Runs a statement, again if another transaction was in the way.
-    async fn run<T>(
-        &self,
-        statement: impl for<'c> Fn(&'c mut DB::Connection, &'c Home, InboxName<'c>) -> Statement<'c, T>
-        + Send
-        + Sync,
-    ) -> Result<T, sqlx::Error> {
-        let _turn = self.statements.acquire().await;
-        let mut attempts = 1;
-        loop {
-            let known = self.known_home();
-            let (mut conn, home) = match known {
-                Some(home) => (GuardedConnection::acquire(&self.pool).await?, home),
-                None => GuardedConnection::at_home(&self.pool).await?,
-            };
-            self.know_home(Some(home.clone()));
-            let done = unlogged(statement(conn.connection(), &home, self.inbox())).await;
-            let done = conn.done(done);
-            let class = done.as_ref().err().map(DB::classify);
-            match class {
-                Some(ErrorClass::Conflict | ErrorClass::TimedOut) if attempts < ATTEMPTS => {
-                    crate::execution::back_off(attempts).await;
-                    attempts += 1;
-                }
-                Some(_) => {
-                    // The schema may have been renamed.
-                    self.know_home(None);
-                    return done;
-                }
-                None => return done,
-            }
-        }
-    }
-
-    fn known_home(&self) -> Option<Home> {
-        let home = self.home.lock().unwrap_or_else(PoisonError::into_inner);
-        home.clone()
-    }
-
-    fn know_home(&self, home: Option<Home>) {
-        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = home;
     }
 }
 

@@ -190,9 +190,8 @@ mod wake;
 pub use backlog::{Backlog, backlog};
 pub use begin::Begin;
 pub use consumer::{
-    Backoff, Consumer, ConsumerDeadLetter, ConsumerError, ConsumerStats, Decode, DecodedBy,
-    Failure, Json, NoContext, Route, Undecodable, consumer_dead_letters,
-    replay_consumer_dead_letters,
+    Backoff, Consumer, ConsumerDeadLetter, ConsumerError, ConsumerStats, Decode, Failure, Json,
+    NoContext, Route, Undecodable, consumer_dead_letters, replay_consumer_dead_letters,
 };
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};

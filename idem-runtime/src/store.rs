@@ -23,6 +23,7 @@ mod error_class;
 mod home;
 mod inbox_store;
 mod isolation;
+mod kept_message;
 mod membership;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
@@ -38,13 +39,12 @@ mod stub_error;
 mod tests;
 mod verdict;
 
-pub(crate) use consumer_store::{
-    ConsumerStore, KeptMessage, Letter, LetterRow, MessageId, NewAttempt,
-};
+pub(crate) use consumer_store::{ConsumerStore, Letter, LetterRow, NewAttempt};
 pub(crate) use error_class::ErrorClass;
 pub(crate) use home::Home;
 pub(crate) use inbox_store::{INBOX, InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
 pub use isolation::Isolation;
+pub(crate) use kept_message::{KeptMessage, MessageId};
 pub(crate) use membership::{Changes, Member, Membership, RelaySession, Topics};
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;

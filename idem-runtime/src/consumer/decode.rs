@@ -19,6 +19,11 @@ use crate::source::Incoming;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a `{M}` can't be read from a message by `{Self}`",
+    label = "a handler's message can't be read",
+    note = "derive `serde::Deserialize` for `{M}`, or give the consumer a format that reads it: `Consumer::format`"
+)]
 pub trait Decode<M>: Send + Sync + 'static {
     /// Reads a message.
     ///
@@ -30,24 +35,6 @@ pub trait Decode<M>: Send + Sync + 'static {
 /// The body is JSON, whatever its content type says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json;
-
-/// A message that a format reads: every one for which the format is [`Decode`].
-#[diagnostic::on_unimplemented(
-    message = "a `{Self}` can't be read from a message by `{F}`",
-    label = "its message can't be read",
-    note = "derive `serde::Deserialize` for `{Self}`, or give the consumer a format that reads it: `Consumer::format`"
-)]
-pub trait DecodedBy<F>: Sized {
-    #[doc(hidden)]
-    fn decoded_by(format: &F, incoming: &Incoming) -> Result<Self, Undecodable>;
-}
-
-#[diagnostic::do_not_recommend]
-impl<M, F: Decode<M>> DecodedBy<F> for M {
-    fn decoded_by(format: &F, incoming: &Incoming) -> Result<Self, Undecodable> {
-        format.decode(incoming)
-    }
-}
 
 #[diagnostic::do_not_recommend]
 impl<M: DeserializeOwned> Decode<M> for Json {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use sqlx::{Database, Pool};
 
-use super::decode::DecodedBy;
+use super::decode::Decode;
 use super::error::ConsumerError;
 use super::failure::{Cause, Failure, Judgement};
 use crate::begin::OwnedPool;
@@ -149,8 +149,7 @@ where
     DB: Store,
     R: Route<DB>,
     R::Error: Failure,
-    R::Message: DecodedBy<F>,
-    F: Send + Sync + 'static,
+    F: Decode<R::Message>,
 {
     fn scope(&self) -> &'static str {
         R::SCOPE
@@ -179,12 +178,12 @@ where
     }
 }
 
-fn received<M: DecodedBy<F>, F>(
+fn received<M, F: Decode<M>>(
     format: &F,
     incoming: &Incoming,
     attempt: u32,
 ) -> Result<Received<M>, Ended> {
-    let data = M::decoded_by(format, incoming).map_err(|error| Ended::GivenUp {
+    let data = format.decode(incoming).map_err(|error| Ended::GivenUp {
         reason: error.to_string(),
     })?;
     Ok(Received {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Shared;
 use super::kept::incoming;
+use super::shared::Shared;
 use crate::source::{Delivery, Incoming, SettleError};
 use crate::store::{InboxStore, PARKED, TakenMessage};
 use crate::telemetry::Redacted;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::consumer_store::KeptMessage;
-use super::{Home, OutboxStore};
+use super::home::Home;
+use super::kept_message::KeptMessage;
+use super::outbox_store::OutboxStore;
 
 /// The table `idem_inbox`.
 ///

@@ -155,10 +155,9 @@ impl Stage {
             })
         };
         let result = match step.act {
-            Act::Succeed => Ok(()),
             Act::Fail => fail(false),
             Act::FailUntil(attempt) if received.attempt < attempt => fail(false),
-            Act::FailUntil(_) => Ok(()),
+            Act::Succeed | Act::FailUntil(_) => Ok(()),
             Act::GiveUp => fail(true),
             Act::Panic => panic!("as the message says"),
             Act::Wait => {

@@ -9,10 +9,9 @@ use super::round_trip::{END_READ, READ_COMMITTED, fits_packet};
 use super::stored_row::{columns, lossy, micros};
 use super::transaction::{BEGIN, run};
 use crate::store::Home;
-use crate::store::consumer_store::{
-    CONSUMER, ConsumerStore, Letter, LetterRow, MessageId, NewAttempt, PROBE,
-};
+use crate::store::consumer_store::{CONSUMER, ConsumerStore, Letter, LetterRow, NewAttempt, PROBE};
 use crate::store::inbox_store::PARKED;
+use crate::store::kept_message::MessageId;
 use crate::store::outbox_store::{list, time};
 
 /// How many rows one statement writes, each with a text: it must fit into what every server takes.

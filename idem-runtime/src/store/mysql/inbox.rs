@@ -11,8 +11,8 @@ use super::round_trip::{END_READ, READ_COMMITTED, fits_packet};
 use super::stored_row::{columns, lossy, stored};
 use super::transaction::{BEGIN, run};
 use crate::store::Home;
-use crate::store::consumer_store::{KeptMessage, MessageId};
 use crate::store::inbox_store::{InboxName, InboxStore, Lane, TakenMessage, lane};
+use crate::store::kept_message::{KeptMessage, MessageId};
 use crate::store::outbox_store::list;
 
 /// What a message is in a statement.

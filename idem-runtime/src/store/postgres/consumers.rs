@@ -9,10 +9,9 @@ use super::literal::{array, text};
 use super::round_trip::{BY_INDEX, fetch_all, fetch_last};
 use super::stored_row::{micros, plain, table, texts, time};
 use crate::store::Home;
-use crate::store::consumer_store::{
-    CONSUMER, ConsumerStore, Letter, LetterRow, MessageId, NewAttempt, PROBE,
-};
+use crate::store::consumer_store::{CONSUMER, ConsumerStore, Letter, LetterRow, NewAttempt, PROBE};
 use crate::store::inbox_store::PARKED;
+use crate::store::kept_message::MessageId;
 use crate::store::outbox_store::time as system_time;
 use crate::store::verdict::fits;
 

@@ -11,8 +11,8 @@ use super::literal::{bytes, optional, text};
 use super::round_trip::{BY_INDEX, fetch_all, fetch_last};
 use super::stored_row::{micros, stored, table};
 use crate::store::Home;
-use crate::store::consumer_store::{KeptMessage, MessageId};
 use crate::store::inbox_store::{InboxName, InboxStore, Lane, TakenMessage, lane};
+use crate::store::kept_message::{KeptMessage, MessageId};
 use crate::store::verdict::fits;
 
 /// What a message is in a statement.

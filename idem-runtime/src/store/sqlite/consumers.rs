@@ -11,10 +11,9 @@ use super::literal::{NOW, optional, text};
 use super::round_trip::{execute, fetch_all};
 use super::transaction::{begin, end};
 use crate::store::Home;
-use crate::store::consumer_store::{
-    CONSUMER, ConsumerStore, Letter, LetterRow, MessageId, NewAttempt, PROBE,
-};
+use crate::store::consumer_store::{CONSUMER, ConsumerStore, Letter, LetterRow, NewAttempt, PROBE};
 use crate::store::inbox_store::{PARKED, lane};
+use crate::store::kept_message::MessageId;
 use crate::store::outbox_store::{list, time};
 use crate::store::verdict::fits;
 

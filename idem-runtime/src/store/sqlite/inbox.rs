@@ -13,8 +13,8 @@ use super::round_trip::{fetch_all, fetch_last};
 use super::stored_row::stored;
 use super::transaction::{begin, end};
 use crate::store::Home;
-use crate::store::consumer_store::{KeptMessage, MessageId};
 use crate::store::inbox_store::{InboxName, InboxStore, Lane, TakenMessage, lane};
+use crate::store::kept_message::{KeptMessage, MessageId};
 use crate::store::verdict::fits;
 
 /// What a message is in a statement.

@@ -65,7 +65,7 @@ async fn a_message_comes_out_as_it_went_in() {
     odd.headers
         .insert("traceparent".into(), "\"\u{1f600}".into());
     odd.published_at =
-        Some(std::time::SystemTime::UNIX_EPOCH + Duration::from_micros(1_234_567_000));
+        Some(std::time::SystemTime::UNIX_EPOCH + Duration::from_micros(1_234_567_001));
     odd.id = "evt'1".into();
     odd.content_type = Some("application/json; x=1".into());
     let mut no_id = Incoming::new(b"\xff\x00".to_vec());

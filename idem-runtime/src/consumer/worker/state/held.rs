@@ -9,42 +9,42 @@ use tokio::time::Instant;
 use crate::source::Partition;
 use crate::store::MessageId;
 
-pub(in crate::consumer::worker) struct Held<D> {
+pub(crate) struct Held<D> {
     /// Shared while it is decoded or extended.
-    pub(in crate::consumer::worker) delivery: Arc<D>,
-    pub(in crate::consumer::worker) message: MessageId,
-    pub(in crate::consumer::worker) partition: Partition,
-    pub(in crate::consumer::worker) size: usize,
+    pub(crate) delivery: Arc<D>,
+    pub(crate) message: MessageId,
+    pub(crate) partition: Partition,
+    pub(crate) size: usize,
     /// How often the broker has handed it out.
-    pub(in crate::consumer::worker) count: Option<u32>,
+    pub(crate) count: Option<u32>,
     /// When the broker takes it back.
-    pub(in crate::consumer::worker) deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
     /// When to extend it.
-    pub(in crate::consumer::worker) extend_at: Option<Instant>,
-    pub(in crate::consumer::worker) warn_at: Option<Instant>,
-    pub(in crate::consumer::worker) extending: Extending,
+    pub(crate) extend_at: Option<Instant>,
+    pub(crate) warn_at: Option<Instant>,
+    pub(crate) extending: Extending,
     /// Whether its attempt is counted before it runs.
-    pub(in crate::consumer::worker) counts_first: bool,
+    pub(crate) counts_first: bool,
     /// The number of this attempt, if it was counted before.
-    pub(in crate::consumer::worker) counted: Option<u32>,
+    pub(crate) counted: Option<u32>,
     /// How many attempts are known to have failed.
-    pub(in crate::consumer::worker) failures: u32,
+    pub(crate) failures: u32,
     /// How often it ended without an attempt.
-    pub(in crate::consumer::worker) uncounted: u32,
+    pub(crate) uncounted: u32,
     /// Whether the database may hold attempts of it.
-    pub(in crate::consumer::worker) has_attempts: bool,
-    pub(in crate::consumer::worker) run: Option<AbortHandle>,
+    pub(crate) has_attempts: bool,
+    pub(crate) run: Option<AbortHandle>,
     /// Why it is being given up.
-    pub(in crate::consumer::worker) reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// How often its dead letter was refused.
-    pub(in crate::consumer::worker) refused: u32,
+    pub(crate) refused: u32,
     /// The broker took its partition away: it is not tried again here.
-    pub(in crate::consumer::worker) is_revoked: bool,
+    pub(crate) is_revoked: bool,
 }
 
 /// Whether its deadline is being extended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::consumer::worker) enum Extending {
+pub(crate) enum Extending {
     #[default]
     No,
     Now,
@@ -53,7 +53,7 @@ pub(in crate::consumer::worker) enum Extending {
 
 /// What to say to the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::consumer::worker) enum Settlement {
+pub(crate) enum Settlement {
     Ack,
     GiveBack(Duration),
     Reject(String),

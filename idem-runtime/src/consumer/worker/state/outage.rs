@@ -17,7 +17,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const SAME: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
-pub(in crate::consumer::worker) struct Outage {
+pub(crate) struct Outage {
     /// Failures of the database since something succeeded.
     in_a_row: u32,
     open: Option<Open>,
@@ -33,22 +33,22 @@ struct Open {
 
 impl Outage {
     /// Whether nothing is started.
-    pub(in crate::consumer::worker) const fn is_on(&self) -> bool {
+    pub(crate) const fn is_on(&self) -> bool {
         self.open.is_some()
     }
 
     /// The database failed a delivery. Whether it is to be asked what it takes.
-    pub(in crate::consumer::worker) const fn failed(&mut self) -> bool {
+    pub(crate) const fn failed(&mut self) -> bool {
         self.in_a_row += 1;
         self.in_a_row >= SUSPICIOUS
     }
 
-    pub(in crate::consumer::worker) const fn succeeded(&mut self) {
+    pub(crate) const fn succeeded(&mut self) {
         self.in_a_row = 0;
     }
 
     /// Begins, unless it is on. Whether it has begun.
-    pub(in crate::consumer::worker) fn begin(&mut self, now: Instant) -> bool {
+    pub(crate) fn begin(&mut self, now: Instant) -> bool {
         if self.open.is_some() {
             return false;
         }
@@ -70,7 +70,7 @@ impl Outage {
     }
 
     /// Whether to ask now; the answer is awaited from then on.
-    pub(in crate::consumer::worker) fn asks(&mut self, now: Instant) -> bool {
+    pub(crate) fn asks(&mut self, now: Instant) -> bool {
         match &mut self.open {
             Some(open) if !open.is_probing && open.next_probe <= now => {
                 open.is_probing = true;
@@ -80,13 +80,13 @@ impl Outage {
         }
     }
 
-    pub(in crate::consumer::worker) fn next_probe(&self) -> Option<Instant> {
+    pub(crate) fn next_probe(&self) -> Option<Instant> {
         let open = self.open.as_ref()?;
         (!open.is_probing).then_some(open.next_probe)
     }
 
     /// The database refused; when it is asked again.
-    pub(in crate::consumer::worker) fn goes_on(&mut self, now: Instant) -> Duration {
+    pub(crate) fn goes_on(&mut self, now: Instant) -> Duration {
         self.failures += 1;
         let pause = self.pause();
         self.open = Some(Open {
@@ -96,7 +96,7 @@ impl Outage {
         pause
     }
 
-    pub(in crate::consumer::worker) fn end(&mut self, now: Instant) {
+    pub(crate) fn end(&mut self, now: Instant) {
         self.open = None;
         self.in_a_row = 0;
         self.ended = Some(now);

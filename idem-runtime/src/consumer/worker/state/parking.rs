@@ -13,19 +13,19 @@ use crate::store::Lane;
 const READ_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Default)]
-pub(in crate::consumer::worker) struct Parking {
+pub(crate) struct Parking {
     /// What stands for the keys of which something is put aside, or about to be.
-    pub(in crate::consumer::worker) lanes: HashSet<Lane>,
+    pub(crate) lanes: HashSet<Lane>,
     /// How many messages are put aside.
-    pub(in crate::consumer::worker) count: u64,
+    pub(crate) count: u64,
     /// To be put aside, in order.
-    pub(in crate::consumer::worker) wanted: VecDeque<(Vec<Ticket>, Duration)>,
-    pub(in crate::consumer::worker) is_writing: bool,
+    pub(crate) wanted: VecDeque<(Vec<Ticket>, Duration)>,
+    pub(crate) is_writing: bool,
     /// How often the first of the wanted was refused.
-    pub(in crate::consumer::worker) refused: u32,
+    pub(crate) refused: u32,
     /// Changes when something is put aside: what was read before that is not all.
-    pub(in crate::consumer::worker) generation: u64,
-    pub(in crate::consumer::worker) is_reading: bool,
+    pub(crate) generation: u64,
+    pub(crate) is_reading: bool,
     /// Partitions that had a delivery since they were assigned.
     seen: HashSet<Partition>,
     /// Those among them that are new.
@@ -38,13 +38,13 @@ pub(in crate::consumer::worker) struct Parking {
 impl Parking {
     /// A delivery has arrived. Nothing runs until it is read what is put aside, if its partition is
     /// new: its last owner may have put something aside.
-    pub(in crate::consumer::worker) fn arrived(&mut self, partition: Partition) {
+    pub(crate) fn arrived(&mut self, partition: Partition) {
         if self.seen.insert(partition) {
             self.unread.insert(partition);
         }
     }
 
-    pub(in crate::consumer::worker) fn revoked(&mut self, partitions: &[Partition]) {
+    pub(crate) fn revoked(&mut self, partitions: &[Partition]) {
         for partition in partitions {
             self.seen.remove(partition);
             self.unread.remove(partition);
@@ -53,45 +53,39 @@ impl Parking {
     }
 
     /// Whether deliveries can run: it is known what they follow.
-    pub(in crate::consumer::worker) fn is_known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         self.unread.is_empty() && self.being_read.is_empty()
     }
 
-    pub(in crate::consumer::worker) fn wants_to_read(&self, now: Instant) -> bool {
+    pub(crate) fn wants_to_read(&self, now: Instant) -> bool {
         !self.is_reading
             && (!self.unread.is_empty() || self.next_read.is_some_and(|next| next <= now))
     }
 
-    pub(in crate::consumer::worker) fn next_read(&self) -> Option<Instant> {
+    pub(crate) fn next_read(&self) -> Option<Instant> {
         self.next_read.filter(|_| !self.is_reading)
     }
 
     /// So many more messages are put aside.
-    pub(in crate::consumer::worker) fn written(&mut self, messages: usize, now: Instant) {
+    pub(crate) fn written(&mut self, messages: usize, now: Instant) {
         self.count += messages as u64;
         self.next_read.get_or_insert(now + READ_EVERY);
     }
 
     /// It is being read what is put aside.
-    pub(in crate::consumer::worker) fn reads(&mut self) {
+    pub(crate) fn reads(&mut self) {
         self.is_reading = true;
         self.being_read = std::mem::take(&mut self.unread);
     }
 
     /// It could not be read.
-    pub(in crate::consumer::worker) fn not_read(&mut self) {
+    pub(crate) fn not_read(&mut self) {
         self.is_reading = false;
         self.unread.extend(self.being_read.drain());
     }
 
     /// It was read what is put aside.
-    pub(in crate::consumer::worker) fn read(
-        &mut self,
-        generation: u64,
-        count: u64,
-        lanes: HashSet<Lane>,
-        now: Instant,
-    ) {
+    pub(crate) fn read(&mut self, generation: u64, count: u64, lanes: HashSet<Lane>, now: Instant) {
         self.is_reading = false;
         self.being_read.clear();
         let is_all = generation == self.generation && !self.is_writing && self.wanted.is_empty();

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::source::{Arrival, Delivery, Source, SourceError};
 
 /// What `receive` answered.
-pub(in crate::consumer::worker) type Received<D> = Option<Result<Arrival<D>, SourceError>>;
+pub(crate) type Received<D> = Option<Result<Arrival<D>, SourceError>>;
 
 /// How long to wait at most before a source that failed is asked again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -17,9 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A source that is stopped with its consumer, however that ends.
-pub(in crate::consumer::worker) struct StopOnDrop<S: Source>(
-    pub(in crate::consumer::worker) Arc<S>,
-);
+pub(crate) struct StopOnDrop<S: Source>(pub(crate) Arc<S>);
 
 impl<S: Source> Drop for StopOnDrop<S> {
     fn drop(&mut self) {
@@ -28,17 +26,17 @@ impl<S: Source> Drop for StopOnDrop<S> {
 }
 
 #[derive(Debug)]
-pub(in crate::consumer::worker) struct Receiving {
+pub(crate) struct Receiving {
     /// Asks for one answer each.
     asks: mpsc::Sender<()>,
     is_asked: bool,
     /// Whether the source was told to pause, and whether it reports revocations all the same.
-    pub(in crate::consumer::worker) pause: Option<bool>,
-    pub(in crate::consumer::worker) has_ended: bool,
+    pub(crate) pause: Option<bool>,
+    pub(crate) has_ended: bool,
     failures: u32,
     paused_until: Option<Instant>,
     /// Whether the broker's delivery limit was compared with this consumer's attempts.
-    pub(in crate::consumer::worker) limit_is_checked: bool,
+    pub(crate) limit_is_checked: bool,
 }
 
 impl Receiving {
@@ -55,7 +53,7 @@ impl Receiving {
     }
 
     /// Asks for the next arrival, unless it is on its way.
-    pub(in crate::consumer::worker) fn ask(&mut self, now: Instant) {
+    pub(crate) fn ask(&mut self, now: Instant) {
         if self.is_asked || self.has_ended || self.paused_until.is_some_and(|until| now < until) {
             return;
         }
@@ -63,16 +61,16 @@ impl Receiving {
         self.is_asked = self.asks.try_send(()).is_ok();
     }
 
-    pub(in crate::consumer::worker) const fn answered(&mut self) {
+    pub(crate) const fn answered(&mut self) {
         self.is_asked = false;
     }
 
-    pub(in crate::consumer::worker) const fn succeeded(&mut self) {
+    pub(crate) const fn succeeded(&mut self) {
         self.failures = 0;
     }
 
     /// The source failed; when it is asked again.
-    pub(in crate::consumer::worker) fn failed(&mut self, now: Instant) -> Duration {
+    pub(crate) fn failed(&mut self, now: Instant) -> Duration {
         let pause = FIRST_PAUSE
             .saturating_mul(1 << self.failures.min(16))
             .min(LONGEST_PAUSE);
@@ -81,13 +79,13 @@ impl Receiving {
         pause
     }
 
-    pub(in crate::consumer::worker) const fn paused_until(&self) -> Option<Instant> {
+    pub(crate) const fn paused_until(&self) -> Option<Instant> {
         self.paused_until
     }
 }
 
 /// Starts to receive from a source.
-pub(in crate::consumer::worker) fn start_receiving<S: Source>(
+pub(crate) fn start_receiving<S: Source>(
     source: Arc<S>,
 ) -> (Receiving, mpsc::Receiver<Received<S::Delivery>>) {
     let (asks, asked) = mpsc::channel(1);

@@ -17,7 +17,7 @@ use crate::telemetry::Redacted;
 use crate::telemetry::unlogged::unlogged;
 
 /// What a task brought.
-pub(in crate::consumer::worker) enum Done {
+pub(crate) enum Done {
     Counted(Vec<(Ticket, Option<String>)>, Result<Vec<u32>, Failed>),
     Forgot(Result<(), Failed>),
     Buried(Ticket, Result<(), Failed>),
@@ -31,23 +31,23 @@ pub(in crate::consumer::worker) enum Done {
 
 /// A settlement that has ended.
 #[derive(Debug)]
-pub(in crate::consumer::worker) struct Settled {
-    pub(in crate::consumer::worker) ticket: Ticket,
-    pub(in crate::consumer::worker) size: usize,
-    pub(in crate::consumer::worker) what: &'static str,
-    pub(in crate::consumer::worker) result: Result<(), SettleError>,
+pub(crate) struct Settled {
+    pub(crate) ticket: Ticket,
+    pub(crate) size: usize,
+    pub(crate) what: &'static str,
+    pub(crate) result: Result<(), SettleError>,
 }
 
 /// Why a statement brought nothing.
 #[derive(Debug)]
-pub(in crate::consumer::worker) enum Failed {
+pub(crate) enum Failed {
     Store(sqlx::Error),
     /// No answer came. The connection is closed.
     TimedOut(Duration),
 }
 
 impl Failed {
-    pub(in crate::consumer::worker) fn class<DB: Store>(&self) -> ErrorClass {
+    pub(crate) fn class<DB: Store>(&self) -> ErrorClass {
         match self {
             Self::Store(error) => DB::classify(error),
             Self::TimedOut(_) => ErrorClass::Unknown,
@@ -55,14 +55,14 @@ impl Failed {
     }
 
     /// Whether another transaction was in the way.
-    pub(in crate::consumer::worker) fn is_conflict<DB: Store>(&self) -> bool {
+    pub(crate) fn is_conflict<DB: Store>(&self) -> bool {
         matches!(
             self.class::<DB>(),
             ErrorClass::Conflict | ErrorClass::TimedOut
         )
     }
 
-    pub(in crate::consumer::worker) fn into_error(self) -> sqlx::Error {
+    pub(crate) fn into_error(self) -> sqlx::Error {
         match self {
             Self::Store(error) => error,
             Self::TimedOut(_) => sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()),
@@ -82,7 +82,7 @@ impl fmt::Display for Failed {
 type Statement<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
 
 /// Runs a statement on a connection of the pool. It is closed if the answer does not come in time.
-pub(in crate::consumer::worker) async fn on_connection<DB: Store, T>(
+pub(crate) async fn on_connection<DB: Store, T>(
     pool: &Pool<DB>,
     limit: Duration,
     statement: impl for<'c> FnOnce(&'c mut DB::Connection) -> Statement<'c, T>,
@@ -95,7 +95,7 @@ pub(in crate::consumer::worker) async fn on_connection<DB: Store, T>(
     within(limit, asked).await
 }
 
-pub(in crate::consumer::worker) async fn within<T>(
+pub(crate) async fn within<T>(
     limit: Duration,
     asked: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, Failed> {
@@ -106,7 +106,7 @@ pub(in crate::consumer::worker) async fn within<T>(
 }
 
 /// A task of this crate's own panics only by a fault of this crate or of a source.
-pub(in crate::consumer::worker) fn resume<T>(error: JoinError) -> T {
+pub(crate) fn resume<T>(error: JoinError) -> T {
     match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(error) => unreachable!("a task of the consumer was aborted while it runs: {error}"),
