@@ -12,3 +12,4 @@ mod mariadb;
 mod postgres;
 mod sqlite;
 mod stage;
+mod telemetry;

@@ -3,7 +3,7 @@
 use idem_tests::TestDb;
 
 #[path = "suite/mod.rs"]
-mod suite;
+pub(crate) mod suite;
 
 pub(crate) type Conn = sqlx::MySqlConnection;
 pub(crate) type Database = sqlx::MySql;

@@ -12,7 +12,7 @@ use self::suite::{Perform, Running, attempts, letters};
 use crate::stage::{Act, Stage, step};
 
 #[path = "suite/mod.rs"]
-mod suite;
+pub(crate) mod suite;
 
 pub(crate) type Conn = sqlx::PgConnection;
 pub(crate) type Database = sqlx::Postgres;

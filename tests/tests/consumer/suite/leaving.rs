@@ -115,3 +115,23 @@ async fn a_consumer_that_is_full_still_learns_that_a_partition_is_revoked() {
     handed_over.wait().await;
     running.crash().await;
 }
+
+/// Guards: no answer of a source is dropped while it is pending: what arrives after the consumer is
+/// gone goes back, and the source is stopped.
+#[tokio::test]
+async fn a_consumer_that_is_dropped_stops_its_source_and_keeps_nothing() {
+    let db = start().await;
+    let (source, stage) = (TestSource::new(), Stage::default());
+    let small = consumer(&source, &stage).in_hand(1, 1 << 20);
+    let running = Running::start(&db.pool, small);
+    let runs = source.deliver(step("a", 1, Act::Wait));
+    stage.until_begun(1).await;
+    source.wait_paused(true).await;
+    let waits = source.deliver(step("b", 2, Act::Succeed));
+    running.crash().await;
+    runs.assert_settled(Settled::Dropped).await;
+    waits
+        .assert_settled(Settled::GivenBack(Duration::ZERO))
+        .await;
+    assert!(source.is_stopped() && stage.ended().is_empty());
+}

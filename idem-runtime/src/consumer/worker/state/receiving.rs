@@ -21,6 +21,8 @@ pub(crate) struct StopOnDrop<S: Source>(pub(crate) Arc<S>);
 
 impl<S: Source> Drop for StopOnDrop<S> {
     fn drop(&mut self) {
+        // What it has taken comes out then, paused or not.
+        self.0.pause(false);
         self.0.stop();
     }
 }
