@@ -36,13 +36,12 @@ use route::{AnyRoute, HandlerRoute, Routes};
 /// Takes deliveries from a [`Source`] and gives each to the handler of its type.
 ///
 /// ```
+/// # #[cfg(all(feature = "macros", feature = "sqlite"))]
+/// # mod example {
 /// use std::time::Duration;
 ///
-/// use idem_runtime::{Backoff, Classify, Consumer, Disposition, Event, Source, idempotent};
+/// use idem_runtime::{Backoff, Consumer, Event, Source, idempotent};
 /// use serde::{Deserialize, Serialize};
-/// # #[cfg(feature = "sqlite")]
-/// # mod example {
-/// # use super::*;
 /// use sqlx::{SqliteConnection, SqlitePool};
 ///
 /// #[derive(Serialize, Deserialize, Event)]

@@ -36,7 +36,8 @@ pub enum Disposition {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say which of its errors are permanent",
     label = "not `Classify`",
-    note = "`impl idem_runtime::Classify for {Self} {{}}` calls every error transient: the delivery is retried"
+    note = "`impl idem_runtime::Classify for {Self} {{}}` calls every error transient: the delivery is retried",
+    note = "for `anyhow::Error` or `eyre::Report` turn on the feature `anyhow` or `eyre` of `idem-runtime`"
 )]
 pub trait Classify {
     /// What to do with a delivery whose handler returned this error. Everything but
