@@ -1,6 +1,6 @@
 //! What an operator sees.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ struct Text(String);
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0 += &format!("{}={value:?} ", field.name());
+        let _ = write!(self.0, "{}={value:?} ", field.name());
     }
 }
 
@@ -81,15 +81,14 @@ async fn a_delivery_that_can_not_be_kept_any_longer_is_named_in_time() {
     let log = Log::default();
     let _subscriber =
         tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
-    let longest = Duration::from_mins(30);
-    let source = TestSource::new().longest_hold(longest);
+    let source = TestSource::new().longest_hold(Duration::from_mins(30));
     let stage = Stage::default();
     let running = Running::start(&db.pool, consumer(&source, &stage));
     let slow = source.deliver(step("secret", 1, Act::Wait));
     let bad = source.deliver(step("secret-2", 2, Act::GiveUp));
     stage.until_begun(2).await;
     bad.assert_settled(Settled::Acked).await;
-    source.advance(longest - Duration::from_secs(61));
+    source.advance(Duration::from_secs(29 * 60 - 1));
     assert!(
         !log.0
             .lock()
