@@ -15,7 +15,7 @@ pub use error::{SettleError, SourceError};
 pub use handover::{Handover, Partition};
 pub use incoming::Incoming;
 
-/// Where a consumer takes its deliveries from: a queue, a topic, a table.
+/// Where a [`Consumer`](crate::Consumer) takes its deliveries from: a queue, a topic, a table.
 ///
 /// # What an implementation must do
 /// * **Hand out each delivery once.** One that the broker gives again is another [`Delivery`], with

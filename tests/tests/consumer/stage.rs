@@ -35,6 +35,8 @@ pub(crate) enum Act {
     Panic,
     /// Until the test lets it go on.
     Wait,
+    /// The same, and then fail.
+    WaitAndFail,
     InFlight,
     DatabaseFails,
     NotMigrated,
@@ -144,6 +146,11 @@ impl Stage {
         self.until(|seen| seen.begun.len() >= attempts).await;
     }
 
+    /// Waits until so many attempts have ended.
+    pub(crate) async fn until_ended(&self, attempts: usize) {
+        self.until(|seen| seen.ended.len() >= attempts).await;
+    }
+
     /// Does what the message says.
     pub(crate) async fn play(&self, received: &Received<Step>) -> Result<(), Error<StepError>> {
         let step = &received.data;
@@ -163,6 +170,10 @@ impl Stage {
             Act::Wait => {
                 self.until(|seen| seen.let_go.contains(&step.n)).await;
                 Ok(())
+            }
+            Act::WaitAndFail => {
+                self.until(|seen| seen.let_go.contains(&step.n)).await;
+                fail(false)
             }
             Act::InFlight => Err(Error::InFlight),
             Act::DatabaseFails => Err(Error::Store(sqlx::Error::PoolTimedOut)),

@@ -40,6 +40,27 @@ async fn while_attempts_can_not_be_written_none_is_used_up() {
     );
 }
 
+/// Guards: what fails in an outage is not counted when that is over: it was the outage that failed.
+#[tokio::test]
+async fn what_fails_in_an_outage_begins_again_with_the_same_attempt() {
+    let db = start().await;
+    let (source, stage) = (TestSource::new(), Stage::default());
+    let running = Running::start(&db.pool, consumer(&source, &stage));
+    source.deliver(step("a", 1, Act::WaitAndFail));
+    stage.until_begun(1).await;
+    db.execute("ALTER TABLE idem_attempts RENAME TO away").await;
+    source.deliver(step("b", 2, Act::Fail));
+    source.wait_paused(true).await;
+    stage.let_go(1);
+    stage.until_ended(2).await;
+    db.execute("ALTER TABLE away RENAME TO idem_attempts").await;
+    stage.until_begun(4).await;
+    let begun = stage.begun();
+    let of_one: Vec<_> = begun.iter().filter(|(n, _)| *n == 1).collect();
+    assert_eq!(of_one[..2], [&(1, 1), &(1, 1)]);
+    running.crash().await;
+}
+
 /// Guards: what is given up while the database is away is neither lost nor acknowledged.
 #[tokio::test]
 async fn a_dead_letter_waits_for_the_database() {
