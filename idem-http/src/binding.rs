@@ -61,11 +61,12 @@ pub(crate) fn binary_mode(message: &Message) -> Result<HeaderMap, PublishError> 
 /// # }
 /// ```
 ///
-/// An endpoint answers 2xx once the event is safe with it, and not before. The batches of
-/// CloudEvents (`application/cloudevents-batch+json`) are not read.
+/// Answer 2xx once the event is stored or handled, and not before. The batches of CloudEvents
+/// (`application/cloudevents-batch+json`) are not read.
 ///
 /// # Errors
-/// See [`DecodeError`]. The same event would fail again: answer 400.
+/// See [`DecodeError`]. The same event would fail again: answer 400, and the sender makes it a dead
+/// letter.
 pub fn cloud_event(headers: &HeaderMap, body: Vec<u8>) -> Result<CloudEvent, DecodeError> {
     let content_type = match headers.get(CONTENT_TYPE) {
         Some(value) => Some(text("content-type", value.as_bytes())?),

@@ -21,10 +21,10 @@ use self::answer::unanswered;
 pub use self::error::HttpPublisherError;
 use crate::binding::binary_mode;
 
-/// How much of an answer's body is read so that its connection can serve again.
+/// How many bytes of an answer's body are read, so that its connection can serve again.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
-/// How long that may take. After it a new connection costs less.
+/// How long that may take. Beyond that, a new connection costs less.
 const SLOWEST_ANSWER: Duration = Duration::from_secs(1);
 
 /// Sends each event by a POST of its own, as CloudEvents 1.0 in binary mode: attributes in headers
@@ -44,36 +44,44 @@ const SLOWEST_ANSWER: Duration = Duration::from_secs(1);
 ///
 /// # What follows from an answer
 ///
-/// The question is whom a failure concerns. If it is this event alone, the event uses up an attempt,
-/// and in the end becomes a dead letter. If it is the endpoint, every event would fail: then nobody
-/// uses up an attempt, and the relay pauses. A token that expired at night must not turn the whole
+/// What follows depends on what is wrong. If it is this event, the event uses up an attempt, and in
+/// the end becomes a dead letter. If it is the endpoint, every event would fail: then no event uses
+/// up an attempt, and the relay pauses. A token that expired at night must not turn the whole
 /// outbox into dead letters.
 ///
-/// | answer | concerns | verdict |
+/// | answer | what is wrong | verdict |
 /// |---|---|---|
-/// | 2xx | | confirmed |
+/// | 2xx | nothing is wrong | confirmed |
 /// | 429, 503 | the endpoint | unavailable |
 /// | no connection: refused, no such host, TLS, no answer to the connect | the endpoint | unavailable |
 /// | 401, 405, 407, 410, 3xx | the endpoint: credentials and URL are the same for every event | unavailable, with a reason that says what to set right |
-/// | 403, 404, 502, 504 | either: see below | unavailable or retryable |
+/// | 403, 404, 502, 504 | one or the other: see below | unavailable or retryable |
 /// | 408, 425, 500, any other 5xx | perhaps this event | retryable |
-/// | no answer within the timeout, a cut connection | perhaps this event. The endpoint may have seen it, and tells by its ID | retryable |
-/// | any other 4xx | this event | a dead letter at once |
+/// | no answer within the timeout, a cut connection | perhaps this event. The endpoint may have taken it, and knows it by its ID when it comes again | retryable |
+/// | any other 4xx | this event | permanent: a dead letter at once |
 ///
 /// 403, 404, 502 and 504 come from an endpoint that is set up wrong or is down, and also from a
-/// firewall that dislikes one payload, a route that depends on the type, and an event that crashes
-/// the server behind a gateway. The other events tell: if one was confirmed since the last answer of
-/// this kind, the endpoint works and the event is tried again on its own account. Otherwise the
-/// endpoint is unavailable.
+/// firewall that refuses one payload, a route that depends on the type, and an event that crashes
+/// the server behind a gateway. The other events decide: if one was confirmed since the last answer
+/// of this kind, the endpoint works, and this event uses up an attempt. Otherwise the endpoint is
+/// unavailable. So an outage that begins with such an answer costs one attempt of one event.
 ///
-/// `Retry-After`, in seconds or as a date, is passed on: nothing is sent before. A redirect is not
+/// `Retry-After`, in seconds or as a date, makes the pause at least as long, up to an hour: of this
+/// event if it is retryable, of all events if the endpoint is unavailable. A redirect is not
 /// followed, since it could turn the POST into a GET, and take the credentials to another host.
 ///
 /// # Order and concurrency
 ///
-/// Events of one ordering key are sent one after the other, different keys and events without one
+/// Events of one ordering key are sent one after the other, different keys and events without a key
 /// side by side. [`concurrency`](Self::concurrency) holds for the publisher with all its clones,
 /// however many calls a relay makes at once.
+///
+/// **Set it for your endpoint.** An event that waits here for its turn, for longer than the relay's
+/// [`publish_timeout`](idem_runtime::Relay::publish_timeout) (30 s), uses up an attempt. The relay
+/// hands over up to [`in_hand`](idem_runtime::Relay::in_hand) events (10,000), of which 8 are sent
+/// at a time: with the defaults, an endpoint that takes more than 24 ms for a request can't keep up
+/// with a full outbox. Raise the concurrency, or lower `in_hand`. With 100 ms a request and
+/// `in_hand(1_000, 64 << 20)`, an event waits for 12.5 s at most.
 ///
 /// # TLS
 ///
@@ -107,7 +115,7 @@ impl fmt::Debug for HttpPublisher {
 }
 
 impl HttpPublisher {
-    /// To this URL, with a timeout of 10 seconds and at most 8 requests at once.
+    /// A publisher to this URL, with a timeout of 10 s and at most 8 requests at once.
     ///
     /// A user and a password in the URL (`https://user:password@host/events`) are sent as basic
     /// authentication.
@@ -123,7 +131,7 @@ impl HttpPublisher {
         if let Some(value) = basic_authentication(&url) {
             headers.insert(AUTHORIZATION, value);
         }
-        // What an answer says of its URL has neither credentials nor, perhaps, a fragment.
+        // Compared with the URL of an answer, which has no credentials and may have no fragment.
         url.set_username("").map_err(|()| HttpPublisherError::Url)?;
         url.set_password(None)
             .map_err(|()| HttpPublisherError::Url)?;
@@ -143,9 +151,9 @@ impl HttpPublisher {
 
     /// Sends by your own client: for TLS roots, client certificates, proxies.
     ///
-    /// Give it a `connect_timeout` shorter than [`timeout`](Self::timeout), or a host that is not
-    /// there is taken for an endpoint that does not answer. Give it `redirect::Policy::none()`: an
-    /// answer that came after a redirect confirms nothing.
+    /// Give it a `connect_timeout` shorter than [`timeout`](Self::timeout): without it, a host that
+    /// is not there looks like an endpoint that does not answer, and events use up attempts. Give
+    /// it `redirect::Policy::none()`: an answer that came after a redirect confirms nothing.
     #[must_use]
     pub fn client(mut self, client: Client) -> Self {
         self.client = client;
@@ -153,7 +161,7 @@ impl HttpPublisher {
         self
     }
 
-    /// Adds a header to each request, or replaces it; never logged.
+    /// Adds a header to each request, or replaces it. Its value is never logged.
     ///
     /// # Errors
     /// [`HttpPublisherError::Header`].
@@ -165,19 +173,21 @@ impl HttpPublisher {
         Ok(self)
     }
 
-    /// How long one request may take, with its answer; 10 s unless said otherwise. Half of it, and
-    /// at most 5 s, are for the connection.
+    /// How long one request may take, with its answer; 10 s unless said otherwise. To connect it
+    /// may take half of that, and at most 5 s; with [your own client](Self::client), what that
+    /// says.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         if !self.given_client {
-            // One was built before, so this one can be, too.
+            // A client was built before, so this one won't fail.
             self.client = own_client(timeout).unwrap_or(self.client);
         }
         self
     }
 
-    /// How many requests run at once; 8 unless said otherwise.
+    /// How many requests run at once; 8 unless said otherwise. Clones that were made before keep
+    /// their own bound.
     #[must_use]
     pub fn concurrency(mut self, requests: usize) -> Self {
         self.concurrency = requests.clamp(1, Semaphore::MAX_PERMITS);

@@ -9,7 +9,7 @@ use crate::guarded_connection::GuardedConnection;
 use crate::schema::store_error;
 use crate::store::{OutboxStore, TopicBacklog};
 
-/// What waits in the outbox, since when, and how many events were given up. See [`backlog`].
+/// What waits in the outbox, since when, and how many events relays gave up. See [`backlog`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Backlog {
@@ -27,8 +27,8 @@ pub struct Backlog {
 /// check, an alert, a dashboard. Changes nothing.
 ///
 /// Alert on the age of the oldest event, which tells a relay that is stuck from one that is busy,
-/// and on any dead letter. It takes time in proportion to what waits, so ask every few seconds and
-/// not with each message. With the feature `metrics` [`spawn_upkeep`](crate::spawn_upkeep) does
+/// and on any dead letter. It takes time in proportion to what waits, so call it every few seconds
+/// and not for each message. With the feature `metrics` [`spawn_upkeep`](crate::spawn_upkeep) does
 /// that, and sets gauges.
 ///
 /// ```

@@ -1,7 +1,7 @@
-//! Publishers that need no broker's client: what a [`Relay`](crate::Relay) sends events to.
+//! Publishers for a [`Relay`](crate::Relay) that need no broker's client.
 //!
-//! Others are crates of their own, such as `idem-http`. An event travels as CloudEvents 1.0, mapped
-//! by [`cloud_events`](crate::cloud_events) in the same way by every publisher.
+//! Others are crates of their own, such as `idem-http`. Each of them sends an event as CloudEvents
+//! 1.0, by the mapping of [`cloud_events`](crate::cloud_events).
 
 mod json_lines;
 

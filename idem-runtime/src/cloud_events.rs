@@ -5,7 +5,7 @@
 //! | attribute | value |
 //! |---|---|
 //! | `id` | the event ID, the same on every publication |
-//! | `source` | the [`source`](crate::Message::source). A relay says `urn:uuid:` and the database's namespace, unless it was given another one |
+//! | `source` | the [`source`](crate::Message::source): by default `urn:uuid:` and the database's namespace, or what [`Relay::source`](crate::Relay::source) was given |
 //! | `type` | the event's type |
 //! | `time` | when it was emitted, by the database's clock |
 //! | `datacontenttype` | the media type of the payload, `application/json` for what a handler emits |
@@ -20,8 +20,8 @@
 //!
 //! **Binary**: [`to_attributes`] and [`from_attributes`] keep the payload as it is. Each attribute
 //! is a header of the protocol, with a prefix of that protocol: `ce-` for HTTP, `ce_` for Kafka,
-//! `cloudEvents:` for AMQP. `datacontenttype` is the one attribute that they leave to the protocol,
-//! which has a place of its own for it.
+//! `cloudEvents:` for AMQP. `datacontenttype` alone is left out: put it where the protocol has its
+//! content type, such as the header `Content-Type` of HTTP.
 //!
 //! ```
 //! use idem_runtime::{EventId, Message, cloud_events};
@@ -49,20 +49,20 @@
 //!
 //! # What comes back
 //!
-//! A message that is written and read again is equal to the first one, apart from this:
+//! A message that is written and read again equals the original, apart from this:
 //!
 //! * **Names of headers.** Names of attributes are lower-case ASCII letters and digits, so a header
-//!   `Tenant-ID` travels as `tenantid`, and comes back as `tenantid`: the name that it had is lost.
-//!   If that name is taken or empty, it gets an `x` in front. So give headers names of lower-case
-//!   letters and digits, other than the names in the table. The headers `subject` and `dataschema`
-//!   are the attributes of that name.
-//! * **An empty ordering key** comes back as none: CloudEvents knows no empty `partitionkey`.
+//!   `Tenant-ID` travels as `tenantid`, and comes back as `tenantid`. If that name is taken or
+//!   empty, it gets an `x` in front. So give headers names of lower-case letters and digits, other
+//!   than the names in the table. Headers named `subject` and `dataschema` become these attributes
+//!   of CloudEvents.
+//! * **An empty ordering key** comes back as no key: CloudEvents has no empty `partitionkey`.
 //! * **Blanks in JSON**, in structured mode only: those around a payload are dropped, and its line
 //!   ends become spaces, so that an event is one line. Numbers and strings keep every digit and
 //!   escape.
-//! * **A time** before 1970 or after the year 9999 becomes the nearest moment between.
+//! * **A time** before 1970 becomes the start of 1970, and one after the year 9999 its last moment.
 //!
-//! The type and the source must not be empty; an event without them is not read.
+//! Type and source must not be empty: an event without them can't be read again.
 //!
 //! [CloudEvents]: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
 

@@ -1,4 +1,4 @@
-//! Events that were given up, and the way back.
+//! Events that a relay gave up, and how to publish them after all.
 
 use std::time::SystemTime;
 
@@ -14,25 +14,29 @@ use crate::telemetry::unlogged::unlogged;
 /// How many dead letters one statement replays.
 const BATCH: u32 = 1_000;
 
-/// An event that was given up.
+/// An event that a relay gave up, a row of `idem_dead_letters`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// Its own number, in the order of burial. [`dead_letters`] takes it to go on after this one.
+    /// The dead letter's own number: they count up in the order in which events were given up. Give
+    /// it to [`dead_letters`] to read the next page.
     pub number: i64,
     /// The target of the relay that gave it up; `default` unless it was given another name.
     pub target: String,
-    /// The event. If its headers were what made it unreadable, it has none.
+    /// The event. Where its row can't be read as an event: as much of it as can be read, without
+    /// headers if these can't.
     pub message: Message,
-    /// How often it was tried.
+    /// How many attempts failed, the last one included; 0 if none was made, since the row can't be
+    /// read as an event.
     pub attempts: u32,
-    /// Why the last attempt failed.
+    /// Why the last attempt failed, in the publisher's words: at most 1,000 characters.
     pub reason: String,
     /// When it was given up, by the database's clock.
     pub died_at: SystemTime,
 }
 
-/// How many dead letters there are.
+/// How many dead letters there are, of all topics and targets. [`backlog`](crate::backlog) counts
+/// them by topic.
 ///
 /// # Errors
 /// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses.
@@ -44,7 +48,8 @@ pub async fn count_dead_letters<DB: OutboxStore>(pool: &Pool<DB>) -> Result<u64,
     conn.done(count).map_err(store_error::<DB>)
 }
 
-/// At most `limit` dead letters after the one with the number `after`, in the order of their numbers.
+/// Reads at most `limit` dead letters after the one with the number `after`, in the order of their
+/// numbers; from the first one if `after` is 0. Changes nothing.
 ///
 /// ```
 /// # #[cfg(feature = "postgres")]
@@ -79,12 +84,12 @@ pub async fn dead_letters<DB: OutboxStore>(
     Ok(letters.collect())
 }
 
-/// Puts dead letters back into the outbox, under the same event IDs and with all their attempts
-/// before them. Returns how many.
+/// Puts dead letters back into the outbox, under the same event IDs. Their attempts are counted
+/// from 0 again. Returns how many were put back; they are no dead letters any more.
 ///
-/// They come after everything that waits: the replayed events of one key are in order among
-/// themselves, and follow the younger ones that were emitted meanwhile. So a consumer that depends
-/// on the order of a key must recognise an old event by its content.
+/// Replayed events of one key keep their order among themselves, and come after all that waits in
+/// the outbox. So a consumer gets them after younger events of their key, which it may have handled
+/// long ago: where that matters, it must recognise an old event by its content, such as a version.
 ///
 /// ```
 /// use idem_runtime::{DeadLetterFilter, replay_dead_letters};
@@ -97,8 +102,11 @@ pub async fn dead_letters<DB: OutboxStore>(
 /// # }
 /// ```
 ///
-/// If its message ran again after its retention, an event with the same ID may be in the outbox.
-/// Where the content differs, the dead letter stays.
+/// The outbox may have an event with the same ID already, if the message that emitted it ran again
+/// after its retention. If the content is the same, the dead letter is deleted and counts as put
+/// back. If it differs, the dead letter stays, and is not counted.
+///
+/// To drop a dead letter for good, delete its row in `idem_dead_letters`.
 ///
 /// # Errors
 /// [`Error::NotMigrated`], or [`Error::Store`] if the database refuses. What was replayed until

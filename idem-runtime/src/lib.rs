@@ -89,7 +89,8 @@
 //! | take messages from a broker, or from a table of your own | [`Consumer`], [`Source`], [`Inbox`] |
 //! | look at messages that could not be handled | [`consumer_dead_letters`], [`replay_consumer_dead_letters`] |
 //! | write and read events as others do | [`cloud_events`] |
-//! | look at events that could not be sent | [`dead_letters`], [`replay_dead_letters`] |
+//! | look at events that a relay gave up, and publish them after all | [`dead_letters`], [`count_dead_letters`], [`replay_dead_letters`] |
+//! | wake the relays after a COMMIT of your own | [`wake`](fn@wake) |
 //! | take handlers as types, in a consumer of your own | [`Handler`], [`Received`], [`Identity`] |
 //! | ask what an earlier delivery stored, without running | [`lookup`] |
 //! | prove that a handler acts once | `idem_testing::explore`, of the crate `idem-testing` |

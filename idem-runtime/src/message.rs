@@ -16,16 +16,16 @@ pub struct Message {
     /// The same on every publication.
     pub id: EventId,
     /// Who emitted it, as a URI reference: the attribute `source` of CloudEvents. An ID is unique
-    /// within its source. Of an event of the outbox it names the database, by its namespace, unless
-    /// the relay was given another one.
+    /// within its source. For an event of the outbox it is `urn:uuid:` and the database's
+    /// namespace, unless the relay was given [another one](crate::Relay::source).
     pub source: String,
-    /// Where it goes.
+    /// Where it is published.
     pub topic: String,
-    /// Orders it among the messages of the same key.
+    /// The ordering key: messages with the same one are published in order. `None`: in any order.
     pub key: Option<String>,
     /// The type of event.
     pub kind: String,
-    /// The event.
+    /// The event itself, encoded as `content_type` says.
     pub payload: Vec<u8>,
     /// The media type of the payload.
     pub content_type: String,
@@ -36,8 +36,8 @@ pub struct Message {
 }
 
 impl Message {
-    /// A message of JSON without an ordering key and headers, emitted now by an unknown source. The
-    /// fields can be set afterwards.
+    /// A message of JSON without an ordering key or headers, emitted now. Its source is `/`, which
+    /// names nobody. The fields can be set afterwards.
     ///
     /// ```
     /// use idem_runtime::{EventId, Message};

@@ -1,4 +1,4 @@
-//! The seam between the outbox and a broker.
+//! What a broker must offer to be published to.
 
 mod batch;
 mod error;
@@ -36,19 +36,23 @@ pub use in_order::in_order;
 /// * Give each verdict as soon as it is known. The relay acts on it at once, so one slow message
 ///   does not hold up the others of its batch.
 /// * Send the messages of one [`key`](crate::Message::key) in the order of the batch. When one of
-///   them fails and may be tried again, let no later one of its key reach the broker: end without a
-///   verdict for it. [`in_order`] does all of that, one message of a key at a time.
+///   them fails and may be tried again, send no later one of its key, and give no verdict on those.
+///   [`in_order`] does all of that, one message of a key at a time.
+/// * Give every request a time limit, and all of a call less time than the relay's
+///   [`publish_timeout`](crate::Relay::publish_timeout).
 /// * Never block the thread. A relay gives up a call that takes longer than its `publish_timeout`,
-///   but nobody can take a thread back from a call that blocks it.
+///   but it can't take a thread back from a call that blocks it.
 ///
-/// The relay makes several calls at once. One key is in one of them at a time.
+/// The relay makes several calls at once. A key is in only one of them at a time.
 ///
-/// A panic fails the messages that have no verdict yet, and nothing else. So do a call that is given
-/// up and one that returns early.
+/// A call can end without a verdict on some messages: it returns early, panics, or is given up.
+/// Then the first of these messages of each key has failed, and counts an attempt; the later ones
+/// wait for it. All other messages are unharmed.
 pub trait Publisher: Send + Sync + 'static {
-    /// Publishes these messages, and gives a verdict on each of them: see [`PublishBatch`].
+    /// Publishes these messages, and gives a verdict on each of them by [`PublishBatch::verdict`].
     ///
-    /// May be dropped at any await, when it takes too long or when the relay is dropped.
+    /// The future may be dropped at any await: when it takes too long, or when the relay is
+    /// dropped.
     fn publish(&self, batch: PublishBatch) -> impl Future<Output = ()> + Send;
 }
 

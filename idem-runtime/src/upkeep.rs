@@ -105,7 +105,8 @@ impl fmt::Debug for Upkeep {
 /// they need not find the events by polling.
 ///
 /// Call it in each instance of a service, once the tables are there: several do no harm. It takes
-/// one connection of the pool at a time, or two with the feature `metrics`. Errors do not end it:
+/// one connection of the pool at a time, one more with the feature `metrics`, and on PostgreSQL one
+/// more for the moment of a wake-up. Errors do not end it:
 /// each is logged at WARN, and the next attempt comes sooner than usual. It ends when the handle is
 /// stopped or dropped, or, with a warning, when somebody closes the pool.
 ///

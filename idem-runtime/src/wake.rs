@@ -19,7 +19,7 @@ type Sleepers = HashMap<Uuid, Vec<Arc<Notify>>>;
 
 static SLEEPERS: LazyLock<RwLock<Sleepers>> = LazyLock::new(RwLock::default);
 
-/// Somebody who waits for new events of one database.
+/// A relay, or a notifier of others, that waits for new events of one database.
 #[derive(Debug)]
 pub(crate) struct Sleeper {
     /// Empty until the namespace is known.
@@ -55,7 +55,7 @@ impl Sleeper {
             .push(self.notify.clone());
     }
 
-    /// Ends after a commit, at once if there was one since the last time.
+    /// Waits for the next commit; ends at once if there was one since the last call.
     pub(crate) async fn woken(&self) {
         self.notify.notified().await;
     }
@@ -83,7 +83,7 @@ fn remove(sleepers: &mut Sleepers, namespace: Uuid, notify: &Arc<Notify>) {
     }
 }
 
-/// Says that events of this database were committed.
+/// Wakes those in this process that wait for events of this database.
 pub(crate) fn committed(namespace: Uuid) {
     let sleepers = SLEEPERS.read().unwrap_or_else(PoisonError::into_inner);
     for sleeper in sleepers.get(&namespace).into_iter().flatten() {
@@ -94,9 +94,10 @@ pub(crate) fn committed(namespace: Uuid) {
 /// Wakes the relays of this database: those of this process, and on PostgreSQL those of other
 /// processes too.
 ///
-/// A call on a pool wakes the relays of its process by itself, and so does
-/// [`spawn_upkeep`](crate::spawn_upkeep) the relays of others. Call this after the COMMIT of a
-/// transaction of your own that handlers joined, if `poll_interval` is too long to wait for.
+/// A call that commits wakes the relays of its process by itself, and on PostgreSQL
+/// [`spawn_upkeep`](crate::spawn_upkeep) wakes those of other processes. But this crate does not
+/// see the COMMIT of a transaction of your own that handlers joined: call this after it, if
+/// [`poll_interval`](crate::Relay::poll_interval) is too long to wait. Nothing is lost without it.
 ///
 /// ```
 /// # #[cfg(feature = "postgres")]

@@ -1,14 +1,14 @@
 //! Checks that a publisher keeps what [`Publisher`](idem_runtime::Publisher) asks of it.
 //!
-//! For the authors of publishers. The suite drives yours against a real broker or endpoint, of which
-//! it knows what the trait [`PublishTarget`] says: how to make a publisher, what arrived, and how to
-//! break it.
+//! For the authors of publishers. The suite runs yours against a real broker or endpoint. You
+//! describe that by the trait [`PublishTarget`]: how to make a publisher, how to read what arrived,
+//! and how to break it.
 //!
 //! ```no_run
 //! use idem_runtime::{Message, broker::JsonLines, cloud_events};
 //! use idem_testing::conformance::{self, PublishTarget};
 //!
-//! /// A file that is read as it grows.
+//! /// Reads a file as it grows.
 //! struct Lines {
 //!     path: std::path::PathBuf,
 //!     read: std::sync::Mutex<usize>,
@@ -41,22 +41,22 @@
 //!
 //! # What it checks
 //!
-//! | case | law |
+//! | case | what must hold |
 //! |---|---|
-//! | fields | each field of a message arrives as it was sent, also odd ones |
+//! | fields | each field of a message arrives as it was sent, also unusual ones |
 //! | verdicts | each message of a batch gets a verdict; an empty batch ends |
 //! | again | a message that is published again is confirmed again, under the same ID |
 //! | order | the messages of a key arrive in order, within a batch and from batch to batch |
 //! | calls at once | several calls of one publisher do not disturb each other |
 //! | confirmed | what is confirmed has arrived, even if the call is dropped at that moment |
 //! | cancelled | after a call was dropped at any await, the publisher works, and nothing confirmed is lost |
-//! | down | while the broker is down nothing is confirmed and nothing is given up; afterwards all arrives, in order |
+//! | down | while the broker is down, no message is confirmed and none becomes a dead letter; afterwards all arrive, in order |
 //! | hanging | one message that gets no answer delays no other key |
-//! | refused | one message that is refused stops no other key, and nothing of its key overtakes it |
-//! | load | a batch of 10,000 |
+//! | refused | one message that is refused stops no other key, and no later message of its key is published before it |
+//! | load | a batch of 10,000 is confirmed within the time limit |
 //!
-//! No reason of an error may show a payload, a key or a header. A case that the target can't play is
-//! left out, and the report says why.
+//! In every case: no reason of an error shows a payload, a key or a header. A case that the target
+//! does not support is left out, and the report says why: it is not a failure, so read the report.
 
 mod cases;
 mod failure;
@@ -69,8 +69,8 @@ pub use target::{BrokerFault, Oddity, PublishTarget, Unsupported};
 
 /// Runs all cases against this target, one after the other; see the [module](self).
 ///
-/// Takes some seconds, most of them for the 10,000 messages. A case that does not end within
-/// [`time_limit`](PublishTarget::time_limit) is a violation.
+/// Takes some seconds, most of them for the batch of 10,000 messages. A case that does not end
+/// within [`time_limit`](PublishTarget::time_limit) is a violation.
 pub async fn publisher<T: PublishTarget>(target: &T) -> ConformanceReport {
     cases::run(target).await
 }

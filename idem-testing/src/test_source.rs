@@ -72,6 +72,7 @@ struct State {
     delivered: usize,
     is_stopped: bool,
     is_paused: bool,
+    pauses: usize,
     has_ended: bool,
     deadline: Option<Duration>,
     longest_hold: Option<Duration>,
@@ -233,6 +234,18 @@ impl TestSource {
         assert!(is.is_some(), "the source is not paused: {}", !paused);
     }
 
+    /// Waits until the consumer has told the source to pause so often, however short each pause was.
+    ///
+    /// # Panics
+    /// If that does not happen within 30 s of real time.
+    pub async fn wait_pauses(&self, times: usize) {
+        let paused = self
+            .shared
+            .until(|state| (state.pauses >= times).then_some(()));
+        let paused = within(paused).await;
+        assert!(paused.is_some(), "the source was not paused {times} times");
+    }
+
     /// Whether the consumer has stopped the source.
     pub fn is_stopped(&self) -> bool {
         self.shared.state().is_stopped
@@ -269,7 +282,10 @@ impl Source for TestSource {
     }
 
     fn pause(&self, paused: bool) -> bool {
-        self.shared.change(|state| state.is_paused = paused);
+        self.shared.change(|state| {
+            state.pauses += usize::from(paused && !state.is_paused);
+            state.is_paused = paused;
+        });
         true
     }
 

@@ -1,8 +1,8 @@
-//! The relay of outbox-postgres 0.3, with batches of a thousand.
+//! The relay of outbox-postgres 0.3.
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use outbox_core::prelude::{
@@ -34,7 +34,8 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) async fn start(url: &str) -> Result<Self> {
+    /// `None`: the size of a batch, and how often it polls, are its own.
+    pub(super) async fn start(url: &str, batch: Option<u32>) -> Result<Self> {
         let pool = sqlx08::postgres::PgPoolOptions::new()
             .max_connections(8)
             .connect(url)
@@ -48,8 +49,10 @@ impl Peer {
         let (count, confirmed) = watch::channel(0);
         let (shutdown, stopped) = watch::channel(false);
         let mut config = OutboxConfig::<Text>::default();
-        config.batch_size = 1_000;
-        config.poll_interval_secs = 1;
+        if let Some(batch) = batch {
+            config.batch_size = batch;
+            config.poll_interval_secs = 1;
+        }
         let config = Arc::new(config);
         let manager: OutboxManager<_, _, Text> = OutboxManagerBuilder::new()
             .storage(Arc::new(PostgresOutbox::new(pool.clone(), config.clone())))
@@ -80,6 +83,15 @@ impl Peer {
         let before = *confirmed.borrow();
         confirmed.wait_for(|count| *count >= goal).await?;
         let rest = (goal - before) as f64;
-        Ok(rest / start.elapsed().as_secs_f64())
+        let rate = rest / start.elapsed().as_secs_f64();
+        // Until it is idle again, so that it slows down nobody else.
+        while sqlx08::query_scalar("SELECT count(*) FROM outbox_events WHERE status <> 'Sent'")
+            .fetch_one(&self.pool)
+            .await
+            .map(|left: i64| left > 0)?
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(rate)
     }
 }

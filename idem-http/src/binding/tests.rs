@@ -34,7 +34,7 @@ fn values_are_encoded_as_the_binding_says_and_read_back() {
 
 /// An endpoint's own tracing looks for the context under its own name.
 #[test]
-fn the_trace_context_stands_beside_its_attribute_and_nothing_else_does() {
+fn the_trace_context_is_sent_without_the_prefix_too_and_nothing_else_is() {
     let names = ["traceparent", "tracestate", "tenant"];
     let mut message = message();
     message.headers = names.map(|name| (name.into(), name.into())).into();

@@ -1,4 +1,4 @@
-//! What an endpoint's answer means for the event, and for all others.
+//! What an endpoint's answer means for this event, and for all others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -7,13 +7,13 @@ use http::StatusCode;
 use http::header::{HeaderMap, RETRY_AFTER};
 use idem_runtime::PublishError;
 
-/// More than a relay waits anyway.
+/// More than a relay waits for any receiver.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// Judges answers, and remembers whether the endpoint works.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
-    /// Whether an event was confirmed since the last answer that left open whom it concerns.
+    /// Whether an event was confirmed since the last answer that left open what is wrong.
     works: AtomicBool,
 }
 
@@ -59,7 +59,9 @@ impl Judge {
             429 | 503 => PublishError::unavailable(answered("")),
             // Below 200 nothing is the answer to a POST.
             ..200 | 408 | 425 | 500.. => PublishError::retryable(answered("")),
-            _ => PublishError::permanent(answered("")),
+            _ => PublishError::permanent(answered(
+                ": it does not accept this event. The endpoint's log may say why",
+            )),
         };
         Err(match retry_after(headers) {
             Some(delay) => error.after(delay),
@@ -78,7 +80,7 @@ impl Judge {
     }
 }
 
-/// Seconds, or a date. `None` where there is none, or it is over.
+/// Given in seconds or as a date. `None` where there is none, or its time has passed.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
@@ -110,7 +112,9 @@ pub(crate) fn unanswered(error: &reqwest::Error) -> PublishError {
         return PublishError::unavailable("the endpoint redirects: give the publisher its new URL");
     }
     if error.is_timeout() {
-        return PublishError::retryable("the endpoint did not answer in time");
+        return PublishError::retryable(
+            "the endpoint did not answer in time (`HttpPublisher::timeout`)",
+        );
     }
     PublishError::retryable(format!("the endpoint did not answer: {cause}"))
 }

@@ -6,11 +6,11 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HttpPublisherError {
-    /// The URL can't be read, or is not one of HTTP.
+    /// Not a URL, or its scheme is not `http` or `https`.
     Url,
-    /// The name or the value can't be a header's.
+    /// The name or the value can't be that of an HTTP header.
     Header,
-    /// The client can't be built.
+    /// The HTTP client can't be built, for this reason.
     Client(String),
 }
 

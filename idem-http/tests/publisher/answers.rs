@@ -92,7 +92,8 @@ async fn an_answer_that_ends_leaves_its_connection_for_the_next_event() {
     assert_eq!(server.connections(), 1);
 }
 
-/// Guards: what each kind of answer becomes, once over a socket. All statuses are in the unit tests.
+/// Guards: what each kind of answer becomes, once over a socket. All statuses are in the unit
+/// tests.
 #[tokio::test]
 async fn an_answer_says_whether_the_event_or_the_endpoint_fails() {
     for (status, headers, after) in [
@@ -110,13 +111,16 @@ async fn an_answer_says_whether_the_event_or_the_endpoint_fails() {
     let server = Server::start(|_, _| Answer::Status(422, "")).await;
     let error = failure(&HttpPublisher::new(&server.url()).unwrap()).await;
     assert!(error.is_permanent());
-    assert_eq!(error.reason(), "the endpoint answered 422");
+    assert_eq!(
+        error.reason(),
+        "the endpoint answered 422: it does not accept this event. The endpoint's log may say why"
+    );
     let server = Server::start(|_, _| Answer::Status(500, "")).await;
     let error = failure(&HttpPublisher::new(&server.url()).unwrap()).await;
     assert!(!error.is_permanent() && !error.is_unavailable());
 }
 
-/// Guards: an endpoint that limits its rate is asked no more than the requests on their way.
+/// Guards: once an endpoint limits its rate, it gets the requests that were begun and no others.
 #[tokio::test]
 async fn an_endpoint_that_limits_its_rate_is_left_alone() {
     let server = Server::start(|_, _| Answer::Status(429, "retry-after: 1\r\n")).await;
@@ -171,7 +175,10 @@ async fn without_an_answer_the_event_is_tried_again() {
     let error = failure(&publisher).await;
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(!error.is_permanent() && !error.is_unavailable());
-    assert_eq!(error.reason(), "the endpoint did not answer in time");
+    assert_eq!(
+        error.reason(),
+        "the endpoint did not answer in time (`HttpPublisher::timeout`)"
+    );
 }
 
 /// Guards: the semaphore, which the calls and clones of a publisher share.

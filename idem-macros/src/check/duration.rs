@@ -89,7 +89,7 @@ fn millis(text: &str, example: &str) -> Result<u64, Problem> {
     );
     let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
         return problem(if digits.is_empty() {
-            format!("{text:?} is no duration; write e.g. {example:?}")
+            format!("{text:?} is not a duration; write e.g. {example:?}")
         } else if unit.is_empty() {
             format!("{text:?} has no unit (ms, s, m, h or d); write e.g. {example:?}")
         } else {

@@ -22,7 +22,7 @@ pub(super) fn check(
         if let Some(param) = param {
             errors.on(
                 &param.ty,
-                "an `Outbox` parameter needs `#[outbox]` on the function; add it beside \
+                "an `Outbox` parameter needs `#[outbox]` on the function; add it next to \
                  `#[idempotent]`",
             );
         }

@@ -1,5 +1,6 @@
 //! Events as JSON lines, on standard output or in a file.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,9 +10,9 @@ use crate::publisher::{PublishBatch, PublishError, Publisher};
 
 /// Writes each event as one line: an object in the JSON event format of CloudEvents (`JSON lines`).
 ///
-/// A batch is written at once and confirmed when all of it is safe. If that fails, all of it comes
-/// again, and the receiver is [unavailable](PublishError::unavailable): a full disk or a folder that
-/// is not there concerns every event alike.
+/// A batch is written as a whole, and confirmed when all of it is safe. If that fails, the receiver
+/// is [unavailable](PublishError::unavailable), and all of the batch is written again later: a full
+/// disk or a missing folder concerns every event alike. No event becomes a dead letter of that.
 #[derive(Clone, Debug)]
 pub struct JsonLines {
     target: Target,
@@ -24,20 +25,21 @@ enum Target {
 }
 
 impl JsonLines {
-    /// To standard output. Confirmed when it is flushed, so the reader of the pipe may still lose
-    /// it.
+    /// To standard output. An event is confirmed once it is flushed: what reads the pipe may still
+    /// lose it.
     pub const fn stdout() -> Self {
         Self {
             target: Target::Stdout,
         }
     }
 
-    /// To the end of a file, which is created if it is not there. Confirmed when it is on disk
-    /// (`fdatasync`).
+    /// To the end of a file, which is created if it does not exist; its folder must exist. An event
+    /// is confirmed once it is on disk (`fdatasync`).
     ///
-    /// While it writes, the file is locked against other writers of this type. A line that a crash
-    /// or a full disk cut short is removed before the next one is written: its event was not
-    /// confirmed, and comes again.
+    /// The file is opened for each batch, and can be moved away at any time (log rotation). While
+    /// it is written it is locked against other writers of this type. A line that a crash or a full
+    /// disk cut short is removed before the next one is written: its event was not confirmed, and
+    /// is written again.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self {
             target: Target::File(path.into()),
@@ -56,11 +58,26 @@ impl Publisher for JsonLines {
         let written = tokio::task::spawn_blocking(move || target.write(&lines)).await;
         let verdict = match written {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(PublishError::unavailable(error.to_string())),
-            Err(error) => Err(PublishError::retryable(error.to_string())),
+            Ok(Err(error)) => Err(PublishError::unavailable(format!(
+                "can't write to {}: {error}",
+                self.target
+            ))),
+            Err(error) => Err(PublishError::retryable(format!(
+                "the task that writes to {} did not end: {error}",
+                self.target
+            ))),
         };
         for index in 0..batch.messages().len() {
             batch.verdict(index, verdict.clone());
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("standard output"),
+            Self::File(path) => write!(f, "`{}`", path.display()),
         }
     }
 }
@@ -78,7 +95,7 @@ impl Target {
     }
 }
 
-/// Opened each time, so that a file which was moved away (rotated) is begun anew.
+/// Opened each time, so that a file which was rotated away is begun anew.
 fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
     let is_new = !path.exists();
     let mut file = OpenOptions::new()

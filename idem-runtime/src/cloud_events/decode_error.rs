@@ -49,14 +49,17 @@ impl fmt::Display for DecodeError {
                 write!(f, "not a CloudEvent: {} is there twice", shown(name))
             }
             Self::NotText(name) => write!(f, "not a CloudEvent: {} is not text", shown(name)),
-            Self::Version => f.write_str("a CloudEvent of a version other than 1.0"),
+            Self::Version => {
+                f.write_str("a CloudEvent of another version: `specversion` must be `1.0`")
+            }
             Self::Time => f.write_str("not a CloudEvent: `time` is not a timestamp of RFC 3339"),
             Self::Base64 => f.write_str("not a CloudEvent: `data_base64` is not Base64"),
             Self::TwoPayloads => {
                 f.write_str("not a CloudEvent: it has both `data` and `data_base64`")
             }
             Self::NotAnEventId => f.write_str(
-                "the `id` is not a UUID in lower case with hyphens, which a message must have",
+                "the `id` of the event is not a UUID in lower case with hyphens, as a `Message` needs it; a consumer can \
+                 take any event as `Received`, whatever its ID",
             ),
         }
     }

@@ -21,18 +21,18 @@ pub struct CloudEvent {
     pub source: String,
     /// The attribute `type`.
     pub kind: String,
-    /// The topic, if the producer is of this crate or says so too.
+    /// The topic: the extension attribute `topic`, which this crate sets and others may not.
     pub topic: Option<String>,
     /// The ordering key: the attribute `partitionkey`, never empty.
     pub key: Option<String>,
     /// When it happened.
     pub time: Option<SystemTime>,
-    /// The media type of the data: the attribute `datacontenttype`. In JSON, `application/json`
-    /// where it is not said.
+    /// The media type of the data: the attribute `datacontenttype`. In structured mode
+    /// `application/json` where it is missing.
     pub content_type: Option<String>,
     /// All other attributes, `subject` and `dataschema` among them.
     pub headers: Headers,
-    /// The payload; empty where there is none.
+    /// The payload; empty if there is none.
     pub data: Vec<u8>,
 }
 
@@ -69,12 +69,13 @@ impl fmt::Debug for CloudEvent {
     }
 }
 
-/// The message that an event of this crate was, for a program that passes events on.
+/// Turns an event of this crate back into the message that it was, for a program that passes events
+/// on.
 ///
-/// A producer of another kind may not say everything: without a time it is now, without a content
-/// type it is `application/octet-stream`. What can't be made up is an error: an ID that is not an
-/// event ID ([`DecodeError::NotAnEventId`]), and no topic ([`DecodeError::Missing`]; set
-/// [`topic`](CloudEvent::topic) before).
+/// An event of another producer may lack something. Without a time it gets the present one, without
+/// a content type `application/octet-stream`. An ID that is not an event ID is an error
+/// ([`DecodeError::NotAnEventId`]), and so is a missing topic ([`DecodeError::Missing`]): set
+/// [`topic`](CloudEvent::topic) before.
 impl TryFrom<CloudEvent> for Message {
     type Error = DecodeError;
 

@@ -47,7 +47,7 @@ pub(super) fn removed(old: &Line) -> Change {
             .to_owned()
     };
     if !old.emits.is_empty() {
-        so = format!("{} is published by it no more. {so}", topics(&old.emits));
+        so = format!("It no longer publishes {}. {so}", topics(&old.emits));
     }
     change("no handler has this scope any more", so)
 }
@@ -79,7 +79,7 @@ fn key(old: &Line, new: &Line) -> Option<Change> {
              once more.",
         ),
         (_, None) => change(
-            format!("key: was `{}`, is none", old.key),
+            format!("key: was `{}`, now there is none", old.key),
             "Every redelivery would run again.",
         ),
         (Some((old, old_type)), Some((new, new_type))) if old == new => change(
@@ -123,10 +123,10 @@ fn fingerprint(old: &Line, new: &Line) -> Option<Change> {
     }
     let so = match (old, new) {
         (NONE, _) => {
-            "Two messages under one ID are told apart from now on. Keys stored before hold no fingerprint and fit any message."
+            "Two different messages under one ID are noticed from now on. Keys stored before hold no fingerprint and fit any message."
         }
         (_, NONE) => {
-            "Two messages under one ID are told apart no more: the second is acknowledged with the result of the first."
+            "Two different messages under one ID are no longer noticed: the second is acknowledged with the result of the first."
         }
         _ => {
             "A redelivery of a message already handled would fail as `FingerprintMismatch`, unless both expressions have the same \

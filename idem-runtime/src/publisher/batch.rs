@@ -12,9 +12,12 @@ use crate::message::Message;
 
 /// Messages to publish, and the place for the verdict on each.
 ///
-/// Dropping it fails the messages that have no verdict, and nothing else. It may be moved to
-/// another task: the call counts as running until it is dropped, and at most for the relay's
-/// `publish_timeout`.
+/// Once it is dropped there is no other verdict: the messages without one are published again. Of
+/// each key, the first of them counts a failed attempt, unless another verdict of this batch was
+/// [unavailable](PublishError::unavailable).
+///
+/// A batch may be moved to another task. The call counts as running until the batch is dropped, but
+/// at most for the relay's [`publish_timeout`](crate::Relay::publish_timeout).
 pub struct PublishBatch {
     number: u64,
     messages: Arc<Vec<Message>>,
@@ -41,8 +44,8 @@ pub(crate) fn channel() -> (UnboundedSender<Report>, UnboundedReceiver<Report>) 
 }
 
 impl PublishBatch {
-    /// A batch to call a publisher with, and where its verdicts come out: for tests of a publisher
-    /// and for programs that publish without a relay.
+    /// A batch to call a publisher with, and the receiving end of its verdicts: for tests of a
+    /// publisher and for programs that publish without a relay.
     ///
     /// ```
     /// use idem_runtime::broker::JsonLines;
@@ -88,16 +91,16 @@ impl PublishBatch {
         }
     }
 
-    /// Says how the message at this place of [`messages`](Self::messages) ended. The first verdict
-    /// counts; others are ignored.
+    /// Says how the message at this index of [`messages`](Self::messages) ended. The first verdict
+    /// on a message counts; others are ignored.
     ///
     /// # Panics
-    /// If there is no message at this place.
+    /// If there is no message at this index.
     pub fn verdict(&self, index: usize, verdict: Result<(), PublishError>) {
         let count = self.messages.len();
         assert!(
             index < count,
-            "a verdict on message {index} of a batch of {count}"
+            "a verdict on message {index}, counted from 0, of a batch of {count}"
         );
         if self.given[index].swap(true, Ordering::Relaxed) {
             return;
@@ -125,7 +128,7 @@ impl fmt::Debug for PublishBatch {
     }
 }
 
-/// One message of a batch, which it borrows nothing from: see [`in_order`](crate::in_order).
+/// One message of a batch, as [`in_order`](crate::in_order) hands it out. It borrows nothing.
 #[derive(Clone)]
 pub struct BatchMessage {
     messages: Arc<Vec<Message>>,
@@ -153,10 +156,10 @@ pub struct Verdicts {
 }
 
 impl Verdicts {
-    /// The next verdict, with the place of its message. `None` once the batch was dropped: messages
+    /// The next verdict, with the index of its message. `None` once the batch was dropped: messages
     /// without a verdict until then have failed.
     ///
-    /// Safe to drop before it ends.
+    /// Dropping the future loses no verdict.
     pub async fn next(&mut self) -> Option<(usize, Result<(), PublishError>)> {
         match self.reports.recv().await {
             Some(Report::Verdict { index, verdict, .. }) => Some((index, verdict)),
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a verdict on message 2 of a batch of 2")]
+    #[should_panic(expected = "a verdict on message 2, counted from 0, of a batch of 2")]
     fn a_verdict_on_a_message_that_is_not_there_panics() {
         batch(2).0.verdict(2, Ok(()));
     }

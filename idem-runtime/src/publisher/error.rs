@@ -3,7 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Why a message was not confirmed, and what follows from that.
+/// Why a message was not confirmed, and what the relay does about it.
+///
+/// The reason is logged, and stored in the database up to 1,000 characters. Put no secrets and no
+/// payloads into it, and say what an operator can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishError {
     reason: String,
@@ -21,8 +24,9 @@ pub(crate) enum Remedy {
 }
 
 impl PublishError {
-    /// Another attempt may succeed. Counts as an attempt of this message: after `max_attempts` of
-    /// them it becomes a dead letter. The reason is stored and logged: no secrets, no payloads.
+    /// Another attempt may succeed. Counts as an attempt of this message: after
+    /// [`max_attempts`](crate::Relay::max_attempts) of them it becomes a dead letter. The later
+    /// messages of its key wait.
     pub fn retryable(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -32,7 +36,8 @@ impl PublishError {
         }
     }
 
-    /// Every attempt would end the same way: the message becomes a dead letter at once.
+    /// Every attempt would end the same way: the message becomes a dead letter at once, and its key
+    /// goes on.
     pub fn permanent(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -40,10 +45,12 @@ impl PublishError {
         }
     }
 
-    /// The receiver takes nothing now: it is down, or it limits the rate. The relay pauses, for all
-    /// messages, and counts nobody's attempt.
+    /// The receiver takes nothing now, whatever the message: it is down, or it limits the rate. The
+    /// relay pauses for all messages, and counts no attempt of any. It pauses by itself: other
+    /// relays of the target do so when they get the same error.
     ///
-    /// Without [`after`](Self::after) the pause grows from one failure to the next.
+    /// Without [`after`](Self::after) the pause is random, and grows from one failure to the next
+    /// as [`backoff`](crate::Relay::backoff) says.
     pub fn unavailable(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
@@ -51,9 +58,9 @@ impl PublishError {
         }
     }
 
-    /// The same error, but nothing is tried again before `delay` has passed: this message, or, of an
-    /// [`unavailable`](Self::unavailable) receiver, any message. The relay's own backoff may be
-    /// longer. More than an hour counts as an hour. No effect on a permanent error.
+    /// The same error, with the shortest pause before the next attempt: of this message, or, after
+    /// [`unavailable`](Self::unavailable), of any message. The relay's own backoff may be longer. A
+    /// `delay` of more than an hour counts as an hour. No effect on a permanent error.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         match &mut self.remedy {
@@ -79,7 +86,7 @@ impl PublishError {
         matches!(self.remedy, Remedy::Pause { .. })
     }
 
-    /// How long the receiver asks to be left alone, if it says so.
+    /// The pause that [`after`](Self::after) asked for, if any.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.remedy {
             Remedy::Retry { after } => Some(after).filter(|after| !after.is_zero()),

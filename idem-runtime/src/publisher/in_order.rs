@@ -9,12 +9,17 @@ use super::batch::{BatchMessage, PublishBatch};
 use super::error::PublishError;
 use crate::message::Message;
 
-/// Sends the messages of a batch one at a time for each key, different keys and messages without a
-/// key side by side, at most `concurrency` at once. Gives each verdict as soon as it is there.
+/// Sends the messages of a batch: those of one key one after the other, different keys and messages
+/// without a key concurrently, at most `concurrency` at once. Gives each verdict as soon as it is
+/// known.
 ///
 /// After a message that failed and may be tried again, the later ones of its key are not sent. Once
-/// a receiver is [unavailable](PublishError::unavailable), nothing more is sent at all; what is on
-/// its way goes on to its end.
+/// a receiver is [unavailable](PublishError::unavailable), nothing more is sent at all; requests
+/// that were begun go on to their end.
+///
+/// `concurrency` holds for this call. A relay makes several calls at once: to bound them together,
+/// share a semaphore, and set [`Relay::in_hand`](crate::Relay::in_hand) to what can be sent within
+/// [`publish_timeout`](crate::Relay::publish_timeout).
 ///
 /// ```
 /// use idem_runtime::{Message, PublishBatch, PublishError, Publisher, in_order};

@@ -33,7 +33,7 @@ pub(super) enum Failure {
     Untried,
 }
 
-/// How a call ended that owes a verdict.
+/// How a call ended without all verdicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoVerdict {
     Returned,
@@ -59,7 +59,7 @@ struct Call {
     ended: Option<NoVerdict>,
     /// The batch may live longer than the call, if the publisher moved it to another task.
     is_dropped: bool,
-    /// Only what is confirmed after all counts any more.
+    /// After that only late confirmations count.
     is_given_up: bool,
     is_unavailable: bool,
     open: usize,
@@ -89,7 +89,7 @@ impl Calls {
         running.map(|call| call.deadline).min()
     }
 
-    /// Notes a call with these messages; the number of its batch.
+    /// Notes a call with these messages. Returns the number of its batch.
     pub(super) fn begin(&mut self, parts: &[Part], places: Vec<Place>, deadline: Instant) -> u64 {
         let mut queues = Vec::with_capacity(parts.len());
         let mut queue_of = Vec::with_capacity(places.len());
@@ -180,7 +180,7 @@ impl Calls {
             .iter()
             .filter(|(_, call)| !call.is_given_up && call.deadline <= now);
         let mut late: Vec<_> = late.map(|(number, _)| *number).collect();
-        // The queues have their next turn in the order in which they had this one.
+        // So that the queues come back in the order in which they were sent.
         late.sort_unstable();
         for batch in late {
             if let Some(call) = self.by_number.get_mut(&batch) {

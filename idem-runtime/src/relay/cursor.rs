@@ -1,8 +1,9 @@
 //! What a relay has seen of the outbox.
 //!
-//! Rows become visible in the order of their commits, and not of their numbers. So below the
-//! highest number that was seen some may still come. A look asks for exactly these, and for what is
-//! above the cursor, in one statement on one snapshot.
+//! Rows become visible in the order of their commits, and not of their numbers. So some numbers
+//! below the highest one that was seen may still get a row. A look asks for exactly these, and for
+//! what is above the cursor, in one statement on one snapshot: in two, an event could overtake an
+//! earlier one of its key.
 
 use crate::store::{Horizon, SeqRange};
 
@@ -44,7 +45,7 @@ impl Cursor {
                 .any(|gap| gap.range.first <= seq && seq <= gap.range.last)
     }
 
-    /// Begins anew.
+    /// Begins again at the first number.
     pub(super) fn restart(&mut self) {
         *self = Self::default();
     }

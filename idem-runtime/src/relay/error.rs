@@ -2,24 +2,28 @@
 
 use std::fmt;
 
-/// Why a relay stopped before its end. Nothing is lost: what was not deleted from the outbox is
-/// published again.
+use crate::telemetry::Redacted;
+
+/// Why a relay ended although nobody asked it to. Nothing is lost: what is in the outbox is
+/// published once a relay runs again.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RelayError {
     /// A relay of another target is running and takes a topic of this one. Each event has one
-    /// target.
+    /// target. When a deploy moves a topic to another target, start the new relay again once the
+    /// old ones have ended.
     OverlappingTargets {
         /// The target of this relay.
         target: String,
         /// The target of the other one.
         other: String,
-        /// A topic that both take.
+        /// A topic that both take; `every topic` if neither was given its topics.
         topic: String,
     },
     /// The tables of this crate are missing or older than this release.
     NotMigrated,
-    /// The database refused, or could not be reached.
+    /// The database refused a statement or could not be reached. The text of this error has the
+    /// database's code alone; what the database says is its [source](std::error::Error::source).
     Store(sqlx::Error),
 }
 
@@ -40,8 +44,11 @@ impl fmt::Display for RelayError {
                 crate::error::Error::<std::convert::Infallible>::NotMigrated.fmt(f)
             }
             // What the driver says is the source: some servers quote rows in it.
-            Self::Store(_) => f.write_str(
-                "the database refused or could not be reached; the source of this error says why",
+            Self::Store(error) => write!(
+                f,
+                "the relay can't work with its database: {}; the source of this error says more. Check that the database \
+                 can be reached, and that this role has the rights of a relay (the guide: migrations and deploys)",
+                Redacted(error)
             ),
         }
     }
@@ -65,7 +72,8 @@ mod tests {
     #[test]
     fn what_the_database_says_is_the_source_and_not_the_message() {
         let error = RelayError::Store(sqlx::Error::Protocol("secret".into()));
-        assert!(!error.to_string().contains("secret"));
+        let message = error.to_string();
+        assert!(message.contains("broke the protocol") && !message.contains("secret"));
         let source = error.source().map(ToString::to_string);
         assert!(source.is_some_and(|source| source.contains("secret")));
         assert!(RelayError::NotMigrated.source().is_none());

@@ -37,7 +37,7 @@ pub(super) struct Lanes {
     waiting: BTreeSet<(Instant, LaneId)>,
     /// What to read again.
     wanted: Vec<(LaneId, Place)>,
-    /// Rows that are no messages, and whose turn came.
+    /// Rows that can't be read as events, and whose turn has come.
     unreadable: Vec<NewDeadLetter>,
     loaded: Amount,
     /// How many events of each shard are with a publisher or not settled yet.
@@ -66,7 +66,7 @@ struct Lane {
     shard: u8,
     events: VecDeque<Event>,
     state: State,
-    /// Another relay has its shard: what is with the publisher is the last of it.
+    /// Another relay has its shard: the queue ends with what the publisher has of it.
     is_lost: bool,
 }
 
@@ -78,8 +78,8 @@ enum State {
     /// That many of its first events are with a publisher.
     Sent(usize),
     Waiting(Instant),
-    /// Its first event becomes a dead letter. Until that is written the others wait: after a crash
-    /// before that, the first one would be tried again.
+    /// Its first event is being written as a dead letter. Until that is done the others wait: after
+    /// a crash in between, the first one would be published after them.
     Burying,
 }
 
@@ -89,9 +89,10 @@ struct Event {
     /// Empty if the row can't be read.
     topic: Arc<str>,
     attempts: u32,
-    /// Not sent before.
+    /// Not to be sent before this time.
     retry_at: Option<Instant>,
-    /// It may have brought down a whole batch, and goes alone now.
+    /// Its call ended without a verdict on it: it may be what brought the call down, so it gets a
+    /// call of its own.
     is_suspect: bool,
     size: usize,
     content: Content,
@@ -235,8 +236,7 @@ impl Lanes {
         self.next
     }
 
-    /// Lets the first event of a queue have its turn, or wait for its time. Removes a queue that
-    /// has none.
+    /// Makes a queue ready, or lets it wait for its first event's time. Removes an empty queue.
     fn start(&mut self, id: LaneId, now: Instant) {
         let Some(lane) = self.by_id.get_mut(&id) else {
             return;
@@ -268,8 +268,8 @@ impl Lanes {
         }
     }
 
-    /// The next events to publish: as many of each ready queue as the limits let through. What has
-    /// to be read again first is noted, and what can't be sent at all.
+    /// The next events to publish: as many of each ready queue as the limits allow. Notes what has
+    /// to be read again first, and what can't be sent at all.
     pub(super) fn next_batch(&mut self, most: Amount) -> NextBatch {
         let mut batch = NextBatch::default();
         let NextBatch {

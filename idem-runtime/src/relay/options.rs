@@ -1,4 +1,4 @@
-//! How a relay works.
+//! What a user sets of a relay, and its defaults.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub(super) const LOOK: usize = 5_000;
 pub(super) struct Options {
     pub(super) target: String,
     pub(super) topics: Topics,
-    /// Of the messages, in place of the database's own.
+    /// The source of the messages, in place of the one that names the database.
     pub(super) source: Option<String>,
     /// What one call of the publisher gets at most.
     pub(super) batch: Amount,
@@ -25,7 +25,7 @@ pub(super) struct Options {
     pub(super) publish_timeout: Duration,
 }
 
-/// No answer of the database is waited for longer than this, or than the lease.
+/// How long a statement may take, or as long as the lease if that is more.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
 
 impl Options {

@@ -1,5 +1,5 @@
-//! Who takes which shards: decided by each relay for itself, one at a time, from the table of
-//! relays.
+//! Which shards a relay takes. Each relay decides for itself, from the table of relays; a lock in
+//! the database lets only one decide at a time.
 
 use std::fmt;
 
@@ -25,7 +25,7 @@ pub(super) struct Plan {
     pub(super) owned: ShardSet,
     /// Those among them that it gives up once nothing of them is in hand.
     pub(super) leaving: ShardSet,
-    /// Its row was not there. If it was before, others had its shards in between.
+    /// Its row was not there. If it had one before, others may have had its shards in between.
     pub(super) is_new: bool,
 }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rand::Rng;
 
-/// A receiver that asks for a longer pause is asked again after this.
+/// A receiver that asks for a longer pause gets this one: a `Retry-After` of a year must not stop
+/// an outbox.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
 
-/// How much of a reason is stored.
+/// How many characters of a reason are stored.
 const LONGEST_REASON: usize = 1_000;
 
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +29,8 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The pause after that many failures, if the receiver asks for at least this one. Full jitter,
-    /// as in "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
+    /// The pause after that many failures, `asked` at least. Full jitter, as in "Exponential
+    /// Backoff And Jitter" (AWS Architecture Blog, 2015).
     pub(super) fn delay(&self, failures: u32, asked: Duration, rng: &mut impl Rng) -> Duration {
         let ceiling = self
             .backoff
@@ -75,7 +76,8 @@ mod tests {
         }
     }
 
-    /// What the documentation of `Relay::max_attempts` says. Half of each longest pause, on average.
+    /// What the documentation of `Relay::max_attempts` says. Half of each longest pause, on
+    /// average.
     #[test]
     fn the_defaults_wait_for_27_minutes_on_average() {
         let policy = Policy::default();

@@ -1,9 +1,9 @@
 //! One run of a relay: a loop that starts what can be started and takes in what has ended.
 //!
-//! Looking, publishing and settling run side by side, each in tasks of their own. All that is known
-//! is in this loop, so nothing is locked, and a task that hangs holds up nothing but itself.
+//! Looking, publishing and settling run side by side, in tasks. All state is in this loop, so
+//! nothing is locked, and a task that hangs holds up nothing but itself.
 //!
-//! What is known is in `state`, and each file beside this one is one part of the work.
+//! The state is in `state`; each other file of this folder is one part of the work.
 
 mod full_look;
 mod membership;
@@ -47,7 +47,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             Err(error) => tracing::error!(
                 target_name = self.options.target,
                 error = %error,
-                "the relay has ended, and nothing is published until one is started again"
+                "the relay has ended because of an error and publishes nothing more: mend what the error names, and \
+                 start the relay again"
             ),
         }
         ended.map(|()| self.stats)
@@ -122,20 +123,23 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         is_drained && self.settling.is_idle() && self.lanes.is_empty()
     }
 
-    /// A database that is away does not keep a relay from ending.
+    /// A database that does not answer must not keep a relay from ending. But after one lost answer
+    /// it is asked once more, on another connection, since to give up means to publish again.
     fn gives_up_settling(&self, since: Instant) -> bool {
-        let is_late = self.outage.is_on(Instant::now()) && since.elapsed() >= self.options.lease;
+        let is_away = self.outage.is_on(Instant::now()) && self.settling.failures > 1;
+        let is_late = is_away && since.elapsed() >= self.options.lease;
         if is_late {
             tracing::warn!(
                 target_name = self.options.target,
                 events = self.settling.len(),
-                "the relay ends while the database is away: events that were published and not deleted are published once more"
+                "the relay ends while the database does not answer: these events were published and could not be \
+                 deleted, so the next relay publishes them a second time, under the same IDs"
             );
         }
         is_late
     }
 
-    /// When something is due that no task ends with.
+    /// When the next thing is due that no task's end brings about.
     fn next_timer(&self) -> Instant {
         let timers = [
             Some(self.membership.next_check()),

@@ -70,7 +70,7 @@ pub trait OutboxStore: Store {
     ) -> impl Future<Output = Result<Vec<FoundEvent>, sqlx::Error>> + Send;
 
     /// At most `limit` places of this selection with a number above `after` and up to `up_to`, in
-    /// order. Says also how far it looked: up to `up_to`, or to the last of them.
+    /// order.
     fn places(
         conn: &mut Self::Connection,
         home: &Home,
@@ -196,9 +196,9 @@ pub struct Look {
     pub(crate) horizon: Horizon,
 }
 
-/// How it is known that a number will never get a row. A number that was missed first by a look with
-/// this `mark`, and is missed again by one whose `passed` has reached it, belongs to no transaction
-/// that still runs. A look that misses no number above its cursor may have any mark.
+/// How it is known that a number will never get a row. A number that was missed first by a look
+/// with this `mark`, and is missed again by one whose `passed` has reached it, belongs to no
+/// transaction that still runs. A look that misses no number above its cursor may have any mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Horizon {
     pub(crate) mark: u64,
@@ -290,9 +290,10 @@ pub struct TopicBacklog {
     pub pending: u64,
     /// How long the oldest of them has waited.
     pub oldest: Option<Duration>,
-    /// Its events that were given up.
+    /// Its dead letters.
     pub dead_letters: u64,
-    /// Whether a relay that runs now takes it. Events of a topic that none takes wait for ever.
+    /// Whether a relay that runs now takes this topic. If none does, its events wait: start a
+    /// relay, or add the topic to one ([`Relay::topics`](crate::Relay::topics)).
     pub has_relay: bool,
 }
 
@@ -326,7 +327,7 @@ pub struct DeadLetterRow {
     pub(crate) message: Message,
 }
 
-/// Which dead letters to replay.
+/// Which dead letters [`replay_dead_letters`](crate::replay_dead_letters) puts back.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum DeadLetterFilter<'a> {

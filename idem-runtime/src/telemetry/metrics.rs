@@ -16,7 +16,8 @@ const PURGED_ATTEMPTS: &str = "idem_purged_attempts_total";
 
 /// Describes the metrics of this crate to the recorder that is installed. Call it after installing
 /// one. The first call of a handler does it too, once, and so does
-/// [`spawn_upkeep`](crate::spawn_upkeep), which sets all but the first two.
+/// [`spawn_upkeep`](crate::spawn_upkeep), which sets the gauges and counts what is purged. A relay
+/// describes its own.
 ///
 /// | metric | kind, unit | labels |
 /// |---|---|---|
@@ -27,6 +28,11 @@ const PURGED_ATTEMPTS: &str = "idem_purged_attempts_total";
 /// | `idem_dead_letters` | gauge, events that were given up | `topic` |
 /// | `idem_purged_keys_total` | counter, expired keys that this process deleted | |
 /// | `idem_purged_attempts_total` | counter, failed attempts that nothing had touched for 7 days and that this process deleted | |
+/// | `idem_relay_published_total` | counter, events that were confirmed and deleted | `target`, `topic` |
+/// | `idem_relay_failed_total` | counter, attempts that failed and are made again | `target`, `topic` |
+/// | `idem_relay_dead_lettered_total` | counter, events that became dead letters | `target`, `topic` |
+/// | `idem_relay_look_seconds` | histogram, seconds to read what is new in the outbox | `target` |
+/// | `idem_relay_full_look_seconds` | histogram, seconds to compare the whole outbox with what the relay knows | `target` |
 ///
 /// `outcome` is `executed`, `replayed`, `replayed_error`, `handler_error`, `in_flight`,
 /// `fingerprint_mismatch`, `rolled_back`, `commit_unknown`, `result_undecodable`,

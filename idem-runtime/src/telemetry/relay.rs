@@ -49,10 +49,17 @@ const FULL_LOOK: &str = "idem_relay_full_look_seconds";
 #[cfg(feature = "metrics")]
 mod recorded {
     use std::collections::HashMap;
+    use std::sync::Once;
 
     use metrics::{counter, histogram};
 
-    use super::{Arc, DEAD_LETTERED, Duration, FAILED, FULL_LOOK, LOOK, PUBLISHED};
+    use super::{Arc, DEAD_LETTERED, Duration, FAILED, FULL_LOOK, LOOK, PUBLISHED, describe};
+
+    /// In a process that only relays nobody else does it.
+    fn describe_once() {
+        static DESCRIBED: Once = Once::new();
+        DESCRIBED.call_once(describe);
+    }
 
     pub(crate) fn published<'a>(target: &str, topics: impl Iterator<Item = &'a Arc<str>>) {
         count(PUBLISHED, target, topics);
@@ -63,6 +70,7 @@ mod recorded {
     }
 
     fn count<'a>(name: &'static str, target: &str, topics: impl Iterator<Item = &'a Arc<str>>) {
+        describe_once();
         let mut counts: HashMap<&Arc<str>, u64> = HashMap::new();
         for topic in topics {
             *counts.entry(topic).or_default() += 1;
@@ -74,14 +82,17 @@ mod recorded {
     }
 
     pub(crate) fn failed(target: &str, topic: &Arc<str>) {
+        describe_once();
         counter!(FAILED, "target" => target.to_owned(), "topic" => topic.clone()).increment(1);
     }
 
     pub(crate) fn looked(target: &str, took: Duration) {
+        describe_once();
         histogram!(LOOK, "target" => target.to_owned()).record(took);
     }
 
     pub(crate) fn compared(target: &str, took: Duration) {
+        describe_once();
         histogram!(FULL_LOOK, "target" => target.to_owned()).record(took);
     }
 }

@@ -13,7 +13,7 @@ use crate::telemetry::Redacted;
 /// At most one notification in this time.
 const SPACING: Duration = Duration::from_millis(5);
 
-/// How often to see whether the tables or their namespace are others now.
+/// How often to look whether the tables have moved or have another namespace.
 const LOOK_FOR_HOME: Duration = Duration::from_mins(1);
 
 /// How long one notification may take, and how soon one that failed is tried again.
@@ -35,9 +35,15 @@ pub(crate) async fn notify_others<DB: OutboxStore>(pool: &Pool<DB>) {
                     return;
                 }
                 failed(&Redacted(&error));
+                home = None;
                 sleep(LIMIT).await;
+                continue;
             }
-            Err(_elapsed) => failed(&"no answer in time"),
+            Err(_elapsed) => {
+                failed(&"no answer in time");
+                home = None;
+                continue;
+            }
         }
         if timeout(LOOK_FOR_HOME, sleeper.woken()).await.is_err() {
             home = None;
@@ -45,20 +51,20 @@ pub(crate) async fn notify_others<DB: OutboxStore>(pool: &Pool<DB>) {
     }
 }
 
-/// The first time, only learns where the tables are.
+/// The first time, it also finds out where the tables are. Commits before that found no listener
+/// here: this notification stands for them, too.
 async fn notify<DB: OutboxStore>(
     pool: &Pool<DB>,
     sleeper: &Sleeper,
     known: &mut Option<Home>,
 ) -> Result<(), sqlx::Error> {
-    let Some(home) = known else {
+    let (mut conn, home) = if let Some(home) = known {
+        (GuardedConnection::acquire(pool).await?, home)
+    } else {
         let (conn, home) = GuardedConnection::at_home(pool).await?;
-        conn.done(Ok(()))?;
         sleeper.listen_to(home.namespace);
-        *known = Some(home);
-        return Ok(());
+        (conn, known.insert(home))
     };
-    let mut conn = GuardedConnection::acquire(pool).await?;
     let notified = DB::notify(conn.connection(), home).await;
     conn.done(notified)
 }

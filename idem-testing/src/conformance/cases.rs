@@ -37,7 +37,7 @@ pub(super) async fn run<T: PublishTarget>(target: &T) -> ConformanceReport {
         "calls at once: each confirms its own" ordered::calls_at_once
         "confirmed: has arrived if the call is dropped then" cancelled::at_a_verdict
         "cancelled: at any await" cancelled::at_any_await
-        "down: nothing is confirmed or given up, and all arrives later" broken::down
+        "down: nothing is confirmed or given up, and all arrive later" broken::down
         "hanging: one message delays no other key" broken::hanging
         "refused: one message stops no other key" broken::refused
         "load: a batch of 10,000" ordered::ten_thousand

@@ -5,9 +5,9 @@ use super::target::Unsupported;
 /// Why a case did not hold.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The publisher breaks the law.
+    /// The publisher breaks what must hold.
     Violated(String),
-    /// It could not be played.
+    /// The target does not support it.
     LeftOut(String),
 }
 
@@ -19,7 +19,7 @@ impl From<Unsupported> for Failure {
     }
 }
 
-/// The law is broken.
+/// The publisher breaks what must hold: in this way.
 pub(super) fn violated<T>(what: impl Into<String>) -> Result<T> {
     Err(Failure::Violated(what.into()))
 }

@@ -1,11 +1,11 @@
-//! What the suite says in the end.
+//! What the suite found.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::failure::Failure;
 
-/// What the suite found. [`assert_holds`](Self::assert_holds) is what a test does with it.
+/// What the suite found, case by case. A test calls [`assert_holds`](Self::assert_holds) on it.
 #[derive(Clone, Debug)]
 #[must_use = "the suite fails no test by itself: call `assert_holds`"]
 pub struct ConformanceReport {
@@ -39,10 +39,10 @@ impl ConformanceReport {
         self.violated.is_empty()
     }
 
-    /// Prints the report, with what was left out.
+    /// Prints the report, with the cases that were left out.
     ///
     /// # Panics
-    /// If a case found a violation, with the report as message.
+    /// If a case found a violation, with the report as the message.
     #[track_caller]
     pub fn assert_holds(&self) {
         assert!(self.holds(), "{self}");
@@ -54,7 +54,7 @@ impl ConformanceReport {
         pairs(&self.violated)
     }
 
-    /// The cases that the target could not play, and why.
+    /// The cases that the target does not support, and why.
     pub fn left_out(&self) -> impl Iterator<Item = (&str, &str)> {
         pairs(&self.left_out)
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::failure::{Result, violated};
 use super::target::PublishTarget;
 
-/// In every payload, key and header; in no reason.
+/// Every payload, key and header has it, and no reason of an error may have it.
 const SECRET: &str = "c0nfidential";
 
 /// Between two looks at what arrived, and between two attempts.
@@ -35,13 +35,12 @@ impl<'a, T: PublishTarget> Stage<'a, T> {
         }
     }
 
-    /// A message of an ID of its own. `number` is for a reader of the report.
+    /// A message with a new ID. `number` is for a reader of the report.
     pub(super) fn message(&self, key: Option<&str>, number: usize) -> Message {
         let payload = format!(r#"{{"n":{number},"text":"{SECRET}"}}"#);
         let id = EventId::new(Uuid::now_v7());
         let mut message = Message::new(id, self.target.topic(), "ConformanceChecked", payload);
         message.source = "urn:idem:conformance".into();
-        // Keys of two cases are not the same.
         message.key = key.map(|key| format!("{SECRET}-{key}"));
         message.headers.insert("causation".into(), SECRET.into());
         message
@@ -163,13 +162,13 @@ impl<'a, T: PublishTarget> Stage<'a, T> {
         Ok(())
     }
 
-    /// What arrived under this ID, at first.
+    /// What arrived first under this ID.
     pub(super) fn arrival(&self, id: EventId) -> Option<&Message> {
         self.arrived.iter().find(|message| message.id == id)
     }
 
-    /// Whether the messages of each key arrived in this order. Of what arrived more than once the
-    /// first time counts.
+    /// Whether the messages of each key arrived in this order. Where one arrived more than once,
+    /// its first arrival counts.
     pub(super) fn arrived_in_order(&self, messages: &[Message]) -> Result {
         let mut place_of = HashMap::new();
         for (place, message) in self.arrived.iter().enumerate() {

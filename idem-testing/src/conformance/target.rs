@@ -13,17 +13,17 @@ pub trait PublishTarget: Send + Sync {
     /// A publisher that sends to this target, with your defaults; a new one for each case.
     fn publisher(&self) -> impl Future<Output = Self::Publisher> + Send;
 
-    /// What arrived since the last call, in the order of arrival, duplicates included: of each key
-    /// the order in which a consumer gets it. May return before everything is there, since it is
-    /// called again, and may panic.
+    /// What arrived since the last call, duplicates included. Messages of one key must be in the
+    /// order in which a consumer gets them. May return before everything has arrived, since it is
+    /// called again. A panic here is a violation, with its message in the report.
     ///
-    /// Read it as a consumer would, and decode it by
+    /// Read the messages as a consumer would, and decode them by
     /// [`cloud_events`](idem_runtime::cloud_events).
     fn received(&self) -> impl Future<Output = Vec<Message>> + Send;
 
     /// Breaks the broker in this way, from now on and until [`restore`](Self::restore).
     ///
-    /// Without it these cases are left out.
+    /// Without this method, the cases that need a fault are left out.
     fn inject(&self, fault: BrokerFault) -> impl Future<Output = Result<(), Unsupported>> + Send {
         let _ = fault;
         ready(Err(Unsupported("the target injects no faults")))
@@ -34,12 +34,13 @@ pub trait PublishTarget: Send + Sync {
         ready(())
     }
 
-    /// A topic that can be published to.
+    /// A topic that can be published to; `idem.conformance` unless said otherwise.
     fn topic(&self) -> String {
         "idem.conformance".into()
     }
 
-    /// Why such a message can't be carried, if it can't. Then its case is left out.
+    /// Why the broker can't carry such a message, or `None` if it can. With a reason, the case is
+    /// left out and the report shows it.
     fn cannot_carry(&self, oddity: Oddity) -> Option<&'static str> {
         let _ = oddity;
         None
@@ -55,10 +56,11 @@ pub trait PublishTarget: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BrokerFault {
-    /// It is gone: no connection can be made, and those that are open are cut. Nothing is taken once
-    /// [`inject`](PublishTarget::inject) has returned.
+    /// It is gone: no connection can be made, and those that are open are cut. Nothing is taken
+    /// once [`inject`](PublishTarget::inject) has returned.
     Down,
-    /// The message with this ID gets no answer. It may have been taken. Others are confirmed.
+    /// The message with this ID gets no answer; the broker may keep it or not. Others are
+    /// confirmed.
     Hang(EventId),
     /// The message with this ID is refused, for a reason that concerns it alone. Others are
     /// confirmed.
@@ -73,18 +75,18 @@ pub enum Oddity {
     UnicodeTopic,
     /// An ordering key of that kind.
     UnicodeKey,
-    /// A header's value of that kind, with line ends.
+    /// A header whose value is of that kind, and has line ends.
     UnicodeHeader,
-    /// An ordering key that is empty. It may arrive as none.
+    /// An ordering key that is empty. It may arrive as no key.
     EmptyKey,
-    /// No payload.
+    /// An empty payload.
     EmptyPayload,
-    /// A payload that is not text, and says so.
+    /// A payload that is not text, of the content type `application/octet-stream`.
     BinaryPayload,
     /// A payload of 1 MiB.
     LargePayload,
 }
 
-/// Why a target can't do something.
+/// Why a target can't inject a fault. The report shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unsupported(pub &'static str);

@@ -126,7 +126,7 @@ async fn what_a_target_cannot_play_is_left_out_with_the_reason() {
     let text = report.to_string();
     for line in [
         "left out: fields: a topic beyond ASCII: names are ASCII\n",
-        "left out: down: nothing is confirmed or given up, and all arrives later: the target injects no faults\n",
+        "left out: down: nothing is confirmed or given up, and all arrive later: the target injects no faults\n",
     ] {
         assert!(text.contains(line), "{text}");
     }

@@ -92,6 +92,9 @@ impl Link {
             shared.count_to_client(bytes.len());
             if let Some(loss) = &progress.losing_reply {
                 loss.happens();
+                if loss.action == Action::SwallowReply {
+                    return true;
+                }
                 let _ = self.ends.client.shutdown(Shutdown::Both);
                 // Not cut: the server may have more to answer before it looks for the next request,
                 // and must not fail in between. It then finds the end of the connection.

@@ -85,6 +85,12 @@ impl Proxy {
     pub fn lose_reply(&self, when: When<'_>) -> Lost {
         self.shared.arm(Action::LoseReply, when)
     }
+
+    /// Forwards a certain request and keeps the server's reply, and all later ones of this
+    /// connection, to itself. The connection stays open: the client waits.
+    pub fn swallow_reply(&self, when: When<'_>) -> Lost {
+        self.shared.arm(Action::SwallowReply, when)
+    }
 }
 
 impl Drop for Proxy {

@@ -43,6 +43,7 @@ pub struct Traffic {
 pub(super) enum Action {
     LoseRequest,
     LoseReply,
+    SwallowReply,
 }
 
 #[derive(Debug)]

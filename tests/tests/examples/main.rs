@@ -2,6 +2,7 @@
 
 mod program;
 mod quickstart;
+mod relay;
 mod webhooks;
 
 use std::net::TcpListener;

@@ -192,3 +192,25 @@ async fn connections_end_with_their_proxy() {
     run(&mut connection, "SELECT 1").await.unwrap_err();
     PgConnection::connect(&url).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn a_reply_that_is_swallowed_leaves_the_connection_open_and_the_work_done() {
+    let fixture = Fixture::new().await;
+    let mut connection = fixture.connect().await.unwrap();
+    let lost = fixture.proxy.swallow_reply(When::Contains("INSERT"));
+    let mut insert = Box::pin(run(&mut connection, "INSERT INTO t VALUES (1)"));
+    let done = async {
+        while !lost.happened() {
+            fixture.rows().await;
+        }
+    };
+    tokio::select! {
+        ended = &mut insert => panic!("it was answered: {ended:?}"),
+        () = done => {}
+    }
+    assert_eq!(fixture.rows().await, 1);
+    assert!(futures_util::FutureExt::now_or_never(insert).is_none());
+    // Others go on.
+    let mut other = fixture.connect().await.unwrap();
+    run(&mut other, "INSERT INTO t VALUES (2)").await.unwrap();
+}

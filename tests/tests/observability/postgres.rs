@@ -12,3 +12,5 @@ pub(crate) async fn database() -> Database {
 mod handlers;
 #[path = "outcomes.rs"]
 mod outcomes;
+#[path = "relay.rs"]
+mod relay;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use idem_runtime::{Event, Outbox, idempotent, outbox};
+use idem_runtime::broker::JsonLines;
+use idem_runtime::{Event, Outbox, Relay, idempotent, outbox};
 use idem_tests::server::{self, Database};
 use opentelemetry::trace::{SpanKind, Status, TracerProvider as _};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
@@ -107,4 +108,43 @@ async fn an_event_outside_of_any_trace_carries_none() {
     }
     let headers: Vec<String> = headers(&pool).await.into_keys().collect();
     assert_eq!(headers, ["causation"]);
+}
+
+/// Guards: the span of a publication has a link to each of its producers. It has no one parent:
+/// what is published together comes from several traces.
+#[tokio::test]
+async fn a_publication_is_linked_to_the_spans_that_emitted_its_events() {
+    let (_database, pool) = migrated().await;
+    let folder = tempfile::tempdir().unwrap();
+    let exporter = InMemorySpanExporter::default();
+    let provider = SdkTracerProvider::builder()
+        .with_simple_exporter(exporter.clone())
+        .build();
+    let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+    {
+        let _subscriber =
+            tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        for id in [1, 3] {
+            trace(&pool, id).await.unwrap().into_inner();
+        }
+        let relay = Relay::new(pool.clone(), JsonLines::file(folder.path().join("events")));
+        assert_eq!(relay.drain().await.unwrap().published, 2);
+    }
+    let spans = exporter.get_finished_spans().unwrap();
+    let mut emitted: Vec<_> = spans
+        .iter()
+        .filter(|span| span.name == "process payments.trace")
+        .map(|span| (span.span_context.trace_id(), span.span_context.span_id()))
+        .collect();
+    let mut linked = Vec::new();
+    for publish in spans.iter().filter(|span| span.name == "publish") {
+        assert_eq!(publish.span_kind, SpanKind::Producer);
+        for link in &publish.links.links {
+            assert!(link.span_context.is_remote());
+            linked.push((link.span_context.trace_id(), link.span_context.span_id()));
+        }
+    }
+    emitted.sort_unstable_by_key(|(_, span)| span.to_bytes());
+    linked.sort_unstable_by_key(|(_, span)| span.to_bytes());
+    assert_eq!((linked.len(), linked), (2, emitted));
 }

@@ -8,6 +8,7 @@
     reason = "one suite, compiled for each database"
 )]
 
+mod child;
 mod json_lines;
 mod mariadb;
 mod pgbouncer;

@@ -1,10 +1,20 @@
 //! MariaDB.
 
+use idem_testing::__internals::Protocol;
 use idem_tests::TestDb;
-use sqlx::MySqlPool;
+use sqlx::mysql::MySqlRow;
+use sqlx::{AssertSqlSafe, MySqlPool, Row as _, raw_sql};
 
+#[path = "crash.rs"]
+mod crash;
+#[path = "failover.rs"]
+mod failover;
+#[path = "flat.rs"]
+mod flat;
 #[path = "late.rs"]
 mod late;
+#[path = "lost_answers.rs"]
+mod lost_answers;
 #[path = "suite/mod.rs"]
 mod suite;
 
@@ -19,6 +29,17 @@ pub(crate) const LEASE_AFTER_A_CRASH: std::time::Duration = std::time::Duration:
 pub(crate) const BEGIN: &str = "START TRANSACTION";
 
 pub(crate) const RESET_SEQUENCE: &str = "TRUNCATE idem_outbox";
+
+pub(crate) const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
+
+pub(crate) const PROTOCOL: Protocol = Protocol::MySql;
+
+pub(crate) const NOW: &str = "UTC_TIMESTAMP(6)";
+
+/// What is in the statements of a relay, and in no others.
+pub(crate) const LOOK: &str = "@@global.innodb_lock_wait_timeout";
+pub(crate) const SETTLEMENT: &str = "DELETE event FROM idem_outbox";
+pub(crate) const RENEWAL: &str = "REPLACE INTO idem_relays";
 
 /// 100 kB in each row.
 pub(crate) const LARGE_HEADERS: &str =
@@ -133,4 +154,18 @@ mod only_here {
         let row = raw_sql(sql).fetch_one(&pool).await.unwrap();
         assert_eq!(row.get::<i64, _>(0), 0);
     }
+}
+
+/// How often this statement asks the storage engine for a row.
+pub(crate) async fn rows_read(db: &Db, look: &str) -> u64 {
+    let mut conn = db.pool.acquire().await.unwrap();
+    raw_sql("FLUSH STATUS").execute(&mut *conn).await.unwrap();
+    raw_sql(AssertSqlSafe(look))
+        .fetch_all(&mut *conn)
+        .await
+        .unwrap();
+    let counts = raw_sql("SHOW SESSION STATUS LIKE 'Handler_read%'");
+    let counts = counts.fetch_all(&mut *conn).await.unwrap();
+    let count = |row: &MySqlRow| row.get::<String, _>(1).parse::<u64>().unwrap();
+    counts.iter().map(count).sum()
 }

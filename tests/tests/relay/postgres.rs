@@ -2,17 +2,28 @@
 
 use std::time::Duration;
 
-use idem_runtime::Relay;
+use idem_runtime::{Relay, UpkeepOptions, spawn_upkeep};
+use idem_testing::__internals::Protocol;
 use idem_tests::TestDb;
 use idem_tests::server::{Options, Postgres};
-use sqlx::PgPool;
+use serde_json::Value;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, PgPool, Row as _, raw_sql};
 use tokio_util::sync::CancellationToken;
 
+use crate::child::RelayProcess;
 use crate::receivers::{Log, To, within};
 
+#[path = "crash.rs"]
+mod crash;
+#[path = "failover.rs"]
+mod failover;
+#[path = "flat.rs"]
+mod flat;
 #[path = "late.rs"]
 mod late;
+#[path = "lost_answers.rs"]
+mod lost_answers;
 #[path = "suite/mod.rs"]
 pub(crate) mod suite;
 
@@ -27,6 +38,17 @@ pub(crate) const LEASE_AFTER_A_CRASH: std::time::Duration = std::time::Duration:
 pub(crate) const BEGIN: &str = "BEGIN";
 
 pub(crate) const RESET_SEQUENCE: &str = "TRUNCATE idem_outbox RESTART IDENTITY";
+
+pub(crate) const READ_ONLY: &str = "SET default_transaction_read_only = on";
+
+pub(crate) const PROTOCOL: Protocol = Protocol::Postgres;
+
+pub(crate) const NOW: &str = "clock_timestamp()";
+
+/// What is in the statements of a relay, and in no others.
+pub(crate) const LOOK: &str = "pg_snapshot_xmin(pg_current_snapshot())";
+pub(crate) const SETTLEMENT: &str = "DELETE FROM ";
+pub(crate) const RENEWAL: &str = "ON CONFLICT (owner)";
 
 /// 100 kB in each row.
 pub(crate) const LARGE_HEADERS: &str =
@@ -79,4 +101,52 @@ async fn a_running_relay_survives_a_restart_of_the_database() {
     running.await.unwrap().unwrap();
     pool.close().await;
     impatient.close().await;
+}
+
+/// Guards: upkeep notifies the relays of other processes after a commit, and once at its start,
+/// since nobody listened to the commits before. This relay would look again in a minute.
+#[tokio::test]
+async fn a_commit_wakes_the_relay_of_another_process() {
+    let db = start().await;
+    // After a look that found something a relay looks once more, before it sleeps.
+    let settled = async || within(async { while suite::unpublished(&db.pool).await > 0 {} }).await;
+    let ids = suite::emit(&db.pool, &[(None, 0)]).await.unwrap();
+    let mut relay = RelayProcess::start(db.database().url(), "confirm");
+    relay.is_handed(&ids).await;
+    settled().await;
+    let ids = suite::emit(&db.pool, &[(None, 1)]).await.unwrap();
+    let _upkeep = spawn_upkeep(db.pool.clone(), UpkeepOptions::default());
+    relay.is_handed(&ids).await;
+    for n in 2..20 {
+        settled().await;
+        let ids = suite::emit(&db.pool, &[(None, n)]).await.unwrap();
+        relay.is_handed(&ids).await;
+    }
+    relay.kill().await;
+}
+
+/// How many rows of the outbox this statement reads.
+pub(crate) async fn rows_read(db: &Db, look: &str) -> u64 {
+    let (settings, look) = look.rsplit_once("; ").unwrap();
+    let sql = format!("{settings}; EXPLAIN (ANALYZE, FORMAT JSON) {look}");
+    let row = raw_sql(AssertSqlSafe(sql))
+        .fetch_one(&db.pool)
+        .await
+        .unwrap();
+    let plan = row.try_get_raw(0).unwrap();
+    read_by(&serde_json::from_str(plan.as_str().unwrap()).unwrap())
+}
+
+fn read_by(node: &Value) -> u64 {
+    let children = match node {
+        Value::Array(nodes) => nodes.iter().map(read_by).sum(),
+        Value::Object(fields) => fields.values().map(read_by).sum(),
+        _ => 0,
+    };
+    if node["Relation Name"] != "idem_outbox" {
+        return children;
+    }
+    let number = |name: &str| node[name].as_u64().unwrap_or(0);
+    let rows = number("Actual Rows") + number("Rows Removed by Filter");
+    children + rows * number("Actual Loops")
 }

@@ -4,6 +4,10 @@
 use idem_tests::TestDb;
 use sqlx::SqlitePool;
 
+#[path = "crash.rs"]
+mod crash;
+#[path = "failover.rs"]
+mod failover;
 #[path = "suite/mod.rs"]
 pub(crate) mod suite;
 
@@ -18,6 +22,8 @@ pub(crate) const LEASE_AFTER_A_CRASH: std::time::Duration = std::time::Duration:
 pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
 
 pub(crate) const RESET_SEQUENCE: &str = "DELETE FROM sqlite_sequence WHERE name = 'idem_outbox'";
+
+pub(crate) const READ_ONLY: &str = "PRAGMA query_only = 1";
 
 /// 100 kB in each row.
 pub(crate) const LARGE_HEADERS: &str =

@@ -66,7 +66,7 @@ fn a_removed_handler_names_the_pin_the_topics_and_the_linker() {
     let Change { what, so } = removed(&Line::parse(LOCKED).unwrap());
     assert_eq!(what, "no handler has this scope any more");
     for part in [
-        "`ledger.posted` is published by it no more",
+        "It no longer publishes `ledger.posted`",
         "`scope = \"payments.apply\"`",
         "not linked into this test's binary",
     ] {
@@ -137,7 +137,7 @@ fn a_key_that_comes_or_goes_is_said() {
     );
     assert_says(
         &between(LOCKED, &keyless),
-        "key: was `event.id:Uuid`, is none",
+        "key: was `event.id:Uuid`, now there is none",
         "Every redelivery would run again",
     );
 }
@@ -153,7 +153,7 @@ fn a_changed_fingerprint_says_what_becomes_of_messages_already_handled() {
     assert_says(
         &between(&with, LOCKED),
         "fingerprint: was `event.amount`, is `-`",
-        "told apart no more",
+        "no longer noticed",
     );
     assert_says(
         &between(&with, &with.replace("event.amount", "event.total")),

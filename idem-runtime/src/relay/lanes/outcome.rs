@@ -54,8 +54,8 @@ impl Lanes {
         }
     }
 
-    /// The end of what was sent of a queue. What is left of it stays in the queue; the first of
-    /// that as `stay` says, `None` if there is none.
+    /// What was sent of a queue has ended. Events that were not confirmed stay in the queue. `stay`
+    /// says why the first of them does; `None` if there is none.
     pub(crate) fn returned(&mut self, id: LaneId, stay: Option<Stay>, now: Instant) {
         let Some(lane) = self.by_id.get_mut(&id) else {
             return;
@@ -155,8 +155,9 @@ impl Lanes {
         self.busy.0[shard] = self.busy.0[shard].saturating_sub(1);
     }
 
-    /// Takes the first event out of a queue in which it waits, since a call that had been given up
-    /// confirmed it after all. What is confirmed behind one that is not is published again.
+    /// Takes an event out of its queue, since a call that had been given up confirmed it after all;
+    /// only if it is the first one and waits. Behind an unconfirmed event it would be out of order,
+    /// so there it is published again.
     pub(crate) fn confirmed_late(
         &mut self,
         id: LaneId,
@@ -188,7 +189,8 @@ impl Lanes {
         Some(left)
     }
 
-    /// Forgets the queues of these shards, but for what is with a publisher or being buried.
+    /// Forgets the queues of these shards, except for what a publisher has and what is being
+    /// written as a dead letter.
     pub(crate) fn lose(&mut self, shards: ShardSet) {
         let lost: Vec<_> = self
             .by_id

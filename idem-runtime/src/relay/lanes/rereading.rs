@@ -8,8 +8,8 @@ use super::{Amount, Content, Lane, LaneId, Lanes, State};
 use crate::store::{FoundEvent, Place};
 
 impl Lane {
-    /// Whether the last event is one to be read again. No message is kept behind such a one: it
-    /// would take up the room that reading takes.
+    /// Whether the last event is one to be read again. No message is kept in memory behind such an
+    /// event: it would take the room that is needed to read it.
     pub(super) fn has_unread(&self) -> bool {
         let sent = match self.state {
             State::Sent(count) => count,
@@ -36,9 +36,9 @@ impl Lanes {
         }
     }
 
-    /// What to read again now, at most that much, give or take one event. What does not fit of the last queue is left for
-    /// its next turn: a queue that had a part of its messages, and waited for room for the others,
-    /// could wait for itself.
+    /// What to read again now, at most that much, give or take one event. What does not fit of the
+    /// last queue is left for its next turn: a queue that had loaded a part of its messages, and
+    /// waited for room for the others, would take up that room itself.
     pub(crate) fn take_wanted(&mut self, most: Amount) -> Vec<(LaneId, Place)> {
         let (mut count, mut bytes) = (0, 0);
         for (id, place) in self.wanted.iter().take(most.events) {

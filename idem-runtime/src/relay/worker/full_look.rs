@@ -1,5 +1,5 @@
-//! The full look: now and then all that is in the outbox is compared with what this relay knows. It
-//! finds what no rule foresaw.
+//! The full look: now and then the whole outbox is compared with what this relay knows. It finds
+//! events that the cursor can't: those that came in below it, against the order of the sequence.
 
 use super::state::Worker;
 use super::state::full_look::{PAGE, PAUSE, SHARE};
@@ -92,8 +92,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             tracing::warn!(
                 target_name = self.options.target,
                 events = full.surprises,
-                "events have numbers that were passed already: the sequence of idem_outbox was reset, or rows were put in by \
-                 hand. They are published now, and are in order again from here on"
+                "the outbox has events below numbers that were read already: the sequence of idem_outbox was reset, or \
+                 rows were inserted by hand. They are published now, so events of one key may come out of order this once"
             );
             self.reading.restart();
         }

@@ -32,7 +32,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             self.coordinate(now);
         } else if now >= membership.next_check {
             membership.next_check = now + membership.check_every;
-            // Who owns everything hears of newcomers when it renews its lease.
+            // A relay that owns everything finds newcomers when it renews its lease.
             if !membership.owns_all(now) {
                 membership.is_asking = true;
                 self.look_at_members();
@@ -82,14 +82,19 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     /// Others see that the session is gone and take over. So nothing is published until the table
     /// has the next one.
     pub(super) fn session_lost(&mut self, error: &sqlx::Error) {
-        tracing::warn!(error = %Redacted(error), "the relay lost its session with the database, and opens another one");
+        tracing::warn!(
+            target_name = self.options.target,
+            error = %Redacted(error),
+            "the relay lost its session with the database; it opens another one, and publishes nothing more until then"
+        );
         self.membership.session = None;
         self.membership.until = None;
     }
 
     fn coordinate(&mut self, now: Instant) {
         let busy = self.lanes.busy();
-        let (pool, limit) = (self.pool.clone(), self.options.statement_limit());
+        let limit = self.membership.limit(self.options.statement_limit());
+        let pool = self.pool.clone();
         let lease = self.options.lease;
         let me = self.membership.me.clone();
         let is_joining = self.membership.row != Row::Present;
@@ -146,10 +151,12 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             }
             Err(failure) => {
                 self.membership.is_due = true;
+                self.unanswered(&failure);
                 return self.refused("taking part in the work", failure);
             }
         };
         self.outage.is_over();
+        self.membership.unanswered = 0;
         self.sleeper.listen_to(home.namespace);
         self.membership.row = Row::Present;
         let before = if plan.is_new {
@@ -160,14 +167,17 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             self.membership.selected()
         };
         for owner in &plan.remove {
-            tracing::info!(%owner, "another relay is gone");
+            tracing::info!(
+                %owner,
+                "another relay has died, or was frozen for longer than its lease; the others of its target take its share"
+            );
         }
         if self.membership.owned != plan.owned {
             tracing::info!(
                 target_name = self.options.target,
                 owner = %self.owner,
                 shards = plan.owned.len(),
-                "this relay publishes its share"
+                "this relay has another share of the 64 shards now"
             );
         }
         let membership = &mut self.membership;
@@ -187,7 +197,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     }
 
     fn look_at_members(&mut self) {
-        let (pool, limit) = (self.pool.clone(), self.options.statement_limit());
+        let limit = self.membership.limit(self.options.statement_limit());
+        let pool = self.pool.clone();
         let Some(home) = self.membership.home() else {
             return;
         };
@@ -213,7 +224,16 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
                     || plan.leaving != self.membership.leaving;
                 Ok(())
             }
-            Err(failure) => self.refused("looking for other relays", failure),
+            Err(failure) => {
+                self.unanswered(&failure);
+                self.refused("looking for other relays", failure)
+            }
+        }
+    }
+
+    fn unanswered(&mut self, failure: &Failure) {
+        if matches!(failure, Failure::TimedOut(_)) {
+            self.membership.unanswered += 1;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a relay does while its database refuses.
 
-use super::state::outage::{ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE};
+use super::state::outage::ATTEMPTS;
 use super::state::task::Failure;
 use super::state::{Until, Worker};
 use crate::publisher::Publisher;
@@ -12,16 +12,18 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     /// Decides after an error of the database: whether to go on, and when to try again.
     ///
     /// A service lives through the outages of a database that it has reached once. Before that, and
-    /// in a job, an error is more likely to be a mistake in the set-up.
+    /// in a job, an error is more likely to be a mistake in the set-up, and ends the run. An answer
+    /// that does not come from a database which was reached before is not such a mistake.
     pub(super) fn refused(&mut self, what: &str, failure: Failure) -> Result<(), RelayError> {
         let class = match &failure {
             Failure::Store(error) => DB::classify(error),
             Failure::TimedOut(_) => ErrorClass::Unknown,
         };
         let is_contention = matches!(class, ErrorClass::Conflict | ErrorClass::TimedOut);
+        let is_lost = matches!(failure, Failure::TimedOut(_)) && self.outage.was_reached;
         let survives = match self.until {
             Until::Shutdown if self.outage.was_reached => true,
-            _ => is_contention && self.outage.failures < ATTEMPTS,
+            _ => (is_contention || is_lost) && self.outage.failures < ATTEMPTS,
         };
         if !survives {
             return Err(match class {
@@ -29,19 +31,24 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
                 _ => RelayError::Store(failure.into_error()),
             });
         }
-        self.outage.failures += 1;
-        let pause = FIRST_PAUSE
-            .saturating_mul(1 << self.outage.failures.min(16))
-            .min(LONGEST_PAUSE);
-        self.outage.until = Some(Instant::now() + pause);
+        let now = Instant::now();
+        let lease = Some(self.options.lease).filter(|_| self.membership.is_held(now));
+        let pause = self.outage.failed(now, lease);
         if is_contention {
-            tracing::debug!(error = %failure, what, "another transaction was in the way; the relay tries again");
+            tracing::debug!(
+                target_name = self.options.target,
+                error = %failure,
+                "another transaction was in the way: {what}; the relay tries again"
+            );
         } else {
             tracing::warn!(
+                target_name = self.options.target,
                 error = %failure,
                 failures = self.outage.failures,
                 next_attempt_in = ?pause,
-                "the database refused the relay or can't be reached: {what}; the relay tries again, and nothing is lost"
+                "the database refused the relay or did not answer: {what}. The relay tries again, and nothing is lost. If \
+                 this goes on, check the database, that `migrate` has run, that this role has the rights of a relay, and \
+                 that the pool has connections left"
             );
         }
         Ok(())

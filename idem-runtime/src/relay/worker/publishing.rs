@@ -28,9 +28,11 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             let unreadable = self.lanes.take_unreadable();
             for letter in unreadable {
                 tracing::error!(
+                    target_name = self.options.target,
                     messaging.message.id = %letter.place.id,
                     reason = letter.reason,
-                    "can't be sent, now a dead letter"
+                    "the row can't be read as an event, and is a dead letter now: correct it in `idem_dead_letters` \
+                     before you replay it"
                 );
                 self.settling.bury(letter, "".into(), true);
             }
@@ -55,7 +57,12 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         for step in steps.drain(..) {
             match step {
                 Step::Confirmed(lane) => {
-                    self.pause.confirmed(self.options.in_hand.events);
+                    if self.pause.confirmed(self.options.in_hand.events) {
+                        tracing::info!(
+                            target_name = self.options.target,
+                            "the receiver takes events again"
+                        );
+                    }
                     if let Some(left) = self.lanes.leave(lane) {
                         self.settling.confirm(left);
                     }
@@ -81,7 +88,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             self.lanes.settled(left.place, left.shard);
             return;
         }
-        let letter = dead_letter(&left, error.reason());
+        let letter = dead_letter(&self.options.target, &left, error.reason());
         self.settling.bury(letter, left.topic, false);
     }
 
@@ -117,19 +124,20 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         let policy = &self.options.policy;
         let attempts = first.attempts + 1;
         if attempts >= policy.max_attempts {
-            let letter = dead_letter(&first, &reason);
+            let letter = dead_letter(&self.options.target, &first, &reason);
             self.lanes.bury(lane);
             self.settling.bury(letter, first.topic, true);
             return;
         }
         let delay = policy.delay(attempts, after, &mut rand::rng());
         tracing::warn!(
+            target_name = self.options.target,
             messaging.message.id = %first.place.id,
             messaging.destination.name = &*first.topic,
             attempts,
             retry_in_ms = delay.as_millis(),
             reason,
-            "not published"
+            "the event was not published and is tried again; the later events of its key wait for it"
         );
         self.stats.failed += 1;
         telemetry::failed(&self.options.target, &first.topic);
@@ -189,13 +197,15 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     }
 }
 
-fn dead_letter(left: &Left, reason: &str) -> NewDeadLetter {
+fn dead_letter(target: &str, left: &Left, reason: &str) -> NewDeadLetter {
     tracing::error!(
+        target_name = target,
         messaging.message.id = %left.place.id,
         messaging.destination.name = &*left.topic,
         attempts = left.attempts + 1,
         reason,
-        "given up, now a dead letter"
+        "the event was given up and is a dead letter now; the later events of its key go on. \
+         `replay_dead_letters` brings it back"
     );
     NewDeadLetter {
         place: left.place,
@@ -227,7 +237,7 @@ async fn call<P: Publisher>(
         Ok(Err(_panic)) => {
             tracing::error!(
                 publisher = std::any::type_name::<P>(),
-                "the publisher panicked; its messages without a verdict are tried again"
+                "the publisher panicked; the messages of this call that have no verdict are tried again"
             );
             NoVerdict::Panicked
         }

@@ -1,14 +1,16 @@
 //! From the outbox into the queues.
 
 use super::state::Worker;
-use super::state::reading::{End, Looking, MOST_HELD, SPACING};
+use super::state::reading::{End, Looking, MOST_HELD};
 use super::state::task::{Done, Failure, on_connection};
 use crate::publisher::Publisher;
 use crate::relay::error::RelayError;
 use crate::relay::lanes::{Amount, LaneId};
 use crate::relay::options::LOOK;
 use crate::shard::ShardSet;
-use crate::store::{FoundEvent, Limit, Look, LookArgs, OutboxStore, Place, Selection, SeqRange};
+use crate::store::{
+    FoundEvent, FoundRow, Limit, Look, LookArgs, OutboxStore, Place, Selection, SeqRange,
+};
 use crate::telemetry::relay as telemetry;
 use tokio::time::Instant;
 
@@ -23,20 +25,30 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             self.start_asking(now);
             return;
         }
-        if self.reading.look == Looking::Not && now >= self.reading.next_look && self.has_room() {
-            self.look(shards, now);
-        }
+        self.start_look(shards, now);
         self.start_full_look(shards, now);
         self.start_asking(now);
     }
 
+    fn start_look(&mut self, shards: ShardSet, now: Instant) {
+        let is_due = self.reading.look == Looking::Not && now >= self.reading.next_look;
+        if is_due && !shards.is_empty() && !self.is_stopping() && self.has_room() {
+            self.look(shards, now);
+        }
+    }
+
     /// How much more may be in memory.
     fn room(&self) -> (usize, usize) {
-        let (most, loaded) = (self.options.in_hand, self.lanes.loaded());
-        let events = most
-            .events
-            .saturating_sub(loaded.events + self.settling.len());
-        (events, most.bytes.saturating_sub(loaded.bytes))
+        let (most, loaded, arriving) = (
+            self.options.in_hand,
+            self.lanes.loaded(),
+            self.reading.arriving,
+        );
+        let events = loaded.events + arriving.events + self.settling.len();
+        (
+            most.events.saturating_sub(events),
+            most.bytes.saturating_sub(loaded.bytes + arriving.bytes),
+        )
     }
 
     /// Whether a look is worth its while.
@@ -105,10 +117,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             return Ok(());
         }
         let now = Instant::now();
-        telemetry::looked(
-            &self.options.target,
-            now.saturating_duration_since(self.reading.looked_at),
-        );
+        self.reading.took = now.saturating_duration_since(self.reading.looked_at);
+        telemetry::looked(&self.options.target, self.reading.took);
         let found: Vec<i64> = look.rows.iter().map(|row| row.seq).collect();
         let passed = self.reading.cursor.saw(&found, look.horizon);
         if !passed.is_empty() {
@@ -118,18 +128,6 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             // Everything above has never been in another relay's hands.
             self.reading.attempts_up_to = self.reading.cursor.position();
         }
-        let shards = self.membership.selected();
-        let source = self.source();
-        let most_loaded =
-            (self.options.in_hand.events / 16).max(self.options.batch.events.min(100));
-        for event in look.rows.into_iter().filter_map(|row| row.event) {
-            // The shards may have changed since the look began. That the lease has ended meanwhile is
-            // no reason to drop an event: the cursor has passed it.
-            if shards.contains(event.shard) {
-                let event = with_source(event, &source);
-                self.lanes.arrive(event, now, most_loaded);
-            }
-        }
         let found_any = !found.is_empty();
         if !found_any && self.reading.end == End::Unknown {
             self.reading.end = End::Near;
@@ -137,11 +135,31 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         self.reading.next_look = if look.more {
             now
         } else if found_any || is_woken {
-            self.reading.looked_at + SPACING
+            self.reading.soon()
         } else {
             now + self.options.poll_interval
         };
+        // The server makes the next ones while these are put into their queues.
+        self.reading.arriving = amount(&look.rows);
+        self.start_look(self.membership.shards(now), now);
+        self.reading.arriving = Amount::default();
+        self.arrive(look.rows, now);
         Ok(())
+    }
+
+    fn arrive(&mut self, rows: Vec<FoundRow>, now: Instant) {
+        let shards = self.membership.selected();
+        let source = self.source();
+        let most_loaded =
+            (self.options.in_hand.events / 16).max(self.options.batch.events.min(100));
+        for event in rows.into_iter().filter_map(|row| row.event) {
+            // The shards may have changed since the look began. That the lease has ended meanwhile is
+            // no reason to drop an event: the cursor has passed it.
+            if shards.contains(event.shard) {
+                let event = with_source(event, &source);
+                self.lanes.arrive(event, now, most_loaded);
+            }
+        }
     }
 
     fn source(&self) -> String {
@@ -275,6 +293,15 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             }
             Err(failure) => self.refused("reading the outbox", failure),
         }
+    }
+}
+
+/// What rows hold that were not put into their queues yet.
+fn amount(rows: &[FoundRow]) -> Amount {
+    let sizes = rows.iter().filter_map(|row| Some(row.event.as_ref()?.size));
+    Amount {
+        events: sizes.clone().count(),
+        bytes: sizes.sum(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is written of the events that were published, failed, or were given up.
+//! Deletes the events that were published, and writes down those that failed or were given up.
 
 use super::state::Worker;
 use super::state::settling::{Batch, Burial, MOST};
@@ -62,6 +62,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         let is_owner = match settled {
             Ok(is_owner) => is_owner,
             Err(failure) => {
+                self.settling.failures += 1;
                 let all = &mut self.settling.batch;
                 all.confirmed.splice(..0, batch.confirmed);
                 all.failed.splice(..0, batch.failed);
@@ -70,6 +71,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
             }
         };
         self.outage.is_over();
+        self.settling.failures = 0;
         self.stats.published += batch.confirmed.len() as u64;
         let topics = batch.confirmed.iter().map(|left| &left.topic);
         telemetry::published(&self.options.target, topics);
@@ -84,7 +86,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         } else {
             tracing::warn!(
                 target_name = self.options.target,
-                "another relay took over some of the events; it tries them from here on"
+                "another relay has taken over this relay's share of some failed events: their attempts and dead letters \
+                 were not written, and that relay tries them again"
             );
             self.ownership_lost();
         }

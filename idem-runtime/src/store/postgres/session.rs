@@ -72,8 +72,8 @@ impl Session {
     fn pooled() -> Self {
         tracing::warn!(
             "PostgreSQL is behind a pooler that shares its sessions: other processes can't wake this relay, so it polls; and if \
-             this process dies, another relay takes over when the lease ends, and not at once. Give the relay a pool that \
-             connects to the server itself"
+             this process dies, other relays take over when its lease ends, and not at once. To change both, give the relay a \
+             pool that connects to the server itself"
         );
         Self(None)
     }

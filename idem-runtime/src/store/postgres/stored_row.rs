@@ -14,8 +14,8 @@ use crate::store::{Home, Place, Selection, Topics};
 pub(super) const EVENT: &str =
     "shard, topic, key, type, payload, content_type, headers, created_at";
 
-/// How many bytes an event holds. Their sum can't overflow, and a sum of bigint would be slower.
-pub(super) const SIZE: &str = "octet_length(payload)::float8 + octet_length(headers) + octet_length(topic) + octet_length(type) \
+/// How many bytes an event holds.
+pub(super) const SIZE: &str = "octet_length(payload)::bigint + octet_length(headers) + octet_length(topic) + octet_length(type) \
     + coalesce(octet_length(key), 0)";
 
 /// PostgreSQL's times are microseconds since the year 2000.
@@ -32,9 +32,12 @@ pub(super) fn micros(column: &str) -> String {
     format!("encode(timestamptz_send({column}), 'hex')")
 }
 
+/// How many [`columns`] an event has.
+pub(super) const COLUMNS: usize = 9;
+
 /// The ID and the shard of a row that has this name, and what [`stored`] reads.
 pub(super) fn columns(row: &str, each: impl Fn(&str) -> String) -> String {
-    let columns = [
+    let columns: [_; COLUMNS] = [
         format!("{row}.id::text"),
         format!("{row}.shard"),
         format!("{row}.topic"),

@@ -156,3 +156,52 @@ fn found(row: &SqliteRow) -> Result<FoundEvent, sqlx::Error> {
     };
     Ok(found.event(stored(row, id, 6)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqlitePoolOptions;
+    use sqlx::{AssertSqlSafe, raw_sql};
+
+    use super::*;
+    use crate::shard::ShardSet;
+    use crate::store::SeqRange;
+    use crate::store::outbox_store::Limit;
+
+    /// Guards: what a look reads is found by its number, so the rows below its cursor cost nothing.
+    #[tokio::test]
+    async fn a_look_searches_by_number_and_scans_nothing() {
+        let pool = SqlitePoolOptions::new().max_connections(1);
+        let pool = pool.connect("sqlite::memory:").await.unwrap();
+        crate::migrate(&pool).await.unwrap();
+        let topics = Topics(Some(["t".to_owned()].into()));
+        let unseen = [SeqRange { first: 2, last: 3 }];
+        for (unseen, with_attempts) in [(&[][..], false), (&[], true), (&unseen, true)] {
+            let args = LookArgs {
+                target: "default",
+                selection: Selection {
+                    shards: ShardSet::NONE.with(1),
+                    topics: &topics,
+                },
+                cursor: 7,
+                unseen,
+                limit: Limit {
+                    events: 10,
+                    bytes: 100,
+                },
+                with_attempts,
+            };
+            let sql = format!("EXPLAIN QUERY PLAN {}", look_sql(&args));
+            let steps = raw_sql(AssertSqlSafe(sql)).fetch_all(&pool).await.unwrap();
+            let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+            let above = "SEARCH idem_outbox USING INTEGER PRIMARY KEY (rowid>?)";
+            assert!(steps.iter().any(|step| step == above), "{steps:?}");
+            for table in ["idem_outbox", "event", "attempt", "idem_attempts"] {
+                let scan = format!("SCAN {table}");
+                assert!(
+                    !steps.iter().any(|step| step.starts_with(&scan)),
+                    "{steps:?}"
+                );
+            }
+        }
+    }
+}

@@ -48,8 +48,9 @@ impl Session {
                 tracing::warn!(
                     path = %path.display(),
                     %error,
-                    "the file by whose lock a relay shows that it lives can't be made, so if this process dies, another relay \
-                     takes over when the lease ends and not at once: let this user create files in the folder of the database"
+                    "can't create and lock the file by which other relays see that this one is alive: if this process dies, \
+                     they take over when its lease ends, and not at once. Let this user create files in the folder of the \
+                     database"
                 );
                 Ok(Self(None))
             }

@@ -89,7 +89,7 @@ async fn failures_of_the_database_in_a_row_stop_receiving_until_it_is_asked() {
     for n in 0..5 {
         source.deliver(step(&format!("k{n}"), n, Act::DatabaseFails));
     }
-    source.wait_paused(true).await;
+    source.wait_pauses(1).await;
     // It takes writes, so it goes on.
     source.wait_paused(false).await;
     let other = source.deliver(step("b", 9, Act::Succeed));
@@ -127,7 +127,7 @@ async fn a_consumer_without_tables_does_not_start_and_one_that_loses_them_waits(
 
     let running = Running::start(&db.pool, consumer(&source, &stage));
     let delivery = source.deliver(step("a", 1, Act::NotMigrated));
-    source.wait_paused(true).await;
+    source.wait_pauses(1).await;
     source.wait_paused(false).await;
     assert_eq!((delivery.settled(), letters(&db).await), (None, 0));
     running.crash().await;

@@ -106,6 +106,7 @@ async fn the_lease_of_a_slow_publisher_is_renewed() {
     let renewals = async {
         let mut ends = std::collections::HashSet::new();
         while ends.len() < 5 {
+            assert!(!slow.is_finished(), "the relay has ended");
             ends.insert(end_of_lease(&db).await);
         }
     };

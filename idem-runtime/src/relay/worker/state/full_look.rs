@@ -8,19 +8,20 @@ use uuid::Uuid;
 /// How many numbers one statement of a full look reads.
 pub(crate) const PAGE: u32 = 10_000;
 
-/// The full look takes at most one part in so many of the time.
+/// Full looks take at most this part of the time: one in 20.
 pub(crate) const SHARE: u32 = 20;
 
 /// And comes no sooner than this after the last one.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
-/// The full look: it finds what no rule foresaw.
+/// The full look that runs, or the last one.
 #[derive(Debug)]
 pub(crate) struct FullLook {
     pub(crate) next: Instant,
     pub(crate) begun: Instant,
     pub(crate) is_running: bool,
-    /// Of one that was begun before the shards changed, the answer is of no use.
+    /// An answer of an earlier generation is dropped: the shards have changed since it was asked
+    /// for.
     pub(crate) generation: u64,
     pub(crate) after: i64,
     pub(crate) up_to: i64,

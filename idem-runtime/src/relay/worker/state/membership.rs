@@ -29,6 +29,8 @@ pub(crate) struct Membership<DB: OutboxStore> {
     pub(crate) until: Option<Instant>,
     pub(crate) next_check: Instant,
     pub(crate) is_asking: bool,
+    /// How many questions in a row the database left without an answer.
+    pub(crate) unanswered: u32,
     pub(crate) row: Row,
     /// Something has changed that the table must know.
     pub(crate) is_due: bool,
@@ -61,6 +63,7 @@ impl<DB: OutboxStore> Membership<DB> {
             until: None,
             next_check: Instant::now(),
             is_asking: false,
+            unanswered: 0,
             row: Row::Absent,
             is_due: true,
         }
@@ -96,6 +99,16 @@ impl<DB: OutboxStore> Membership<DB> {
         Some(self.until? - self.lease.mul_f32(2.0 / 3.0))
     }
 
+    /// Whether the lease has not ended.
+    pub(crate) fn is_held(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// How long an answer about the relays is waited for, and `most` at most.
+    pub(crate) fn limit(&self, most: Duration) -> Duration {
+        limit(self.lease, self.unanswered).min(most)
+    }
+
     /// Frees the shards, so that a successor need not wait.
     pub(crate) async fn leave(&mut self, options: &Options) {
         self.owned = ShardSet::NONE;
@@ -109,16 +122,34 @@ impl<DB: OutboxStore> Membership<DB> {
         match timeout(options.statement_limit(), removed).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = %Redacted(&error), "the relay has ended, but others see that only when its lease ends");
+                tracing::warn!(
+                    target_name = options.target,
+                    error = %Redacted(&error),
+                    "the relay has ended and could not say so in idem_relays: the others take its share when its lease ends"
+                );
             }
             Err(_elapsed) => {
                 tracing::warn!(
-                    "the relay has ended, but others see that only when its lease ends: the database did not answer"
+                    target_name = options.target,
+                    "the relay has ended and could not say so in idem_relays, since the database did not answer: the \
+                     others take its share when its lease ends"
                 );
             }
         }
         self.session = None;
     }
+}
+
+/// No answer about the relays is given up sooner than this.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
+
+/// How long to wait for an answer after `unanswered` questions in a row got none. One lost answer
+/// must not cost the lease: it is asked for when a third of the lease has passed, and given up when
+/// two thirds have. The next wait is longer: the pool may be busy, and whoever asks again is the
+/// last in its queue.
+fn limit(lease: Duration, unanswered: u32) -> Duration {
+    let first = (lease / 3).max(SHORTEST_LIMIT);
+    first.saturating_mul(1 << unanswered.min(16))
 }
 
 /// Dropped while it runs: frees the shards in the background.
@@ -153,4 +184,23 @@ async fn remove<DB: OutboxStore>(
     });
     let removed = removed.await;
     conn.done(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_answer_that_is_lost_leaves_time_for_another_one_within_the_lease() {
+        let seconds = |lease, unanswered| limit(Duration::from_secs(lease), unanswered).as_secs();
+        assert_eq!(
+            [0, 1, 2].map(|unanswered| seconds(30, unanswered)),
+            [10, 20, 40]
+        );
+        assert_eq!(
+            [0, 1, 2].map(|unanswered| seconds(2, unanswered)),
+            [1, 2, 4]
+        );
+        limit(Duration::MAX, u32::MAX);
+    }
 }

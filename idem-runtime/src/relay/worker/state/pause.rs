@@ -21,14 +21,16 @@ impl Pause {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// The receiver took a message.
-    pub(crate) fn confirmed(&mut self, most: usize) {
+    /// The receiver took a message. Returns whether that shows that a pause is over.
+    pub(crate) fn confirmed(&mut self, most: usize) -> bool {
         self.failures = 0;
-        if self.until.is_some_and(|until| Instant::now() >= until) {
+        let is_over = self.until.is_some_and(|until| Instant::now() >= until);
+        if is_over {
             self.until = None;
         }
         if let Some(window) = self.window {
             self.window = Some(window * 2).filter(|window| *window < most);
         }
+        is_over
     }
 }

@@ -2,15 +2,19 @@
 
 use super::full_look::FullLook;
 use crate::relay::cursor::Cursor;
+use crate::relay::lanes::Amount;
 use crate::shard::ShardSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How soon a look follows one that found something: time for more to come.
-pub(crate) const SPACING: Duration = Duration::from_millis(2);
+/// How soon a look follows one that found something, so that more can come in between. Looks take a
+/// third of the time at most, and leave a busy database to the handlers that fill the outbox.
+const SPACING: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(10);
+const SHARE: u32 = 3;
 
-/// How many events are kept in the queues at most, in memory or as a number alone. Past that no
-/// more are read until some are published or given up.
+/// How many events are in the queues at most, in memory or as a number alone. Beyond that no more
+/// are read until some are published or given up.
 pub(crate) const MOST_HELD: usize = 1_000_000;
 
 #[derive(Debug)]
@@ -20,9 +24,13 @@ pub(crate) struct Reading {
     pub(crate) attempts_up_to: i64,
     pub(crate) next_look: Instant,
     pub(crate) look: Looking,
-    /// What a look found that began before the last restart is of no use.
+    /// A look of an earlier generation is dropped: it began before the last restart.
     pub(crate) generation: u64,
     pub(crate) looked_at: Instant,
+    /// How long the last look took.
+    pub(crate) took: Duration,
+    /// What was read and is not in the queues yet.
+    pub(crate) arriving: Amount,
     pub(crate) is_rereading: bool,
     pub(crate) full: FullLook,
     /// What a job knows of the end of its work.
@@ -57,6 +65,8 @@ impl Default for Reading {
             look: Looking::Not,
             generation: 0,
             looked_at: now,
+            took: Duration::ZERO,
+            arriving: Amount::default(),
             is_rereading: false,
             full: FullLook::new(now),
             end: End::Unknown,
@@ -73,10 +83,15 @@ impl Reading {
         self.end == End::Reached
     }
 
+    /// When the next look may begin, if the last one read all that was there.
+    pub(crate) fn soon(&self) -> Instant {
+        self.looked_at + (self.took * SHARE).clamp(*SPACING.start(), *SPACING.end())
+    }
+
     /// There may be new events.
     pub(crate) fn wake(&mut self, now: Instant) {
         if self.look == Looking::Not {
-            self.next_look = self.next_look.min(now.max(self.looked_at + SPACING));
+            self.next_look = self.next_look.min(now.max(self.soon()));
         } else {
             self.look = Looking::NowAndAgain;
         }

@@ -13,6 +13,8 @@ pub(crate) const MOST: usize = 5_000;
 pub(crate) struct Settling {
     pub(crate) batch: Batch,
     pub(crate) is_running: bool,
+    /// How often in a row it could not be written.
+    pub(crate) failures: u32,
 }
 
 #[derive(Debug, Default)]

@@ -34,7 +34,7 @@ pub(crate) enum Done<DB: OutboxStore> {
 #[derive(Debug)]
 pub(crate) enum Failure {
     Store(sqlx::Error),
-    /// No answer came. The connection is closed.
+    /// No answer came within this time. The connection is closed, since the answer may still come.
     TimedOut(Duration),
 }
 
@@ -42,7 +42,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => Redacted(error).fmt(f),
-            Self::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
+            Self::TimedOut(limit) => write!(
+                f,
+                "no answer within {limit:?}, the wait for a connection of the pool included"
+            ),
         }
     }
 }
@@ -83,7 +86,7 @@ pub(crate) async fn within<T>(
     }
 }
 
-/// A task of this crate's own panics only by a fault of this crate.
+/// A task panics only by a bug of this crate: publishers run behind `catch_unwind`.
 pub(crate) fn resume<T>(error: JoinError) -> T {
     match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
