@@ -2,6 +2,7 @@
 
 mod backoff;
 mod claim;
+pub(crate) mod conflicts;
 mod dropped;
 mod finish;
 mod in_flight;

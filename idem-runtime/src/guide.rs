@@ -7,6 +7,7 @@
 //! | [`joining_a_transaction`] | How does a handler take part in a transaction that I opened? |
 //! | [`the_outbox`] | How do I publish an event if and only if the effect is there? |
 //! | [`publishing`] | How do events reach a broker, and what if it is down? |
+//! | [`consuming`] | How does a message reach its handler, and what if that fails? |
 //! | [`retention`] | How long must a key be remembered? |
 //! | [`migrations_and_deploys`] | How do the tables, the code and old messages change together? |
 //! | [`operating`] | What do I watch, schedule and configure? |
@@ -27,6 +28,7 @@ pages! {
     joining_a_transaction
     the_outbox
     publishing
+    consuming
     retention
     migrations_and_deploys
     operating

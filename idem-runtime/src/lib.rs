@@ -23,7 +23,7 @@
 //!   a key](guide::choosing_a_key).
 //! * **Duplicates after retention**, once the key is purged; the default is to remember for ever.
 //! * **Order.** Deliveries may come in any order. (Events of one ordering key are published in
-//!   order.)
+//!   order, and a [`Consumer`] handles those of one key in the order in which it gets them.)
 //! * **What a swallowed error leaves, on SQLite and MySQL.** There a failed statement is undone
 //!   alone: a handler that ignores its error and says `Ok` commits the rest. Use `?`.
 //!
@@ -86,10 +86,12 @@
 //! | publish events | [`outbox`](macro@outbox), [`Outbox`], [`Event`](trait@Event) and `#[derive(Event)]` |
 //! | call a handler with a pool, or in your own transaction | [`Begin`] |
 //! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`], the crate `idem-http` |
+//! | take messages from a broker, or from a table of your own | [`Consumer`], [`Source`], [`Inbox`] |
+//! | look at messages that could not be handled | [`consumer_dead_letters`], [`replay_consumer_dead_letters`] |
 //! | write and read events as others do | [`cloud_events`] |
 //! | look at events that a relay gave up, and publish them after all | [`dead_letters`], [`count_dead_letters`], [`replay_dead_letters`] |
 //! | wake the relays after a COMMIT of your own | [`wake`](fn@wake) |
-//! | take handlers as types, in your own consumer | [`Handler`], [`Received`], [`Identity`] |
+//! | take handlers as types, in a consumer of your own | [`Handler`], [`Received`], [`Identity`] |
 //! | ask what an earlier delivery stored, without running | [`lookup`] |
 //! | prove that a handler acts once | `idem_testing::explore`, of the crate `idem-testing` |
 //! | create, check and clean the tables | [`migrate`], [`verify`], [`spawn_upkeep`], [`purge`] |
@@ -108,6 +110,7 @@
 //! | `postgres` | PostgreSQL 15 and later, also behind PgBouncer |
 //! | `mysql` | MySQL 8, MariaDB 10.6 and later |
 //! | `sqlite` | SQLite 3.40 and later |
+//! | `anyhow`, `eyre` | their error types say what a consumer does with a delivery: it is tried again |
 //! | `metrics` | counts and durations for the crate `metrics` |
 //! | `opentelemetry` | `traceparent` in events, OpenTelemetry names on spans |
 //!
@@ -144,6 +147,7 @@ mod begin;
 pub mod broker;
 mod call;
 pub mod cloud_events;
+mod consumer;
 mod contract;
 mod dead_letters;
 mod disposition;
@@ -167,6 +171,7 @@ mod guarded_connection;
 pub mod guide;
 mod handler;
 mod identity;
+mod inbox;
 mod key;
 mod lookup;
 mod message;
@@ -176,6 +181,7 @@ mod publisher;
 mod relay;
 mod schema;
 mod shard;
+mod source;
 mod store;
 mod telemetry;
 mod upkeep;
@@ -184,6 +190,10 @@ mod wake;
 
 pub use backlog::{Backlog, backlog};
 pub use begin::Begin;
+pub use consumer::{
+    Backoff, Consumer, ConsumerDeadLetter, ConsumerError, ConsumerStats, Decode, Failure, Json,
+    NoContext, Route, Undecodable, consumer_dead_letters, replay_consumer_dead_letters,
+};
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};
 pub use disposition::{Classify, Disposition};
@@ -203,6 +213,7 @@ pub use idem_macros::idempotent;
 #[doc = include_str!("../docs/outbox.md")]
 pub use idem_macros::outbox;
 pub use identity::Identity;
+pub use inbox::{Inbox, InboxDelivery};
 pub use key::{ContentHash, Key, KeyWriter};
 pub use lookup::lookup;
 pub use message::{Headers, Message, Received};
@@ -211,6 +222,9 @@ pub use outcome::Outcome;
 pub use publisher::{BatchMessage, PublishBatch, PublishError, Publisher, Verdicts, in_order};
 pub use relay::{Relay, RelayError, RelayStats};
 pub use schema::{Purged, migrate, purge, renew_namespace};
+pub use source::{
+    Arrival, Delivery, Handover, Incoming, Partition, SettleError, Source, SourceError,
+};
 pub use store::{DeadLetterFilter, TopicBacklog};
 #[cfg(feature = "metrics")]
 pub use telemetry::metrics::describe_metrics;
@@ -249,6 +263,7 @@ pub mod __private {
 /// What `idem-testing` needs. Not for people: no promise is made about it.
 #[doc(hidden)]
 pub mod __testing {
+    pub use crate::source::{Clock, ManualClock};
     pub use crate::store::Store;
 
     #[cfg(feature = "postgres")]

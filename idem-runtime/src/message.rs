@@ -83,10 +83,19 @@ impl fmt::Debug for Message {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received<M> {
-    /// The ID that the producer minted.
+    /// The ID that the producer minted, unique within its [`source`](Self::source). A
+    /// [`Consumer`](crate::Consumer) leaves it empty where there is none, and a handler whose key it
+    /// is then refuses the message.
     pub id: String,
+    /// Who emitted it: the attribute `source` of CloudEvents. Empty if it is not known.
+    pub source: String,
     /// The ordering key.
     pub key: Option<String>,
+    /// When it was published, or emitted.
+    pub published_at: Option<SystemTime>,
+    /// Which attempt to handle it this is, counted in the database over all instances and restarts;
+    /// 1 is the first.
+    pub attempt: u32,
     /// The message's headers.
     pub headers: Headers,
     /// The message itself.
@@ -94,7 +103,8 @@ pub struct Received<M> {
 }
 
 impl<M> Received<M> {
-    /// A delivery without an ordering key and headers. The fields can be set afterwards.
+    /// The first delivery of a message of which nothing else is known. The fields can be set
+    /// afterwards.
     ///
     /// ```
     /// let received = idem_runtime::Received::new("evt_1", 7);
@@ -103,7 +113,10 @@ impl<M> Received<M> {
     pub fn new(id: impl Into<String>, data: M) -> Self {
         Self {
             id: id.into(),
+            source: String::new(),
             key: None,
+            published_at: None,
+            attempt: 1,
             headers: Headers::new(),
             data,
         }

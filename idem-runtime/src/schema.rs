@@ -7,13 +7,16 @@ use sqlx::Pool;
 
 use crate::contract::duplicate_scopes;
 use crate::error::Error;
-use crate::store::Store;
+use crate::store::{Keep, Store};
 
 /// How many rows one statement of [`purge`] deletes.
 const BATCH: u32 = 1_000;
 
 /// How long an attempt is kept that nothing has touched.
 const KEEP_ATTEMPTS: Duration = Duration::from_hours(7 * 24);
+
+/// How long an inbox remembers a message that is done. Senders of webhooks retry for 75 hours.
+const KEEP_DONE: Duration = Duration::from_hours(4 * 24);
 
 /// Creates the tables, or brings them to this release's version. Safe when many services start at
 /// once. It never drops or rewrites anything.
@@ -69,10 +72,13 @@ pub struct Purged {
     pub keys: u64,
     /// Failed attempts that nothing has touched for 7 days: what they are of is done, or gone.
     pub attempts: u64,
+    /// Messages of an [`Inbox`](crate::Inbox), or of a consumer's, that were done more than 4 days
+    /// ago.
+    pub inbox: u64,
 }
 
-/// Deletes the keys whose retention has passed, and the failed attempts that nothing has touched for
-/// 7 days, in batches of a thousand rows, by the database's clock. Safe while handlers, relays and
+/// Deletes the keys whose retention has passed, the failed attempts that nothing has touched for
+/// 7 days, and what an inbox remembers of messages that were done 4 days ago, in batches of a thousand rows, by the database's clock. Safe while handlers, relays and
 /// other purges run, and safe to drop half way. (A published event is deleted by its relay.)
 ///
 /// Nothing calls it but you: from a job, or by [`spawn_upkeep`](crate::spawn_upkeep). A message
@@ -104,10 +110,16 @@ pub(crate) async fn purge_batch<DB: Store>(
     pool: &Pool<DB>,
     purged: &mut Purged,
 ) -> Result<bool, sqlx::Error> {
-    let (keys, attempts) = DB::purge(pool, BATCH, KEEP_ATTEMPTS).await?;
-    purged.keys += keys;
-    purged.attempts += attempts;
-    Ok(keys >= u64::from(BATCH) || attempts >= u64::from(BATCH))
+    let keep = Keep {
+        attempts: KEEP_ATTEMPTS,
+        done: KEEP_DONE,
+    };
+    let deleted = DB::purge(pool, BATCH, keep).await?;
+    purged.keys += deleted.keys;
+    purged.attempts += deleted.attempts;
+    purged.inbox += deleted.inbox;
+    let each = [deleted.keys, deleted.attempts, deleted.inbox];
+    Ok(each.into_iter().any(|deleted| deleted >= u64::from(BATCH)))
 }
 
 pub(crate) fn store_error<DB: Store>(error: sqlx::Error) -> Error<Infallible> {

@@ -17,10 +17,13 @@ use self::depth::counted;
 use crate::key::StoredKey;
 use crate::outbox::Row;
 
+mod consumer_store;
 mod depth;
 mod error_class;
 mod home;
+mod inbox_store;
 mod isolation;
+mod kept_message;
 mod membership;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
@@ -36,9 +39,12 @@ mod stub_error;
 mod tests;
 mod verdict;
 
+pub(crate) use consumer_store::{ConsumerStore, Letter, LetterRow, NewAttempt};
 pub(crate) use error_class::ErrorClass;
 pub(crate) use home::Home;
+pub(crate) use inbox_store::{INBOX, InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
 pub use isolation::Isolation;
+pub(crate) use kept_message::{KeptMessage, MessageId};
 pub(crate) use membership::{Changes, Member, Membership, RelaySession, Topics};
 #[cfg(fuzzing)]
 pub(crate) use outbox_store::time;
@@ -191,13 +197,29 @@ pub trait Store: Database + fmt::Debug {
     /// Gives this database a new namespace, as a copy of another one needs.
     fn renew_namespace(pool: &Pool<Self>) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Deletes at most `limit` expired keys, and at most `limit` attempts that nobody touched for
-    /// `keep`; how many of each.
+    /// Deletes at most `limit` of each kind that is past its time; how many of each.
     fn purge(
         pool: &Pool<Self>,
         limit: u32,
-        keep: Duration,
-    ) -> impl Future<Output = Result<(u64, u64), sqlx::Error>> + Send;
+        keep: Keep,
+    ) -> impl Future<Output = Result<Deleted, sqlx::Error>> + Send;
+}
+
+/// How long to keep what has no time of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Attempts that nobody touched.
+    pub(crate) attempts: Duration,
+    /// Messages of an inbox that are done.
+    pub(crate) done: Duration,
+}
+
+/// How many rows a purge deleted.
+#[derive(Clone, Copy, Debug)]
+pub struct Deleted {
+    pub(crate) keys: u64,
+    pub(crate) attempts: u64,
+    pub(crate) inbox: u64,
 }
 
 /// What is claimed.

@@ -1,5 +1,6 @@
 //! What an operator sees: a span and a count for each call. Never a key or a payload.
 
+pub(crate) mod consumer;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
 mod redacted;

@@ -88,6 +88,10 @@
 //! role may do so (on PostgreSQL: a superuser, or a role that may set `session_replication_role`).
 //! Otherwise it is created anew, which takes two to ten times as long, depending on the disk.
 //!
+//! # Consumers
+//!
+//! [`TestSource`] delivers to a consumer by hand, with a clock that the test moves.
+//!
 //! # Publishers
 //!
 //! [`conformance`] is another tool, for those who write a publisher: it needs no feature.
@@ -128,12 +132,14 @@ mod poll;
 mod report;
 mod run;
 mod setup_error;
+mod test_source;
 mod violation;
 
 pub use explorer::{Explorer, explore};
 pub use fault::{Fault, FaultKind};
 pub use poll::drop_at_pending;
 pub use report::Report;
+pub use test_source::{Delivered, HandedOver, Settled, TestDelivery, TestSource};
 pub use violation::{Violation, ViolationKind};
 
 /// What the explorer is made of, for its own tests.

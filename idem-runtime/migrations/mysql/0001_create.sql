@@ -40,6 +40,8 @@ CREATE TABLE IF NOT EXISTS idem_outbox (
 
 -- How often something failed. Of an event that a relay could not publish, `origin` is `relay`,
 -- `name` the relay's target, `source` is empty, and `id` is the event's in hexadecimal with dashes.
+-- Of a message that a consumer could not handle, `origin` is `consumer`, `name` the consumer's, and
+-- `source` and `id` are the message's.
 -- Together the four have less than the 3,072 bytes that an index takes.
 CREATE TABLE IF NOT EXISTS idem_attempts (
     origin     VARBINARY(16)   NOT NULL,
@@ -64,7 +66,8 @@ CREATE TABLE IF NOT EXISTS idem_dead_letters (
     id           VARBINARY(1024) NOT NULL,
     shard        SMALLINT        NOT NULL DEFAULT 0,
     topic        TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
-    `key`        VARBINARY(255),
+    -- Of a message that came in: a producer elsewhere may have longer keys than the outbox.
+    `key`        LONGBLOB,
     type         TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     payload      LONGBLOB        NOT NULL,
     content_type TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
@@ -75,6 +78,37 @@ CREATE TABLE IF NOT EXISTS idem_dead_letters (
     died_at      DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
     -- Letters are looked up by their IDs alone, too.
     UNIQUE INDEX idem_dead_letters_id (id, origin, name, source)
+) ENGINE = InnoDB;
+
+-- Messages that wait in this database: what a service stored for itself (`origin` is `inbox`, `name`
+-- the inbox's), and what a consumer put aside to go on with other keys, or took back from its dead
+-- letters (`parked`, and the consumer's name). What is done is remembered for a while.
+CREATE TABLE IF NOT EXISTS idem_inbox (
+    seq          BIGINT          NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    origin       VARBINARY(16)   NOT NULL,
+    name         VARBINARY(255)  NOT NULL,
+    source       VARBINARY(1024) NOT NULL,
+    id           VARBINARY(1024) NOT NULL,
+    -- What stands for the ordering key: those that share it are handled in order.
+    lane         BINARY(16),
+    topic        TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    `key`        LONGBLOB,
+    type         TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    payload      LONGBLOB        NOT NULL,
+    content_type TEXT            CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    headers      LONGTEXT        CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+    created_at   DATETIME(6)     NOT NULL,
+    -- Not handled before this time, and until then what comes after it in its lane waits, too.
+    due_at       DATETIME(6)     NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+    -- Who handles it, until when, and how often somebody began to.
+    owner        BINARY(16),
+    `until`      DATETIME(6),
+    taken        INT             NOT NULL DEFAULT 0,
+    done_at      DATETIME(6),
+    UNIQUE INDEX idem_inbox_id (id, origin, name, source),
+    INDEX idem_inbox_waiting (origin, name, done_at, seq),
+    INDEX idem_inbox_lane (origin, name, lane, done_at, seq),
+    INDEX idem_inbox_done (done_at)
 ) ENGINE = InnoDB;
 
 -- The relays that run, and what each one takes.

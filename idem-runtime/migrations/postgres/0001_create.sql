@@ -39,6 +39,8 @@ CREATE TABLE IF NOT EXISTS idem_outbox (
 
 -- How often something failed. Of an event that a relay could not publish, `origin` is `relay`,
 -- `name` the relay's target, `source` is empty, and `id` is the event's.
+-- Of a message that a consumer could not handle, `origin` is `consumer`, `name` the consumer's, and
+-- `source` and `id` are the message's.
 CREATE TABLE IF NOT EXISTS idem_attempts (
     origin     text COLLATE "C" NOT NULL,
     name       text COLLATE "C" NOT NULL,
@@ -75,6 +77,38 @@ CREATE TABLE IF NOT EXISTS idem_dead_letters (
     -- Letters are looked up by their IDs alone, too.
     UNIQUE (id, origin, name, source)
 );
+
+-- Messages that wait in this database: what a service stored for itself (`origin` is `inbox`, `name`
+-- the inbox's), and what a consumer put aside to go on with other keys, or took back from its dead
+-- letters (`parked`, and the consumer's name). What is done is remembered for a while.
+CREATE TABLE IF NOT EXISTS idem_inbox (
+    seq          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    origin       text COLLATE "C" NOT NULL,
+    name         text COLLATE "C" NOT NULL,
+    source       text COLLATE "C" NOT NULL,
+    id           text COLLATE "C" NOT NULL,
+    -- What stands for the ordering key: those that share it are handled in order.
+    lane         bytea,
+    topic        text             NOT NULL,
+    key          text COLLATE "C",
+    type         text             NOT NULL,
+    payload      bytea            NOT NULL,
+    content_type text             NOT NULL,
+    headers      text             NOT NULL,
+    created_at   timestamptz      NOT NULL,
+    -- Not handled before this time, and until then what comes after it in its lane waits, too.
+    due_at       timestamptz      NOT NULL DEFAULT clock_timestamp(),
+    -- Who handles it, until when, and how often somebody began to.
+    owner        uuid,
+    until        timestamptz,
+    taken        integer          NOT NULL DEFAULT 0,
+    done_at      timestamptz,
+    UNIQUE (id, origin, name, source)
+);
+
+CREATE INDEX IF NOT EXISTS idem_inbox_waiting ON idem_inbox (origin, name, seq) WHERE done_at IS NULL;
+CREATE INDEX IF NOT EXISTS idem_inbox_lane ON idem_inbox (origin, name, lane, seq) WHERE done_at IS NULL;
+CREATE INDEX IF NOT EXISTS idem_inbox_done ON idem_inbox (done_at) WHERE done_at IS NOT NULL;
 
 -- The relays that run, and what each one takes.
 CREATE TABLE IF NOT EXISTS idem_relays (

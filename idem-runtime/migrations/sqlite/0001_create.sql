@@ -41,6 +41,8 @@ CREATE TABLE idem_outbox (
 
 -- How often something failed. Of an event that a relay could not publish, `origin` is `relay`,
 -- `name` the relay's target, `source` is empty, and `id` is the event's in hexadecimal with dashes.
+-- Of a message that a consumer could not handle, `origin` is `consumer`, `name` the consumer's, and
+-- `source` and `id` are the message's.
 CREATE TABLE idem_attempts (
     origin     TEXT    NOT NULL,
     name       TEXT    NOT NULL,
@@ -77,6 +79,38 @@ CREATE TABLE idem_dead_letters (
     -- Letters are looked up by their IDs alone, too.
     UNIQUE (id, origin, name, source)
 ) STRICT;
+
+-- Messages that wait in this database: what a service stored for itself (`origin` is `inbox`, `name`
+-- the inbox's), and what a consumer put aside to go on with other keys, or took back from its dead
+-- letters (`parked`, and the consumer's name). What is done is remembered for a while.
+CREATE TABLE idem_inbox (
+    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+    origin       TEXT    NOT NULL,
+    name         TEXT    NOT NULL,
+    source       TEXT    NOT NULL,
+    id           TEXT    NOT NULL,
+    -- What stands for the ordering key: those that share it are handled in order.
+    lane         BLOB,
+    topic        TEXT    NOT NULL,
+    key          TEXT,
+    type         TEXT    NOT NULL,
+    content_type TEXT    NOT NULL,
+    headers      TEXT    NOT NULL,
+    created_at   INTEGER NOT NULL,
+    -- Not handled before this time, and until then what comes after it in its lane waits, too.
+    due_at       INTEGER NOT NULL DEFAULT (strftime('%s', 'now') * 1000000 + substr(strftime('%f', 'now'), 4) * 1000),
+    -- Who handles it, until when, and how often somebody began to.
+    owner        BLOB,
+    until        INTEGER,
+    taken        INTEGER NOT NULL DEFAULT 0,
+    done_at      INTEGER,
+    payload      BLOB    NOT NULL,
+    UNIQUE (id, origin, name, source)
+) STRICT;
+
+CREATE INDEX idem_inbox_waiting ON idem_inbox (origin, name, seq) WHERE done_at IS NULL;
+CREATE INDEX idem_inbox_lane ON idem_inbox (origin, name, lane, seq) WHERE done_at IS NULL;
+CREATE INDEX idem_inbox_done ON idem_inbox (done_at) WHERE done_at IS NOT NULL;
 
 -- The relays that run, and what each one takes.
 CREATE TABLE idem_relays (

@@ -6,7 +6,7 @@ use super::Call;
 use super::codec::Body;
 use crate::begin::Begin;
 use crate::error::Error;
-use crate::execution::FinishError;
+use crate::execution::{FinishError, conflicts};
 use crate::outcome::Outcome;
 use crate::store::Store;
 
@@ -25,6 +25,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     /// See [`Error`].
     pub async fn end(&mut self, result: Result<T, E>) -> Result<Outcome<T, R>, Error<E>> {
         let settled = self.telemetry.span().within(self.settle(result)).await;
+        conflicts::note(matches!(settled, Settled::Conflict(_)));
         let ended = match settled {
             Settled::Ended(ended) => ended,
             Settled::Conflict(error) => {
@@ -42,6 +43,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
         result: Result<T, E>,
     ) -> Option<Result<Outcome<T, R>, Error<E>>> {
         let settled = self.telemetry.span().within(self.settle(result)).await;
+        conflicts::note(matches!(settled, Settled::Conflict(_)));
         let ended = match settled {
             Settled::Ended(ended) => ended,
             Settled::Conflict(error) => {

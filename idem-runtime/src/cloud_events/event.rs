@@ -105,6 +105,8 @@ impl TryFrom<CloudEvent> for Message {
 impl From<CloudEvent> for Received<Vec<u8>> {
     fn from(event: CloudEvent) -> Self {
         let mut received = Self::new(event.id, event.data);
+        received.source = event.source;
+        received.published_at = event.time;
         received.key = event.key;
         received.headers = event.headers;
         received

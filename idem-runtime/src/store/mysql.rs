@@ -16,8 +16,10 @@
 //! the rest.
 
 mod call;
+mod consumers;
 mod dead_letters;
 pub(crate) mod error_class;
+mod inbox;
 pub(crate) mod literal;
 mod look;
 mod outbox_store;
@@ -46,7 +48,8 @@ use self::call::{
 use self::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last, fits_packet};
 use super::verdict::verdict;
 use super::{
-    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
+    BeginArgs, Claim, Commit, Deleted, ErrorClass, Fence, FinishArgs, Home, Isolation, Keep,
+    Record, State, Store,
 };
 
 type Transactions = <MySql as sqlx::Database>::TransactionManager;
@@ -195,11 +198,7 @@ impl Store for MySql {
         schema::renew_namespace(pool).await
     }
 
-    async fn purge(
-        pool: &MySqlPool,
-        limit: u32,
-        keep: Duration,
-    ) -> Result<(u64, u64), sqlx::Error> {
+    async fn purge(pool: &MySqlPool, limit: u32, keep: Keep) -> Result<Deleted, sqlx::Error> {
         // At READ COMMITTED a delete locks the rows that it finds and not the gaps between, where
         // handlers insert.
         let keys = format!(
@@ -210,12 +209,23 @@ impl Store for MySql {
             "{READ_COMMITTED}; \
              DELETE FROM idem_attempts WHERE touched_at <= UTC_TIMESTAMP(6) - INTERVAL {} MICROSECOND \
              ORDER BY touched_at LIMIT {limit}; COMMIT",
-            keep.as_micros(),
+            keep.attempts.as_micros(),
+        );
+        let done = format!(
+            "{READ_COMMITTED}; \
+             DELETE FROM idem_inbox WHERE done_at <= UTC_TIMESTAMP(6) - INTERVAL {} MICROSECOND \
+             ORDER BY done_at LIMIT {limit}; COMMIT",
+            keep.done.as_micros(),
         );
         let mut conn = pool.acquire().await?;
         let keys = raw_sql(AssertSqlSafe(keys)).execute(&mut *conn).await?;
         let attempts = raw_sql(AssertSqlSafe(attempts)).execute(&mut *conn).await?;
-        Ok((keys.rows_affected(), attempts.rows_affected()))
+        let done = raw_sql(AssertSqlSafe(done)).execute(&mut *conn).await?;
+        Ok(Deleted {
+            keys: keys.rows_affected(),
+            attempts: attempts.rows_affected(),
+            inbox: done.rows_affected(),
+        })
     }
 }
 

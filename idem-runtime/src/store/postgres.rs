@@ -6,9 +6,11 @@
 //! arguments travel as literals, since only the simple protocol takes several statements at once.
 
 mod call;
+mod consumers;
 mod dead_letters;
 mod error_class;
 mod home;
+mod inbox;
 mod leak_on_drop;
 pub(crate) mod literal;
 mod look;
@@ -21,7 +23,6 @@ mod settle;
 mod stored_row;
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -35,7 +36,8 @@ use self::leak_on_drop::LeakOnDrop;
 use self::round_trip::{fetch_all, fetch_last};
 use super::verdict::{fits, verdict};
 use super::{
-    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
+    BeginArgs, Claim, Commit, Deleted, ErrorClass, Fence, FinishArgs, Home, Isolation, Keep,
+    Record, State, Store,
 };
 
 /// The server reads a literal into a buffer that doubles, and that may have 1 GiB less a byte.
@@ -190,7 +192,7 @@ impl Store for Postgres {
         schema::renew_namespace(pool).await
     }
 
-    async fn purge(pool: &PgPool, limit: u32, keep: Duration) -> Result<(u64, u64), sqlx::Error> {
+    async fn purge(pool: &PgPool, limit: u32, keep: Keep) -> Result<Deleted, sqlx::Error> {
         let keys = format!(
             "DELETE FROM idem_keys WHERE ctid = ANY (ARRAY(SELECT ctid FROM idem_keys \
              WHERE expires_at <= statement_timestamp() ORDER BY expires_at LIMIT {limit} FOR UPDATE SKIP LOCKED))"
@@ -199,12 +201,23 @@ impl Store for Postgres {
             "DELETE FROM idem_attempts WHERE ctid = ANY (ARRAY(SELECT ctid FROM idem_attempts \
              WHERE touched_at <= statement_timestamp() - {} * interval '1 millisecond' \
              ORDER BY touched_at LIMIT {limit} FOR UPDATE SKIP LOCKED))",
-            keep.as_millis(),
+            keep.attempts.as_millis(),
+        );
+        let done = format!(
+            "DELETE FROM idem_inbox WHERE ctid = ANY (ARRAY(SELECT ctid FROM idem_inbox \
+             WHERE done_at <= statement_timestamp() - {} * interval '1 millisecond' \
+             ORDER BY done_at LIMIT {limit} FOR UPDATE SKIP LOCKED))",
+            keep.done.as_millis(),
         );
         let mut conn = pool.acquire().await?;
         let keys = raw_sql(AssertSqlSafe(keys)).execute(&mut *conn).await?;
         let attempts = raw_sql(AssertSqlSafe(attempts)).execute(&mut *conn).await?;
-        Ok((keys.rows_affected(), attempts.rows_affected()))
+        let done = raw_sql(AssertSqlSafe(done)).execute(&mut *conn).await?;
+        Ok(Deleted {
+            keys: keys.rows_affected(),
+            attempts: attempts.rows_affected(),
+            inbox: done.rows_affected(),
+        })
     }
 }
 

@@ -18,8 +18,10 @@
 //! the database is gone: give such a pool a second connection.
 
 mod call;
+mod consumers;
 mod dead_letters;
 pub(crate) mod error_class;
+mod inbox;
 pub(crate) mod literal;
 mod look;
 mod outbox_store;
@@ -32,7 +34,6 @@ mod stored_row;
 mod transaction;
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -48,7 +49,8 @@ use self::round_trip::{execute, fetch_all, fetch_last};
 use super::depth::counted;
 use super::verdict::{fits, verdict};
 use super::{
-    BeginArgs, Claim, Commit, ErrorClass, Fence, FinishArgs, Home, Isolation, Record, State, Store,
+    BeginArgs, Claim, Commit, Deleted, ErrorClass, Fence, FinishArgs, Home, Isolation, Keep,
+    Record, State, Store,
 };
 
 /// `SQLITE_MAX_SQL_LENGTH` and `SQLITE_MAX_LENGTH`, unless the library was built with others.
@@ -224,11 +226,7 @@ impl Store for Sqlite {
         execute(&mut conn, sql.into()).await
     }
 
-    async fn purge(
-        pool: &SqlitePool,
-        limit: u32,
-        keep: Duration,
-    ) -> Result<(u64, u64), sqlx::Error> {
+    async fn purge(pool: &SqlitePool, limit: u32, keep: Keep) -> Result<Deleted, sqlx::Error> {
         let keys = format!(
             "DELETE FROM idem_keys WHERE (scope, key) IN (SELECT scope, key FROM idem_keys \
              WHERE expires_at <= {NOW} ORDER BY expires_at LIMIT {limit}) RETURNING 1"
@@ -236,12 +234,22 @@ impl Store for Sqlite {
         let attempts = format!(
             "DELETE FROM idem_attempts WHERE (origin, name, source, id) IN (SELECT origin, name, source, id \
              FROM idem_attempts WHERE touched_at <= {NOW} - {} ORDER BY touched_at LIMIT {limit}) RETURNING 1",
-            keep.as_micros(),
+            keep.attempts.as_micros(),
+        );
+        let done = format!(
+            "DELETE FROM idem_inbox WHERE seq IN (SELECT seq FROM idem_inbox \
+             WHERE done_at <= {NOW} - {} ORDER BY done_at LIMIT {limit}) RETURNING 1",
+            keep.done.as_micros(),
         );
         let mut conn = pool.acquire().await?;
         let keys = fetch_all(&mut conn, keys).await?;
         let attempts = fetch_all(&mut conn, attempts).await?;
-        Ok((keys.len() as u64, attempts.len() as u64))
+        let done = fetch_all(&mut conn, done).await?;
+        Ok(Deleted {
+            keys: keys.len() as u64,
+            attempts: attempts.len() as u64,
+            inbox: done.len() as u64,
+        })
     }
 }
 

@@ -42,7 +42,7 @@ const UNFIT: &str = "
 SELECT CONCAT('the table `', table_name, '` has the engine ', engine, ', which has no transactions: ALTER TABLE ', table_name,
     ' ENGINE = InnoDB')
 FROM information_schema.tables
-WHERE table_schema = DATABASE() AND table_name IN ('idem_keys', 'idem_outbox', 'idem_dead_letters') AND engine <> 'InnoDB'
+WHERE table_schema = DATABASE() AND table_name IN ('idem_keys', 'idem_outbox', 'idem_dead_letters', 'idem_inbox') AND engine <> 'InnoDB'
 UNION ALL
 SELECT 'the server is read-only (read_only is on): connect to the primary' FROM DUAL WHERE @@global.read_only";
 
@@ -73,7 +73,7 @@ SELECT CONCAT('the table ', name, ' has the engine ', engine, ', which has no tr
     'and is written again by the next delivery. If a handler writes to it: ALTER TABLE ', name, ' ENGINE = InnoDB')
 FROM (SELECT CONCAT('`', REPLACE(table_name, '`', '``'), '`') AS name, engine FROM information_schema.tables
       WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'
-      AND table_name NOT IN ('idem_keys', 'idem_outbox', 'idem_dead_letters')
+      AND table_name NOT IN ('idem_keys', 'idem_outbox', 'idem_dead_letters', 'idem_inbox')
       AND engine NOT IN (SELECT engine FROM information_schema.engines WHERE transactions = 'YES')) AS unsafe
 ORDER BY name";
 

@@ -75,11 +75,11 @@ async fn is_utf_8(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
 pub(super) async fn is_migrated(conn: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     let tables = raw_sql(
         "SELECT count(*) FROM sqlite_master WHERE type = 'table' \
-         AND name IN ('idem_keys', 'idem_outbox', 'idem_attempts', 'idem_dead_letters', 'idem_relays', 'idem_schema')",
+         AND name IN ('idem_keys', 'idem_outbox', 'idem_attempts', 'idem_dead_letters', 'idem_inbox', 'idem_relays', 'idem_schema')",
     );
     let there: i64 = tables.fetch_one(&mut *conn).await?.try_get(0)?;
     let version = schema_version(conn).await?;
-    Ok(there == 6 && version.is_some_and(|version| version as usize >= Sqlite::MIGRATIONS.len()))
+    Ok(there == 7 && version.is_some_and(|version| version as usize >= Sqlite::MIGRATIONS.len()))
 }
 
 pub(super) async fn schema_version(

@@ -1,0 +1,274 @@
+//! Deliveries that run, and how they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinError};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::state::Worker;
+use super::state::held::Settlement;
+use crate::consumer::failure::Cause;
+use crate::consumer::lanes::Ticket;
+use crate::consumer::route::{Content, Ended};
+use crate::source::{Delivery, Source};
+use crate::store::ConsumerStore;
+use crate::telemetry::consumer as telemetry;
+
+impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
+    /// Starts deliveries as long as there is a place for one.
+    pub(super) fn start_deliveries(&mut self) {
+        if !self.parking.is_known() {
+            return;
+        }
+        while self.running.len() + self.counts.not_run < self.options.concurrency {
+            let Some(ticket) = self.lanes.next() else {
+                return;
+            };
+            self.begin(ticket);
+        }
+    }
+
+    fn begin(&mut self, ticket: Ticket) {
+        let Some(held) = self.held.get(&ticket) else {
+            self.lanes.done(ticket);
+            return;
+        };
+        if self.follows_parked(ticket) {
+            self.park(ticket, Duration::ZERO);
+            return;
+        }
+        let incoming = held.delivery.incoming();
+        if let Some(error) = incoming.malformed() {
+            let reason = error.to_string();
+            self.give_up(ticket, reason);
+        } else if incoming.kind.is_empty() {
+            let reason = "the message says no type, so no handler can be found";
+            self.give_up(ticket, reason.into());
+        } else if self.routes.of(&incoming.kind).is_none() {
+            if self.options.ignore_unknown {
+                self.lanes.done(ticket);
+                self.settle(ticket, Settlement::Ack);
+            } else {
+                let reason = format!("no handler takes the type `{}`", incoming.kind);
+                self.give_up(ticket, reason);
+            }
+        } else if held.counts_first && held.counted.is_none() {
+            self.counts.not_run += 1;
+            self.counts.wanted.push_back((ticket, None));
+        } else {
+            self.run(ticket);
+        }
+    }
+
+    pub(super) fn run(&mut self, ticket: Ticket) {
+        let Some(held) = self.held.get_mut(&ticket) else {
+            self.lanes.done(ticket);
+            return;
+        };
+        let incoming = held.delivery.incoming();
+        let Some(route) = self.routes.of(&incoming.kind) else {
+            return;
+        };
+        let attempt = held.counted.unwrap_or(held.failures + 1);
+        let span = telemetry::span(&self.name, self.source.0.system(), incoming, attempt);
+        let content = Arc::clone(&held.delivery) as Arc<dyn Content>;
+        let run = route.run(self.pool.clone(), content, attempt);
+        let handle = self.running.spawn(run.instrument(span));
+        self.runs.insert(handle.id(), ticket);
+        held.run = Some(handle);
+    }
+
+    pub(super) fn ran(&mut self, ran: Result<(Id, Ended), JoinError>, now: Instant) {
+        let (id, ended) = match ran {
+            Ok((id, ended)) => (id, Some(ended)),
+            Err(error) => (error.id(), None),
+        };
+        let Some(ticket) = self.runs.remove(&id) else {
+            return;
+        };
+        if let Some(held) = self.held.get_mut(&ticket) {
+            held.run = None;
+        }
+        match ended {
+            // It was interrupted, and is rolled back.
+            None => self.interrupted(ticket),
+            Some(ended) => self.ended(ticket, ended, now),
+        }
+    }
+
+    fn ended(&mut self, ticket: Ticket, ended: Ended, now: Instant) {
+        match ended {
+            Ended::Done => {
+                self.outage.succeeded();
+                self.stats.handled += 1;
+                self.count(ticket, "handled");
+                self.handled(ticket);
+            }
+            Ended::GivenUp { reason } => self.give_up(ticket, reason),
+            Ended::Panicked => {
+                let scope = self.scope(ticket);
+                tracing::error!(
+                    consumer = &*self.name,
+                    idem.scope = scope,
+                    "the handler panicked; that is a failed attempt of this delivery"
+                );
+                self.failed(ticket, "the handler panicked".into(), now);
+            }
+            Ended::Failed {
+                counts,
+                cause,
+                reason,
+            } => {
+                let is_suspicious = match cause {
+                    Cause::Handler => {
+                        self.outage.succeeded();
+                        false
+                    }
+                    Cause::Database => self.outage.failed(),
+                    Cause::NotMigrated => true,
+                };
+                if is_suspicious {
+                    self.outage_begins(&reason);
+                }
+                if counts {
+                    self.failed(ticket, reason, now);
+                } else {
+                    self.ended_uncounted(ticket, now);
+                }
+            }
+        }
+    }
+
+    fn handled(&mut self, ticket: Ticket) {
+        self.lanes.done(ticket);
+        if let Some(held) = self.held.get(&ticket) {
+            if held.has_attempts {
+                self.forgets.done.push(held.message.clone());
+            }
+            self.settle(ticket, Settlement::Ack);
+        }
+    }
+
+    /// An attempt failed. It counts if that can be written.
+    fn failed(&mut self, ticket: Ticket, reason: String, now: Instant) {
+        let Some(held) = self.held.get_mut(&ticket) else {
+            self.lanes.done(ticket);
+            return;
+        };
+        match held.counted.take() {
+            Some(attempts) => {
+                // Only what ends the process must be counted before.
+                held.counts_first = false;
+                self.attempt_failed(ticket, attempts, reason, now);
+            }
+            None if self.outage.is_on() => self.wait_for_the_database(ticket),
+            None => self.counts.wanted.push_back((ticket, Some(reason))),
+        }
+    }
+
+    /// An attempt failed, and is counted.
+    pub(super) fn attempt_failed(
+        &mut self,
+        ticket: Ticket,
+        attempts: u32,
+        reason: String,
+        now: Instant,
+    ) {
+        let limit = self.source.0.delivery_limit();
+        let Some(held) = self.held.get_mut(&ticket) else {
+            return;
+        };
+        held.failures = attempts;
+        held.has_attempts = true;
+        // One more delivery, and the broker would give it up by itself, without the reason.
+        let is_last =
+            matches!((held.count, limit), (Some(count), Some(limit)) if count + 1 >= limit);
+        if attempts >= self.options.retry.limit() || is_last {
+            self.give_up(ticket, reason);
+            return;
+        }
+        self.stats.failed += 1;
+        self.count(ticket, "failed");
+        tracing::debug!(
+            consumer = &*self.name,
+            idem.scope = self.scope(ticket),
+            attempts,
+            "an attempt failed"
+        );
+        self.again(ticket, attempts, now);
+    }
+
+    /// It ended without an attempt. If it was counted before it ran, that is the number of the next
+    /// attempt here, and is taken back when it leaves.
+    fn ended_uncounted(&mut self, ticket: Ticket, now: Instant) {
+        let Some(held) = self.held.get_mut(&ticket) else {
+            self.lanes.done(ticket);
+            return;
+        };
+        held.uncounted += 1;
+        let times = held.uncounted;
+        if self.outage.is_on() {
+            self.wait_for_the_database(ticket);
+        } else {
+            self.again(ticket, times, now);
+        }
+    }
+
+    /// Takes the attempt back that was counted before it ran.
+    pub(super) fn uncount(&mut self, ticket: Ticket) {
+        if let Some(held) = self.held.get_mut(&ticket)
+            && held.counted.take().is_some()
+        {
+            self.forgets.interrupted.push(held.message.clone());
+        }
+    }
+
+    /// Runs it again after a pause: here, or put aside, or where it came from.
+    fn again(&mut self, ticket: Ticket, times: u32, now: Instant) {
+        let delay = self.options.retry.delay(times, &mut rand::rng());
+        if self.is_stopping() || self.is_revoked(ticket) {
+            self.leave(ticket, delay);
+        } else if delay <= self.options.hold {
+            self.lanes.wait(ticket, now + delay);
+            self.park_if_crowded(ticket, now);
+        } else if self.can_park(ticket) {
+            self.uncount(ticket);
+            self.park(ticket, delay);
+        } else {
+            // Those behind it would overtake it otherwise. The last one first, so that a broker that
+            // puts each at the head of its queue has them in their order.
+            self.uncount(ticket);
+            let mut tickets = self.lanes.tail(ticket);
+            self.lanes.remove_all(&tickets);
+            tickets.reverse();
+            self.settle_all(&tickets, &Settlement::GiveBack(delay));
+        }
+    }
+
+    /// It runs again once the database takes writes.
+    pub(super) fn wait_for_the_database(&mut self, ticket: Ticket) {
+        if self.is_stopping() || self.is_revoked(ticket) {
+            self.leave(ticket, Duration::ZERO);
+        } else {
+            self.lanes.hold(ticket);
+        }
+    }
+
+    fn is_revoked(&self, ticket: Ticket) -> bool {
+        self.held.get(&ticket).is_some_and(|held| held.is_revoked)
+    }
+
+    /// What its handler is called in logs.
+    pub(super) fn scope(&self, ticket: Ticket) -> &'static str {
+        let held = self.held.get(&ticket);
+        let route = held.and_then(|held| self.routes.of(&held.delivery.incoming().kind));
+        route.map_or("none", |route| route.scope())
+    }
+
+    /// Counts how a delivery ended, in the metrics.
+    pub(super) fn count(&self, ticket: Ticket, outcome: &'static str) {
+        telemetry::ended(&self.name, self.scope(ticket), outcome);
+    }
+}

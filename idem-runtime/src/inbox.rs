@@ -1,0 +1,242 @@
+//! Messages that wait in the service's own database.
+
+mod delivery;
+pub(crate) mod kept;
+pub(crate) mod message_id;
+mod shared;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::Pool;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+pub use self::delivery::InboxDelivery;
+use self::kept::kept;
+use self::message_id::message_id;
+use self::shared::Shared;
+use crate::error::Error;
+use crate::event::Event;
+use crate::schema::store_error;
+use crate::source::{Arrival, Incoming, Source, SourceError};
+use crate::store::{ErrorClass, INBOX, InboxStore, KeptMessage, PARKED};
+use crate::telemetry::Redacted;
+
+/// How many messages are taken at once.
+const BATCH: u32 = 32;
+
+/// A source in the service's own database: a request stores a message and is answered, and a
+/// [`Consumer`](crate::Consumer) handles it soon after. With it a service on SQLite needs no broker
+/// at all, and a webhook is never answered before it is safe, nor handled twice.
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # mod example {
+/// use idem_runtime::{Error, Inbox, Incoming};
+/// use sqlx::Sqlite;
+///
+/// /// Answers a webhook: `true` for a message that was not there before.
+/// async fn webhook(inbox: &Inbox<Sqlite>, id: &str, body: Vec<u8>) -> Result<bool, Error> {
+///     let mut incoming = Incoming::new(body);
+///     incoming.id = id.into(); // what the sender says
+///     incoming.kind = "invoice.paid".into(); // by which a handler is found
+///     inbox.store(incoming).await // then answer with 2xx
+/// }
+/// # }
+/// ```
+///
+/// Give a clone of it to the consumer, `Consumer::new("billing", inbox.clone())`: what one clone
+/// stores wakes the others at once. Other processes see it when they look again.
+///
+/// # What holds
+/// * **Stored is safe**: once [`store`](Self::store) has returned `Ok`, the message is committed.
+/// * **Known by source and ID** for at least 4 days after it was handled, also while it waits: the
+///   same message again is not stored again. A message without an ID is known by its bytes.
+/// * **In order per key**, over all instances: a message is handed out only when those before it of
+///   its key are done. So one key is as fast as one message after the other can be.
+/// * **At least once**: a message whose consumer died is handed out again when its
+///   [`lease`](Self::lease) has ended.
+///
+/// [`purge`](crate::purge) deletes what is remembered for longer than that.
+pub struct Inbox<DB: InboxStore>(Arc<Shared<DB>>);
+
+impl<DB: InboxStore> Clone for Inbox<DB> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<DB: InboxStore> Inbox<DB> {
+    /// An inbox of this database. Inboxes of one name share their messages.
+    pub fn new(pool: Pool<DB>, name: impl Into<String>) -> Self {
+        Self::of(pool, INBOX, name.into())
+    }
+
+    /// What the consumer of that name has put aside.
+    pub(crate) fn parked(pool: Pool<DB>, consumer: String) -> Self {
+        Self::of(pool, PARKED, consumer)
+    }
+
+    fn of(pool: Pool<DB>, origin: &'static str, name: String) -> Self {
+        Self(Arc::new(Shared {
+            pool,
+            origin,
+            name,
+            poll_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(30),
+            owner: Uuid::from_u128(rand::random()),
+            taken: Mutex::default(),
+            stored: Notify::new(),
+            stopped: watch::Sender::new(false),
+            statements: Semaphore::new(1),
+            home: Mutex::default(),
+        }))
+    }
+
+    /// How often it is looked for messages that another process has stored, or that are due; 1 s
+    /// unless said otherwise. Call it before the inbox is cloned.
+    ///
+    /// # Panics
+    /// If there is a clone.
+    #[must_use]
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.unshared().poll_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long a message is a consumer's after that has died; 30 s unless said otherwise. While it
+    /// lives it renews each third of that. Call it before the inbox is cloned.
+    ///
+    /// # Panics
+    /// If there is a clone.
+    #[must_use]
+    pub fn lease(mut self, length: Duration) -> Self {
+        self.unshared().lease = length.max(Duration::from_millis(100));
+        self
+    }
+
+    fn unshared(&mut self) -> &mut Shared<DB> {
+        Arc::get_mut(&mut self.0).expect("set up an inbox before it is cloned")
+    }
+
+    /// Stores a message. `false`: it was stored before.
+    ///
+    /// Its [`kind`](Incoming::kind) is how its handler is found.
+    ///
+    /// # Errors
+    /// [`Error::NotMigrated`], [`Error::TooLarge`], or [`Error::Store`] if the database refuses. The
+    /// message is then stored or not: store it again.
+    pub async fn store(&self, incoming: Incoming) -> Result<bool, Error> {
+        let kept = kept(message_id(&incoming), &incoming);
+        let added = self.add(vec![kept], Duration::ZERO).await;
+        added.map(|added| added > 0).map_err(store_error::<DB>)
+    }
+
+    /// Stores an event in JSON, with this ID. `false`: it was stored before.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store); [`Error::Store`] also if the event does not serialize.
+    pub async fn store_event<E: Event + Sync>(&self, id: &str, event: &E) -> Result<bool, Error> {
+        let incoming = Incoming::of_event(id, event)
+            .map_err(|error| Error::Store(sqlx::Error::Encode(error.into())))?;
+        self.store(incoming).await
+    }
+
+    /// Adds messages in this order, to be handled after `due`.
+    pub(crate) async fn add(
+        &self,
+        messages: Vec<KeptMessage>,
+        due: Duration,
+    ) -> Result<u64, sqlx::Error> {
+        let messages: Arc<[KeptMessage]> = messages.into();
+        let added = self.0.run(|conn, home, inbox| {
+            let messages = Arc::clone(&messages);
+            Box::pin(async move { DB::add(conn, home, inbox, &messages, due).await })
+        });
+        let added = added.await?;
+        self.wake();
+        Ok(added)
+    }
+
+    /// Something is there to be taken.
+    pub(crate) fn wake(&self) {
+        self.0.stored.notify_one();
+    }
+
+    fn next(&self) -> Option<InboxDelivery<DB>> {
+        let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (message, until) = taken.pop_front()?;
+        Some(InboxDelivery::new(Arc::clone(&self.0), message, until))
+    }
+
+    /// Takes what is due; whether there was anything.
+    async fn take(&self) -> Result<bool, sqlx::Error> {
+        let until = Instant::now() + self.0.lease;
+        let taken = self.0.run(|conn, home, inbox| {
+            let (owner, lease) = (self.0.owner, self.0.lease);
+            Box::pin(async move { DB::take(conn, home, inbox, owner, lease, BATCH).await })
+        });
+        let taken = taken.await?;
+        let is_any = !taken.is_empty();
+        let mut all = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(taken.into_iter().map(|message| (message, until)));
+        Ok(is_any)
+    }
+}
+
+impl<DB: InboxStore> Source for Inbox<DB> {
+    type Delivery = InboxDelivery<DB>;
+
+    async fn receive(&self) -> Option<Result<Arrival<InboxDelivery<DB>>, SourceError>> {
+        let mut stopped = self.0.stopped.subscribe();
+        loop {
+            if let Some(delivery) = self.next() {
+                return Some(Ok(Arrival::Delivery(delivery)));
+            }
+            if *stopped.borrow_and_update() {
+                return None;
+            }
+            match self.take().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tokio::select! {
+                        () = self.0.stored.notified() => {}
+                        _ = stopped.changed() => {}
+                        () = sleep(self.0.poll_interval) => {}
+                    }
+                }
+                Err(error) => {
+                    return Some(Err(SourceError::unavailable(match DB::classify(&error) {
+                        ErrorClass::NotMigrated => {
+                            Error::<std::convert::Infallible>::NotMigrated.to_string()
+                        }
+                        _ => Redacted(&error).to_string(),
+                    })));
+                }
+            }
+        }
+    }
+
+    fn stop(&self) {
+        self.0.stopped.send_replace(true);
+    }
+
+    fn system(&self) -> &'static str {
+        "idem_inbox"
+    }
+
+    fn keeps_order(&self) -> bool {
+        true
+    }
+}
+
+impl<DB: InboxStore> fmt::Debug for Inbox<DB> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("name", &self.0.name)
+            .finish_non_exhaustive()
+    }
+}

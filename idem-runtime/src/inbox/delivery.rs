@@ -1,0 +1,89 @@
+//! A message that was taken out of an inbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::kept::incoming;
+use super::shared::Shared;
+use crate::source::{Delivery, Incoming, SettleError};
+use crate::store::{InboxStore, PARKED, TakenMessage};
+use crate::telemetry::Redacted;
+
+/// A message of an [`Inbox`](crate::Inbox).
+#[derive(Debug)]
+pub struct InboxDelivery<DB: InboxStore> {
+    shared: Arc<Shared<DB>>,
+    seq: i64,
+    incoming: Incoming,
+    /// The end of its lease.
+    until: Instant,
+}
+
+impl<DB: InboxStore> InboxDelivery<DB> {
+    pub(super) fn new(shared: Arc<Shared<DB>>, message: TakenMessage, until: Instant) -> Self {
+        let mut incoming = incoming(message.kept);
+        incoming.count = Some(message.taken);
+        // What was put aside has attempts, or was behind something that has.
+        incoming.redelivered = message.taken > 1 || shared.origin == PARKED;
+        Self {
+            shared,
+            seq: message.seq,
+            incoming,
+            until,
+        }
+    }
+}
+
+fn still_ours(answer: Result<bool, sqlx::Error>) -> Result<(), SettleError> {
+    match answer {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(SettleError::lost(
+            "its lease had ended, and somebody else has it",
+        )),
+        Err(error) => Err(SettleError::unconfirmed(Redacted(&error).to_string())),
+    }
+}
+
+impl<DB: InboxStore> Delivery for InboxDelivery<DB> {
+    fn incoming(&self) -> &Incoming {
+        &self.incoming
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        Some(self.until.saturating_duration_since(Instant::now()))
+    }
+
+    async fn ack(self) -> Result<(), SettleError> {
+        let (seq, owner) = (self.seq, self.shared.owner);
+        let done = self.shared.run(|conn, home, _| {
+            Box::pin(async move { DB::mark_done(conn, home, seq, owner).await })
+        });
+        let done = still_ours(done.await);
+        // What came after it may have waited for that.
+        self.shared.stored.notify_one();
+        done
+    }
+
+    async fn give_back(self, after: Duration) -> Result<(), SettleError> {
+        let (seq, owner) = (self.seq, self.shared.owner);
+        let released = self.shared.run(|conn, home, _| {
+            Box::pin(async move { DB::release(conn, home, seq, owner, after).await })
+        });
+        still_ours(released.await)
+    }
+
+    /// There is nowhere else to put it: it is done.
+    async fn reject(self, _reason: &str) -> Result<(), SettleError> {
+        self.ack().await
+    }
+
+    async fn extend(&self) -> Result<Option<Duration>, SettleError> {
+        let (seq, owner, lease) = (self.seq, self.shared.owner, self.shared.lease);
+        let renewed = self.shared.run(|conn, home, _| {
+            Box::pin(async move { DB::renew(conn, home, seq, owner, lease).await })
+        });
+        still_ours(renewed.await).map(|()| Some(lease))
+    }
+}

@@ -1,0 +1,47 @@
+//! A message as the tables hold it, and back.
+
+use std::time::SystemTime;
+
+use crate::source::Incoming;
+use crate::store::{KeptMessage, MessageId};
+
+use super::message_id::{POSITION, SHA256};
+
+/// Everything that came, with what a text can't hold replaced.
+pub(crate) fn kept(message: MessageId, incoming: &Incoming) -> KeptMessage {
+    let text = |text: &str| text.replace('\0', "\u{fffd}");
+    let content_type = incoming.content_type.as_deref();
+    KeptMessage {
+        message,
+        topic: text(&incoming.topic),
+        // An empty key orders nothing.
+        key: incoming
+            .key
+            .as_deref()
+            .filter(|key| !key.is_empty())
+            .map(text),
+        kind: text(&incoming.kind),
+        payload: incoming.body.clone(),
+        content_type: text(content_type.unwrap_or_default()),
+        headers: incoming.headers.clone(),
+        published_at: incoming.published_at.unwrap_or_else(SystemTime::now),
+    }
+}
+
+/// The message as it came. An ID that was made up for it is not the producer's.
+pub(crate) fn incoming(kept: KeptMessage) -> Incoming {
+    let mut incoming = Incoming::new(kept.payload);
+    if let Some(position) = kept.message.id.strip_prefix(POSITION) {
+        incoming.position = position.into();
+    } else if !kept.message.id.starts_with(SHA256) {
+        incoming.id = kept.message.id;
+    }
+    incoming.source = kept.message.source;
+    incoming.topic = kept.topic;
+    incoming.key = kept.key;
+    incoming.kind = kept.kind;
+    incoming.content_type = Some(kept.content_type).filter(|media_type| !media_type.is_empty());
+    incoming.headers = kept.headers;
+    incoming.published_at = Some(kept.published_at);
+    incoming
+}

@@ -1,0 +1,24 @@
+use idem_runtime::{Consumer, Source};
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.account", handler = Apply)]
+async fn apply(tx: &mut PgConnection, event: &Settled) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT 1").bind(event.account).execute(tx).await?;
+    Ok(())
+}
+
+#[idempotent(key = "event.account", handler = Note)]
+async fn note(tx: &mut sqlx::SqliteConnection, event: &Refunded) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT 1").bind(event.account).execute(tx).await?;
+    Ok(())
+}
+
+async fn consume<S: Source>(source: S, pool: PgPool) {
+    let consumer = Consumer::new("ledger", source).on::<Apply>().on::<Note>();
+    let _ = consumer.run(&pool, std::future::pending()).await;
+}
+
+fn main() {
+    let _ = consume::<idem_testing::TestSource>;
+}
+
