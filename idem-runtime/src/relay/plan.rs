@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) owned: ShardSet,
     /// Those among them that it gives up once nothing of them is in hand.
     pub(super) leaving: ShardSet,
+    /// Another living relay of the target takes other topics.
+    pub(super) is_unlike_others: bool,
     /// Its row was not there. If it had one before, others may have had its shards in between.
     pub(super) is_new: bool,
 }
@@ -64,6 +66,7 @@ pub(super) fn plan(members: &[Member], me: &Me, busy: ShardSet) -> Plan {
     let mut plan = Plan {
         remove: dead.map(|member| member.owner).collect(),
         is_new: row.is_none(),
+        is_unlike_others: living.iter().any(|member| member.topics != me.topics),
         ..Plan::default()
     };
     if mine.len() > fair {
@@ -178,6 +181,16 @@ mod tests {
     fn who_was_taken_for_dead_owns_nothing_any_more() {
         let members = [member(2, ShardSet::ALL, true)];
         assert_eq!(plan(&members, &me(1), ShardSet::ALL).owned, ShardSet::NONE);
+    }
+
+    #[test]
+    fn other_topics_of_a_living_relay_of_the_target_are_noticed() {
+        let mut members = [member(2, ShardSet::ALL, true)];
+        assert!(!plan(&members, &me(1), ShardSet::NONE).is_unlike_others);
+        members[0].topics = Topics(Some(["a".into()].into()));
+        assert!(plan(&members, &me(1), ShardSet::NONE).is_unlike_others);
+        members[0].is_alive = false;
+        assert!(!plan(&members, &me(1), ShardSet::NONE).is_unlike_others);
     }
 
     #[test]

@@ -51,6 +51,10 @@ pub trait OutboxStore: Store {
         args: &LookArgs<'_>,
     ) -> impl Future<Output = Result<Look, sqlx::Error>> + Send;
 
+    /// Whether it takes a statement to know that no transaction can still commit a number that the
+    /// look's horizon has passed.
+    const ASKS_FOR_MISSING: bool = false;
+
     /// Of these numbers, which no row has, and which the look's horizon has passed: those that no
     /// transaction can still commit.
     fn never_committed(

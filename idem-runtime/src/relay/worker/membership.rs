@@ -159,6 +159,13 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         self.membership.unanswered = 0;
         self.sleeper.listen_to(home.namespace);
         self.membership.row = Row::Present;
+        if plan.is_new && plan.is_unlike_others {
+            tracing::warn!(
+                target_name = self.options.target,
+                "another relay of this target takes other topics. Each publishes what it takes of its own share of the \
+                 keys, so events may wait until all relays of the target take the same topics"
+            );
+        }
         let before = if plan.is_new {
             self.lanes.lose(ShardSet::ALL);
             self.reading.full.cancel();

@@ -170,6 +170,10 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     }
 
     fn give_up(&mut self, missing: Vec<SeqRange>) {
+        if !DB::ASKS_FOR_MISSING {
+            self.reading.cursor.give_up(&missing);
+            return;
+        }
         let Some(home) = self.membership.home() else {
             return;
         };

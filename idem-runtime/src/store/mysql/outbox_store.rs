@@ -38,6 +38,8 @@ impl OutboxStore for MySql {
         look::look(conn, args).await
     }
 
+    const ASKS_FOR_MISSING: bool = true;
+
     async fn never_committed(
         conn: &mut MySqlConnection,
         _: &Home,
