@@ -132,6 +132,9 @@ impl<S: Source, DB: ConsumerStore> Consumer<S, DB> {
 impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> {
     /// Delivers events of the type that the handler's message is, by its wire type
     /// ([`Event::TYPE`]).
+    ///
+    /// `R` is a handler as a type: the name that stands as `handler = ...` in the attribute, not that
+    /// of the function.
     #[must_use]
     pub fn on<R>(self) -> Self
     where
@@ -199,7 +202,7 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
         }
     }
 
-    /// How many deliveries run at once; 16 unless said otherwise, and at most the connections of the
+    /// How many deliveries run at once; 8 unless said otherwise, and at most the connections of the
     /// pool less two.
     #[must_use]
     pub fn concurrency(mut self, deliveries: usize) -> Self {

@@ -240,7 +240,8 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
             Self::RolledBack => {
                 "the handler returned `Ok` but its transaction was no longer whole, and no result was stored; \
                  look for a swallowed SQL error, a COMMIT or ROLLBACK in the handler, DDL on MySQL, \
-                 or a nested transaction that was neither committed nor dropped"
+                 or a nested transaction that was neither committed nor dropped. What a COMMIT in the handler \
+                 committed is there"
             }
             Self::CommitUnknown => {
                 "the connection broke during COMMIT: the effect is there once or not at all; deliver again to find out"

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 pub use self::delivery::InboxDelivery;
 use self::kept::kept;
-use self::message_id::message_id;
+use self::message_id::stored_message_id;
 use self::shared::Shared;
 use crate::error::Error;
 use crate::event::Event;
@@ -54,7 +54,8 @@ const BATCH: u32 = 32;
 /// # What holds
 /// * **Stored is safe**: once [`store`](Self::store) has returned `Ok`, the message is committed.
 /// * **Known by source and ID** for at least 4 days after it was handled, also while it waits: the
-///   same message again is not stored again. A message without an ID is known by its bytes.
+///   same message again is not stored again, whatever it says then. A message without an ID is
+///   stored each time.
 /// * **In order per key**, over all instances: a message is handed out only when those before it of
 ///   its key are done. So one key is as fast as one message after the other can be.
 /// * **At least once**: a message whose consumer died is handed out again when its
@@ -130,7 +131,7 @@ impl<DB: InboxStore> Inbox<DB> {
     /// [`Error::NotMigrated`], [`Error::TooLarge`], or [`Error::Store`] if the database refuses. The
     /// message is then stored or not: store it again.
     pub async fn store(&self, incoming: Incoming) -> Result<bool, Error> {
-        let kept = kept(message_id(&incoming), &incoming);
+        let kept = kept(stored_message_id(&incoming), &incoming);
         let added = self.add(vec![kept], Duration::ZERO).await;
         added.map(|added| added > 0).map_err(store_error::<DB>)
     }

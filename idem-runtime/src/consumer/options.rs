@@ -34,7 +34,8 @@ pub(super) struct Amount {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            concurrency: 16,
+            // What the connections of a pool of sqlx's default size leave.
+            concurrency: 8,
             retry: Backoff::default(),
             hold: Duration::from_secs(30),
             in_hand: Amount {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use crate::source::Incoming;
 use crate::store::{KeptMessage, MessageId};
 
-use super::message_id::{POSITION, SHA256};
+use super::message_id::{POSITION, SHA256, UNNAMED};
 
 /// Everything that came, with what a text can't hold replaced.
 pub(crate) fn kept(message: MessageId, incoming: &Incoming) -> KeptMessage {
@@ -31,10 +31,14 @@ pub(crate) fn kept(message: MessageId, incoming: &Incoming) -> KeptMessage {
 /// The message as it came. An ID that was made up for it is not the producer's.
 pub(crate) fn incoming(kept: KeptMessage) -> Incoming {
     let mut incoming = Incoming::new(kept.payload);
-    if let Some(position) = kept.message.id.strip_prefix(POSITION) {
+    let id = kept.message.id;
+    if let Some(position) = id.strip_prefix(POSITION) {
         incoming.position = position.into();
-    } else if !kept.message.id.starts_with(SHA256) {
-        incoming.id = kept.message.id;
+    } else if id.starts_with(UNNAMED) {
+        // So that its attempts and its dead letter are its own.
+        incoming.position = id;
+    } else if !id.starts_with(SHA256) {
+        incoming.id = id;
     }
     incoming.source = kept.message.source;
     incoming.topic = kept.topic;

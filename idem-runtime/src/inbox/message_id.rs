@@ -1,6 +1,7 @@
 //! What names a message to its consumer.
 
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::source::Incoming;
 use crate::store::MessageId;
@@ -11,6 +12,9 @@ const LONGEST: usize = 1_000;
 /// What an ID begins with that is a place, and one that is a hash.
 pub(super) const POSITION: &str = "position:";
 pub(super) const SHA256: &str = "sha256:";
+
+/// What an ID begins with that was made up.
+pub(super) const UNNAMED: &str = "unnamed:";
 
 /// The source and the ID that the producer gave it; else its place with the broker; else what its
 /// bytes are. Two deliveries of one message have the same, whatever the producer forgot.
@@ -26,6 +30,16 @@ pub(crate) fn message_id(incoming: &Incoming) -> MessageId {
         source: storable(incoming.source.clone()),
         id: storable(id),
     }
+}
+
+/// The same for a message that is stored by hand. One that nothing names is a message of its own:
+/// two payments of one amount are two.
+pub(crate) fn stored_message_id(incoming: &Incoming) -> MessageId {
+    let mut message = message_id(incoming);
+    if incoming.id.is_empty() && incoming.position.is_empty() {
+        message.id = format!("{UNNAMED}{}", Uuid::now_v7());
+    }
+    message
 }
 
 /// What can be stored as it is stays so.
@@ -62,6 +76,15 @@ mod tests {
         assert!(by_bytes.starts_with("sha256:"), "{by_bytes}");
         assert_eq!(by_bytes, id("", "", "b"));
         assert_ne!(by_bytes, id("", "", "c"));
+    }
+
+    #[test]
+    fn what_is_stored_without_a_name_is_never_a_duplicate() {
+        let unnamed = incoming("", "", "b");
+        let ids = [(); 2].map(|()| stored_message_id(&unnamed).id);
+        assert_ne!(ids[0], ids[1]);
+        let named = incoming("evt_1", "", "b");
+        assert_eq!(stored_message_id(&named), message_id(&named));
     }
 
     #[test]

@@ -58,15 +58,16 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             self.outage.succeeded();
             self.stats.dead_lettered += 1;
             self.count(ticket, "dead_lettered");
-            let reason = self.held.get(&ticket).and_then(|held| held.reason.as_ref());
-            let attempts = self.held.get(&ticket).map(|held| held.failures);
-            tracing::warn!(
-                consumer = &*self.name,
-                idem.scope = self.scope(ticket),
-                attempts,
-                has_reason = reason.is_some(),
-                "a delivery became a dead letter; its reason is stored with it"
-            );
+            if let Some(held) = self.held.get(&ticket) {
+                tracing::error!(
+                    consumer = &*self.name,
+                    idem.scope = self.scope(ticket),
+                    messaging.message.id = held.message.id,
+                    message_type = held.delivery.incoming().kind,
+                    attempts = held.failures,
+                    "given up, now a dead letter: `consumer_dead_letters` has the reason and the message"
+                );
+            }
             self.lanes.done(ticket);
             self.settle(ticket, Settlement::Ack);
             return;
