@@ -157,6 +157,8 @@ mod target;
 pub use report::ConformanceReport;
 pub use source::database::SourceDatabase;
 pub use source::source;
+#[doc(hidden)]
+pub use source::source_cases;
 pub use source::target::{Capabilities, Kept, SourceTarget, WireMessage};
 pub use target::{BrokerFault, Oddity, PublishTarget, Unsupported};
 

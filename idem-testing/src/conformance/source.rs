@@ -39,6 +39,21 @@ where
     ConnectOptions<DB>: FromStr<Err: Debug>,
     T: SourceTarget,
 {
+    source_cases::<DB, T>(target, url, |_| true).await
+}
+
+/// Runs the cases whose name is wanted.
+#[doc(hidden)]
+pub async fn source_cases<DB, T>(
+    target: T,
+    url: &str,
+    is_wanted: impl Fn(&str) -> bool,
+) -> ConformanceReport
+where
+    DB: SourceDatabase,
+    ConnectOptions<DB>: FromStr<Err: Debug>,
+    T: SourceTarget,
+{
     let options: ConnectOptions<DB> = url.parse().expect("it is a URL of this database");
     let pool = PoolOptions::<DB>::new().max_connections(4);
     let pool = pool.connect_with(options.clone()).await;
@@ -51,5 +66,5 @@ where
         pool,
         is_long: std::env::var(SIZE).is_ok_and(|size| size == "long"),
     };
-    cases::run(&shared).await
+    cases::run(&shared, is_wanted).await
 }

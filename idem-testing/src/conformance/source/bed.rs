@@ -50,6 +50,36 @@ pub(super) struct Sent {
     pub(super) wire: WireMessage,
 }
 
+impl Sent {
+    /// A message with a number and an ID of its own.
+    pub(super) fn new(key: Option<&str>, act: Act) -> Self {
+        Self::padded(key, act, 0)
+    }
+
+    pub(super) fn padded(key: Option<&str>, act: Act, bytes: usize) -> Self {
+        let n = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let step = Step {
+            n,
+            act,
+            padding: "x".repeat(bytes),
+        };
+        let payload = serde_json::to_vec(&step).unwrap_or_default();
+        let mut message = Message::new(
+            EventId::new(Uuid::now_v7()),
+            Step::TOPIC,
+            Step::TYPE,
+            payload,
+        );
+        message.source = "urn:idem:conformance".into();
+        message.key = key.map(str::to_owned);
+        Self {
+            n,
+            id: message.id.to_string(),
+            wire: WireMessage::new(&message),
+        }
+    }
+}
+
 impl<'a, T: SourceTarget, DB: SourceDatabase> Bed<'a, T, DB> {
     pub(super) async fn new(shared: &'a Shared<T, DB>, case: &str) -> Self {
         let case = case.split(':').next().unwrap_or_default();
@@ -73,34 +103,6 @@ impl<'a, T: SourceTarget, DB: SourceDatabase> Bed<'a, T, DB> {
     /// How long is waited for what must happen: 30 s of two minutes.
     pub(super) fn limit(&self) -> Duration {
         self.target().time_limit() / 4
-    }
-
-    /// A message with a number and an ID of its own.
-    pub(super) fn message(&self, key: Option<&str>, act: Act) -> Sent {
-        self.padded(key, act, 0)
-    }
-
-    pub(super) fn padded(&self, key: Option<&str>, act: Act, bytes: usize) -> Sent {
-        let n = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        let step = Step {
-            n,
-            act,
-            padding: "x".repeat(bytes),
-        };
-        let payload = serde_json::to_vec(&step).unwrap_or_default();
-        let mut message = Message::new(
-            EventId::new(Uuid::now_v7()),
-            Step::TOPIC,
-            Step::TYPE,
-            payload,
-        );
-        message.source = "urn:idem:conformance".into();
-        message.key = key.map(str::to_owned);
-        Sent {
-            n,
-            id: message.id.to_string(),
-            wire: WireMessage::new(&message),
-        }
     }
 
     pub(super) async fn send<'m>(&self, messages: impl IntoIterator<Item = &'m Sent>) {
@@ -154,15 +156,20 @@ impl<'a, T: SourceTarget, DB: SourceDatabase> Bed<'a, T, DB> {
 
     /// Waits until the broker keeps nothing of the queue.
     pub(super) async fn drained(&self) -> Result {
+        self.kept_are(0).await
+    }
+
+    /// Waits until the broker keeps so many messages of the queue.
+    pub(super) async fn kept_are(&self, messages: usize) -> Result {
         let end = Instant::now() + self.limit();
         loop {
             let kept = self.target().kept(&self.queue).await;
-            if kept.total() == 0 {
+            if kept.total() == messages {
                 return Ok(());
             }
             if Instant::now() > end {
                 return violated(format!(
-                    "after {:?} the broker still keeps messages that are done: {kept:?}",
+                    "after {:?} the broker keeps {kept:?}, and {messages} messages are not done",
                     self.limit()
                 ));
             }

@@ -11,9 +11,9 @@ pub(super) async fn in_the_middle<T: SourceTarget, DB: SourceDatabase>(
     bed: Bed<'_, T, DB>,
 ) -> Result {
     let keys = ["a", "b", "c"];
-    let running = bed.message(Some("running"), Act::Wait);
+    let running = Sent::new(Some("running"), Act::Wait);
     let all: Vec<Sent> = (0..60)
-        .map(|place| bed.message(Some(keys[place % keys.len()]), Act::Succeed))
+        .map(|place| Sent::new(Some(keys[place % keys.len()]), Act::Succeed))
         .collect();
     let (early, late) = all.split_at(40);
     let instance = bed.start(Settings::default())?;

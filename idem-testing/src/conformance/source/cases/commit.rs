@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::conformance::failure::{Result, violated};
-use crate::conformance::source::bed::Bed;
+use crate::conformance::source::bed::{Bed, Sent};
 use crate::conformance::source::database::SourceDatabase;
 use crate::conformance::source::instance::Settings;
 use crate::conformance::source::script::Act;
@@ -14,7 +14,7 @@ use crate::conformance::source::target::SourceTarget;
 pub(super) async fn acknowledged_after<T: SourceTarget, DB: SourceDatabase>(
     bed: Bed<'_, T, DB>,
 ) -> Result {
-    let sent = [bed.message(Some("k"), Act::Wait)];
+    let sent = [Sent::new(Some("k"), Act::Wait)];
     let instance = bed.start(Settings::default())?;
     bed.send(&sent).await;
     bed.begin(&sent[0], 1).await?;
@@ -37,7 +37,7 @@ pub(super) async fn acknowledged_after<T: SourceTarget, DB: SourceDatabase>(
 
 /// The process ends between COMMIT and the ack.
 pub(super) async fn lost_ack<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB>) -> Result {
-    let sent = [bed.message(Some("k"), Act::Succeed)];
+    let sent = [Sent::new(Some("k"), Act::Succeed)];
     let first = bed.start(Settings::default())?;
     first.watch.hold_acks();
     bed.send(&sent).await;

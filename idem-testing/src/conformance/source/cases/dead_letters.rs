@@ -22,9 +22,9 @@ async fn dies_while_others_go_on<T: SourceTarget, DB: SourceDatabase>(
     attempts: usize,
 ) -> Result {
     let keys = ["a", "bad", "b"];
-    let others = |bed: &Bed<'_, T, DB>| keys.map(|key| bed.message(Some(key), Act::Succeed));
-    let [before, after] = [others(&bed), others(&bed)];
-    let bad = bed.message(Some("bad"), act);
+    let others = || keys.map(|key| Sent::new(Some(key), Act::Succeed));
+    let [before, after] = [others(), others()];
+    let bad = Sent::new(Some("bad"), act);
     bed.send(before.iter().chain([&bad]).chain(&after)).await;
     let instance = bed.start(Settings::default())?;
     let good: Vec<Sent> = before.into_iter().chain(after).collect();
@@ -53,7 +53,7 @@ async fn dies_while_others_go_on<T: SourceTarget, DB: SourceDatabase>(
 }
 
 pub(super) async fn unreadable<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB>) -> Result {
-    let changed = |change: &dyn Fn(Sent) -> Sent| change(bed.message(Some("k"), Act::Succeed));
+    let changed = |change: &dyn Fn(Sent) -> Sent| change(Sent::new(Some("k"), Act::Succeed));
     let without = |attribute: &str, value| {
         changed(&|mut sent| {
             sent.wire = sent.wire.set(attribute, value);
@@ -88,7 +88,7 @@ pub(super) async fn unreadable<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_,
             }),
         ),
     ];
-    let good = [bed.message(Some("k"), Act::Succeed)];
+    let good = [Sent::new(Some("k"), Act::Succeed)];
     bed.send(bad.iter().map(|(_, sent)| sent).chain(&good))
         .await;
     let instance = bed.start(Settings::default())?;

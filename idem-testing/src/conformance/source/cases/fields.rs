@@ -16,7 +16,7 @@ pub(super) async fn arrive_as_sent<T: SourceTarget, DB: SourceDatabase>(
     bed: Bed<'_, T, DB>,
 ) -> Result {
     let source = bed.target().source(&bed.queue).await;
-    let plain = |key| bed.message(key, Act::Succeed);
+    let plain = |key| Sent::new(key, Act::Succeed);
     let with = |change: &dyn Fn(&mut WireMessage)| {
         let mut sent = plain(Some("k"));
         change(&mut sent.wire);

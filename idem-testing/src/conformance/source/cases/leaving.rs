@@ -47,8 +47,8 @@ pub(super) async fn extended<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T
         concurrency: 1,
         ..Settings::default()
     };
-    let slow = bed.message(Some("slow"), Act::Wait);
-    let waiting: Vec<Sent> = (0..5).map(|_| bed.message(None, Act::Succeed)).collect();
+    let slow = Sent::new(Some("slow"), Act::Wait);
+    let waiting: Vec<Sent> = (0..5).map(|_| Sent::new(None, Act::Succeed)).collect();
     let first = bed.start(settings)?;
     bed.send([&slow]).await;
     bed.begin(&slow, 1).await?;
@@ -84,7 +84,7 @@ pub(super) async fn back_off<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T
         hold: Duration::from_hours(1),
         ..Settings::default()
     };
-    let sent = [bed.message(Some("k"), Act::FailUntil(7))];
+    let sent = [Sent::new(Some("k"), Act::FailUntil(7))];
     let instance = bed.start(settings)?;
     bed.send(&sent).await;
     bed.succeed("it is handled in the end", &sent).await?;
@@ -100,9 +100,9 @@ pub(super) async fn shutdown<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T
         concurrency: 2,
         ..Settings::default()
     };
-    let running = bed.message(Some("running"), Act::Wait);
+    let running = Sent::new(Some("running"), Act::Wait);
     let mut all: Vec<Sent> = (0..40)
-        .map(|place| bed.message(Some(["a", "b"][place % 2]), Act::Succeed))
+        .map(|place| Sent::new(Some(["a", "b"][place % 2]), Act::Succeed))
         .collect();
     bed.send([&running].into_iter().chain(&all)).await;
     let first = bed.start(settings)?;
@@ -137,10 +137,10 @@ pub(super) async fn rebalance<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, 
     bed.target().capabilities().rebalance?;
     let keys: Vec<String> = (0..8).map(|key| format!("k{key}")).collect();
     let messages: Vec<Sent> = (0..80)
-        .map(|place: usize| bed.message(Some(&keys[place % keys.len()]), Act::Succeed))
+        .map(|place: usize| Sent::new(Some(&keys[place % keys.len()]), Act::Succeed))
         .collect();
     let (early, late) = messages.split_at(40);
-    let running = bed.message(Some("running"), Act::Wait);
+    let running = Sent::new(Some("running"), Act::Wait);
     let first = bed.start(Settings::default())?;
     bed.send([&running].into_iter().chain(early)).await;
     bed.begin(&running, 1).await?;

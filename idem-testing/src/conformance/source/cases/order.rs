@@ -12,17 +12,14 @@ use crate::conformance::source::target::SourceTarget;
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
 /// Some fail once.
-fn messages<T: SourceTarget, DB: SourceDatabase>(
-    bed: &Bed<'_, T, DB>,
-    count: usize,
-) -> Vec<(&'static str, Sent)> {
+fn messages(count: usize) -> Vec<(&'static str, Sent)> {
     let act = |place: usize| match place % 7 {
         3 => Act::FailUntil(2),
         _ => Act::Succeed,
     };
     let message = |place: usize| {
         let key = KEYS[place % KEYS.len()];
-        (key, bed.message(Some(key), act(place)))
+        (key, Sent::new(Some(key), act(place)))
     };
     (0..count).map(message).collect()
 }
@@ -40,7 +37,7 @@ fn in_order<T: SourceTarget, DB: SourceDatabase>(
 }
 
 pub(super) async fn per_key<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB>) -> Result {
-    let messages = messages(&bed, 60);
+    let messages = messages(60);
     let all: Vec<Sent> = messages.iter().map(|(_, sent)| sent.clone()).collect();
     let instance = bed.start(Settings::default())?;
     bed.send(&all).await;
@@ -56,7 +53,7 @@ pub(super) async fn over_instances<T: SourceTarget, DB: SourceDatabase>(
     bed: Bed<'_, T, DB>,
 ) -> Result {
     bed.target().capabilities().ordered?;
-    let messages = messages(&bed, 60);
+    let messages = messages(60);
     let all: Vec<Sent> = messages.iter().map(|(_, sent)| sent.clone()).collect();
     let instances = [
         bed.start(Settings::default())?,
@@ -81,9 +78,9 @@ pub(super) async fn stuck<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, D
         ..Settings::default()
     };
     let stuck: Vec<Sent> = (0..100)
-        .map(|_| bed.message(Some("stuck"), Act::FailUntil(2)))
+        .map(|_| Sent::new(Some("stuck"), Act::FailUntil(2)))
         .collect();
-    let others = [Some("a"), None, Some("b")].map(|key| bed.message(key, Act::Succeed));
+    let others = [Some("a"), None, Some("b")].map(|key| Sent::new(key, Act::Succeed));
     bed.send(stuck.iter().chain(&others)).await;
     let instance = bed.start(settings)?;
     bed.succeed("other keys go on", &others).await?;
@@ -101,7 +98,7 @@ pub(super) async fn parked<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, 
         ..Settings::default()
     };
     let acts = [Act::FailUntil(3), Act::Succeed, Act::Succeed];
-    let sent = acts.map(|act| bed.message(Some("k"), act));
+    let sent = acts.map(|act| Sent::new(Some("k"), act));
     let first = bed.start(settings)?;
     bed.send(&sent).await;
     bed.begin(&sent[0], 1).await?;

@@ -32,9 +32,9 @@ pub(super) async fn of_the_database<T: SourceTarget, DB: SourceDatabase>(
     let long = Duration::from_secs(if bed.shared.is_long { 20 } else { 3 });
     let options = DB::through(bed.shared.options.clone(), gate.address());
     let instance = bed.start_through(options, settings)?;
-    let running = bed.message(Some("running"), Act::Wait);
+    let running = Sent::new(Some("running"), Act::Wait);
     let all: Vec<Sent> = (0..30)
-        .map(|place| bed.message(Some(["a", "b", "c"][place % 3]), Act::Succeed))
+        .map(|place| Sent::new(Some(["a", "b", "c"][place % 3]), Act::Succeed))
         .collect();
     let (early, late) = all.split_at(10);
     bed.send([&running].into_iter().chain(early)).await;

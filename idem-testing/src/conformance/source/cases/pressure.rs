@@ -23,7 +23,7 @@ pub(super) async fn memory<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, 
         in_hand: IN_HAND,
         ..Settings::default()
     };
-    let slow = bed.message(Some("slow"), Act::Wait);
+    let slow = Sent::new(Some("slow"), Act::Wait);
     let mut all = vec![slow.clone()];
     bed.send([&slow]).await;
     // One after the other, so that the suite needs little memory, too.
@@ -31,7 +31,7 @@ pub(super) async fn memory<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, 
         // In a gate only those are large that are in memory together.
         let is_large = bed.shared.is_long || place <= 2 * IN_HAND;
         let bytes = if is_large { LARGE } else { 0 };
-        let mut sent = bed.padded(None, Act::Succeed, bytes);
+        let mut sent = Sent::padded(None, Act::Succeed, bytes);
         bed.send([&sent]).await;
         sent.wire.body = Vec::new();
         all.push(sent);
@@ -67,7 +67,7 @@ pub(super) async fn load<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB
     let count = if bed.shared.is_long { 100_000 } else { 1_000 };
     let keys: Vec<String> = (0..50).map(|key| format!("k{key}")).collect();
     let all: Vec<Sent> = (0..count)
-        .map(|place: usize| bed.message(Some(&keys[place % keys.len()]), Act::Succeed))
+        .map(|place: usize| Sent::new(Some(&keys[place % keys.len()]), Act::Succeed))
         .collect();
     let instance = bed.start(Settings::default())?;
     for batch in all.chunks(1_000) {

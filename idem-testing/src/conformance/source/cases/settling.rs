@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use idem_runtime::{Delivery, Source};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use crate::conformance::failure::{Failure, Result, violated};
-use crate::conformance::source::bed::Bed;
+use crate::conformance::source::bed::{Bed, Sent};
 use crate::conformance::source::database::SourceDatabase;
 use crate::conformance::source::script::Act;
 use crate::conformance::source::target::SourceTarget;
@@ -16,7 +17,7 @@ fn confirmed<E: std::fmt::Display>(what: &str, settled: std::result::Result<(), 
 }
 
 pub(super) async fn once<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB>) -> Result {
-    let [acked, rejected, last] = [(); 3].map(|()| bed.message(None, Act::Succeed));
+    let [acked, rejected, last] = [(); 3].map(|()| Sent::new(None, Act::Succeed));
     bed.send([&acked, &rejected]).await;
     {
         let source = bed.target().source(&bed.queue).await;
@@ -42,7 +43,7 @@ pub(super) async fn once<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB
 }
 
 pub(super) async fn given_back<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB>) -> Result {
-    let sent = bed.message(None, Act::Succeed);
+    let sent = Sent::new(None, Act::Succeed);
     let source = bed.target().source(&bed.queue).await;
     bed.send([&sent]).await;
     let delivery = bed.receive_this(&source, &sent).await?;
@@ -63,7 +64,7 @@ pub(super) async fn given_back<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_,
 pub(super) async fn delayed<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB>) -> Result {
     const DELAY: Duration = Duration::from_millis(700);
     bed.target().capabilities().delayed?;
-    let sent = bed.message(None, Act::Succeed);
+    let sent = Sent::new(None, Act::Succeed);
     let source = bed.target().source(&bed.queue).await;
     bed.send([&sent]).await;
     let delivery = bed.receive_this(&source, &sent).await?;
@@ -81,7 +82,7 @@ pub(super) async fn delayed<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T,
 
 pub(super) async fn counts<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB>) -> Result {
     bed.target().capabilities().counts?;
-    let sent = bed.message(None, Act::Succeed);
+    let sent = Sent::new(None, Act::Succeed);
     let source = bed.target().source(&bed.queue).await;
     bed.send([&sent]).await;
     for expected in 1..=3 {
@@ -100,7 +101,7 @@ pub(super) async fn counts<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, 
 }
 
 pub(super) async fn stop<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB>) -> Result {
-    let messages: Vec<_> = (0..10).map(|_| bed.message(None, Act::Succeed)).collect();
+    let messages: Vec<_> = (0..10).map(|_| Sent::new(None, Act::Succeed)).collect();
     bed.send(&messages).await;
     let source = bed.target().source(&bed.queue).await;
     let first = bed.receive(&source).await?;
@@ -109,6 +110,8 @@ pub(super) async fn stop<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB
     let mut taken = 1;
     let rest = async {
         while let Some(arrival) = source.receive().await {
+            // For a source that goes on for ever without a wait.
+            yield_now().await;
             match arrival {
                 Ok(idem_runtime::Arrival::Delivery(delivery)) => {
                     taken += 1;
@@ -146,7 +149,7 @@ pub(super) async fn stop<T: SourceTarget, DB: SourceDatabase>(bed: Bed<'_, T, DB
 pub(super) async fn after_a_cut<T: SourceTarget, DB: SourceDatabase>(
     bed: Bed<'_, T, DB>,
 ) -> Result {
-    let sent = bed.message(None, Act::Succeed);
+    let sent = Sent::new(None, Act::Succeed);
     let source = bed.target().source(&bed.queue).await;
     bed.send([&sent]).await;
     let delivery = bed.receive_this(&source, &sent).await?;
