@@ -264,7 +264,7 @@ pub mod __private {
 #[doc(hidden)]
 pub mod __testing {
     pub use crate::source::{Clock, ManualClock};
-    pub use crate::store::Store;
+    pub use crate::store::{ConsumerStore, Store};
 
     #[cfg(feature = "postgres")]
     pub mod postgres {

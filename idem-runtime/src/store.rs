@@ -39,7 +39,8 @@ mod stub_error;
 mod tests;
 mod verdict;
 
-pub(crate) use consumer_store::{ConsumerStore, Letter, LetterRow, NewAttempt};
+pub use consumer_store::ConsumerStore;
+pub(crate) use consumer_store::{Letter, LetterRow, NewAttempt};
 pub(crate) use error_class::ErrorClass;
 pub(crate) use home::Home;
 pub(crate) use inbox_store::{INBOX, InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};

@@ -18,7 +18,7 @@ use super::target::PublishTarget;
 use crate::poll::catch_panic;
 
 pub(super) async fn run<T: PublishTarget>(target: &T) -> ConformanceReport {
-    let mut report = ConformanceReport::new(type_name::<T::Publisher>());
+    let mut report = ConformanceReport::new("publisher", type_name::<T::Publisher>());
     for variant in fields::Variant::ALL {
         let case = fields::arrive_as_sent(target, variant);
         play(target, &mut report, variant.name(), case).await;

@@ -9,16 +9,19 @@ use super::failure::Failure;
 #[derive(Clone, Debug)]
 #[must_use = "the suite fails no test by itself: call `assert_holds`"]
 pub struct ConformanceReport {
-    publisher: &'static str,
+    /// A publisher or a source.
+    role: &'static str,
+    subject: &'static str,
     held: Vec<(String, Duration)>,
     violated: Vec<(String, String)>,
     left_out: Vec<(String, String)>,
 }
 
 impl ConformanceReport {
-    pub(super) const fn new(publisher: &'static str) -> Self {
+    pub(super) const fn new(role: &'static str, subject: &'static str) -> Self {
         Self {
-            publisher,
+            role,
+            subject,
             held: Vec::new(),
             violated: Vec::new(),
             left_out: Vec::new(),
@@ -68,11 +71,11 @@ fn pairs(cases: &[(String, String)]) -> impl Iterator<Item = (&str, &str)> {
 
 impl fmt::Display for ConformanceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { publisher, .. } = self;
+        let Self { role, subject, .. } = self;
         if self.holds() {
-            writeln!(f, "{publisher} keeps what a publisher must")?;
+            writeln!(f, "{subject} keeps what a {role} must")?;
         } else {
-            writeln!(f, "{publisher} does not keep what a publisher must")?;
+            writeln!(f, "{subject} does not keep what a {role} must")?;
         }
         for (case, what) in self.violations() {
             writeln!(f, "error: {case}: {what}")?;

@@ -1,7 +1,11 @@
-//! The suite for publishers: it passes those that keep the law, and finds each way to break it.
+//! The suites: they pass what keeps the law, and find each way to break it.
 
 mod json_lines;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod queues;
+#[cfg(feature = "sqlite")]
+mod sources;
 
 use idem_testing::conformance;
 

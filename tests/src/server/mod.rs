@@ -2,7 +2,8 @@
 //!
 //! [`postgres`], [`mariadb`] and [`pgbouncer`] give the one server that all tests of a process
 //! share; it starts at the first call. A test that needs a server with settings of its own, or one
-//! that it may crash, starts it by [`Postgres::start`], [`MariaDb::start`] or [`PgBouncer::start`].
+//! that it may crash, starts it by [`Postgres::start`], [`MariaDb::start`], [`PgBouncer::start`] or
+//! [`RabbitMq::start`].
 //!
 //! A server ends with the test process, however that ends, and takes its folder along. Data are not
 //! flushed to disk unless [`Options::durable`] asks for it. A program that is not installed is an
@@ -20,6 +21,7 @@ mod pgbouncer;
 mod postgres;
 mod process;
 mod program;
+mod rabbitmq;
 mod shared;
 mod template;
 
@@ -29,4 +31,5 @@ pub use self::mariadb::MariaDb;
 pub use self::options::Options;
 pub use self::pgbouncer::PgBouncer;
 pub use self::postgres::Postgres;
+pub use self::rabbitmq::{QueueCounts, RabbitMq};
 pub use self::shared::{mariadb, pgbouncer, postgres};

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use idem_tests::server::{self, Error, MariaDb, Options, PgBouncer, Postgres};
+use idem_tests::server::{self, Error, MariaDb, Options, PgBouncer, Postgres, RabbitMq};
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, MySqlConnection, PgConnection, SqliteConnection};
@@ -268,7 +268,10 @@ async fn a_dropped_server_is_gone() {
         .await
         .unwrap();
     let mariadb = MariaDb::start(Options::default()).await.unwrap();
+    let rabbitmq = RabbitMq::start(Options::default()).await.unwrap();
     let servers = [
+        (rabbitmq.pid(), rabbitmq.folder().to_owned()),
+        rabbitmq.name_server(),
         (postgres.pid(), postgres.folder().to_owned()),
         (pgbouncer.pid(), pgbouncer.folder().to_owned()),
         (mariadb.pid(), mariadb.folder().to_owned()),
@@ -276,7 +279,7 @@ async fn a_dropped_server_is_gone() {
     for (pid, folder) in &servers {
         assert!(runs(*pid) && folder.exists());
     }
-    drop((pgbouncer, postgres, mariadb));
+    drop((pgbouncer, postgres, mariadb, rabbitmq));
     for (pid, folder) in &servers {
         assert!(is_gone(*pid, folder), "{pid} or {folder:?} is left");
     }

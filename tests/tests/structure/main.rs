@@ -13,8 +13,9 @@ use std::path::Path;
 use graph::{Import, circles, imports};
 use source::{is_test, modules, repository, rust_files, tokens};
 
-const CRATES: [&str; 7] = [
+const CRATES: [&str; 8] = [
     "benches",
+    "brokers/idem-rabbitmq",
     "examples",
     "idem-http",
     "idem-macros",
@@ -27,13 +28,14 @@ const CRATES: [&str; 7] = [
 const LONGEST_FILE: usize = 400;
 
 /// Where statements may be written, besides tests: a path that begins with one of these.
-const SQL: [&str; 9] = [
+const SQL: [&str; 10] = [
     "benches/",
     "examples/",
     "idem-runtime/src/store/mysql",
     "idem-runtime/src/store/postgres",
     "idem-runtime/src/store/sqlite",
     "idem-testing/src/clone_database/",
+    "idem-testing/src/conformance/source/database",
     "idem-testing/src/explorable/",
     "idem-testing/src/fault_proxy/",
     "tests/",

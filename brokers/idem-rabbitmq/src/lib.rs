@@ -1,0 +1,118 @@
+//! RabbitMQ for [`idem-runtime`](idem_runtime): [`RabbitMqPublisher`] sends the events of an outbox,
+//! and [`RabbitMqSource`] gives the messages of a queue to a [`Consumer`](idem_runtime::Consumer).
+//!
+//! ```no_run
+//! use std::error::Error;
+//!
+//! use idem_rabbitmq::{QuorumQueue, RabbitMqPublisher, RabbitMqSource};
+//! use idem_runtime::{Consumer, Event, Relay, idempotent, migrate};
+//! use serde::{Deserialize, Serialize};
+//! use sqlx::{PgConnection, PgPool};
+//!
+//! const URL: &str = "amqp://guest:guest@127.0.0.1:5672";
+//!
+//! #[derive(Serialize, Deserialize, Event)]
+//! #[event(topic = "payments.captured", key = "account")]
+//! struct Payment {
+//!     id: String,
+//!     account: i64,
+//!     cents: i64,
+//! }
+//!
+//! #[idempotent(key = "payment.id", handler = ApplyPayment)]
+//! async fn apply_payment(tx: &mut PgConnection, payment: &Payment) -> Result<(), sqlx::Error> {
+//!     sqlx::query("UPDATE accounts SET cents = cents + $1 WHERE id = $2")
+//!         .bind(payment.cents)
+//!         .bind(payment.account)
+//!         .execute(&mut *tx)
+//!         .await?;
+//!     Ok(())
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn Error>> {
+//!     let pool = PgPool::connect(&std::env::var("DATABASE_URL")?).await?;
+//!     migrate(&pool).await?;
+//!
+//!     // What this service emits goes to the exchange `events`.
+//!     let publisher = RabbitMqPublisher::new(URL)?.exchange("events")?;
+//!     let relay = Relay::new(pool.clone(), publisher).run(std::future::pending());
+//!     tokio::spawn(relay);
+//!
+//!     // What it handles comes from the queue `ledger`, which is bound to `payments.captured`.
+//!     let queue = QuorumQueue::new(20).dead_letter_exchange("ledger.dead")?;
+//!     let source = RabbitMqSource::new(URL, "ledger")?.declare(queue);
+//!     let consumer = Consumer::new("ledger", source).on::<ApplyPayment>();
+//!     consumer.run(&pool, std::future::pending()).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What holds
+//!
+//! * An event is done for the relay once RabbitMQ has confirmed it, for each queue that it was routed
+//!   to. One that no queue takes is a failure, never a silent loss.
+//! * A message is acknowledged after COMMIT of its effect, and the ack counts as confirmed once the
+//!   channel has answered to what was asked after it. AMQP itself has no answer to an ack.
+//! * Publisher and source connect again by themselves, and know nothing of an earlier connection
+//!   then: what was not confirmed is published again, what was not acknowledged is delivered again,
+//!   and an ack never goes to another channel than the one that its delivery came from.
+//!
+//! # What RabbitMQ loses, repeats and reorders
+//!
+//! | what | when | what to do, or what is done |
+//! |---|---|---|
+//! | loses | a **classic queue that is not replicated**, with its node | [`QuorumQueue`], three nodes or more |
+//! | loses | a **queue that is not durable**, or an exchange without a queue behind it | declare durable ones. Events are persistent and `mandatory` |
+//! | loses | a message over its **delivery limit**, without a dead letter exchange. RabbitMQ 4 sets a limit of 20 where none is set | [`QuorumQueue::new`] always sets one. The consumer makes its own dead letter before, if it knows the limit |
+//! | loses | `x-message-ttl`, `x-max-length` with `drop-head` | leave them, or `x-overflow: reject-publish`: the relay then waits |
+//! | repeats | each message that was in hand when a connection ends, a node fails, or a channel is closed | its handler's key: a duplicate has no second effect |
+//! | repeats | an event whose confirmation was lost | the same event ID |
+//! | reorders | deliveries to **several consumers** of a queue | [`QuorumQueue::single_active_consumer`], or one queue for each part of the keys |
+//! | reorders | what is **given back**: after a shutdown it may come behind later messages of its key | a single active consumer that ends in order has nothing to give back but what waits |
+//!
+//! Within one instance messages of one ordering key are handled in the order in which they were
+//! delivered.
+//!
+//! # Time bounds
+//!
+//! | bound | default | what happens then |
+//! |---|---|---|
+//! | `consumer_timeout` of RabbitMQ | 30 minutes | the channel is closed, and everything in hand comes again. Nothing extends it; a minute before it the consumer names the handler. Tell another value by [`RabbitMqSource::consumer_timeout`] |
+//! | heartbeat | 60 s | a connection that is silent for twice that is dead, on both sides. `?heartbeat=10` in the URL |
+//! | a connection | 10 s | it is tried again |
+//! | a confirmation | 10 s, [`RabbitMqPublisher::timeout`] | the event is tried again, on a new connection if nothing else was confirmed |
+//! | a delay | none | RabbitMQ delivers what is given back at once. A consumer waits for its next attempt in hand, or in its database |
+//!
+//! # Settings that matter
+//!
+//! * [`RabbitMqSource::prefetch`] bounds memory: RabbitMQ has no limit in bytes.
+//! * `max_message_size` (16 MiB on RabbitMQ 4, 128 MiB before): a larger event is a dead letter of
+//!   the relay. Headers must fit into one frame, `frame_max`.
+//! * A memory or disk alarm blocks publishers without a word. The relay pauses, and says so.
+//! * A user needs `write` on the exchange, `read` on the queue, and `configure` for
+//!   [`RabbitMqSource::declare`].
+//!
+//! # TLS and authentication
+//!
+//! Both are the client's: [`Connector::new`] takes a function that makes a
+//! [`lapin::Connection`]. For `amqps://` in a URL turn on the feature `rustls`.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `rustls` | `amqps://`, by rustls with ring and the system's certificates |
+
+mod connector;
+mod envelope;
+mod error;
+mod publisher;
+mod source;
+
+pub use connector::Connector;
+pub use error::RabbitMqError;
+/// The client, whose types [`Connector::new`] takes.
+pub use lapin;
+pub use publisher::RabbitMqPublisher;
+pub use source::{QuorumQueue, RabbitMqDelivery, RabbitMqSource};

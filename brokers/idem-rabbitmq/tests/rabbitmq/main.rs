@@ -1,0 +1,6 @@
+//! Publisher and source, against real brokers.
+
+mod broker;
+mod conforms;
+mod publisher;
+mod source;
