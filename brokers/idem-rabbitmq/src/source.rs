@@ -3,6 +3,7 @@
 mod delivery;
 mod link;
 mod queue;
+mod settlements;
 
 use std::fmt;
 use std::time::Duration;

@@ -25,7 +25,7 @@ use target::SourceTarget;
 const SIZE: &str = "IDEM_CONFORMANCE";
 
 /// Runs all cases for sources against this target, one after the other; see the
-/// [module](super::conformance).
+/// [module](crate::conformance).
 ///
 /// The consumers have the database at this URL: it gets this crate's tables and one of the suite's
 /// own, so take an empty one. Takes about half a minute, most of it waits for deadlines and for an

@@ -8,7 +8,7 @@ use idem_runtime::{Delivery, Incoming, SettleError};
 use lapin::Acker;
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
 
-use super::link::Settlements;
+use super::settlements::Settlements;
 use crate::error::reason;
 
 /// A message of a [`RabbitMqSource`](crate::RabbitMqSource).

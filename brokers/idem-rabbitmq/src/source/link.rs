@@ -8,10 +8,10 @@ use lapin::options::{
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
-use tokio::sync::Mutex;
 
 use super::delivery::RabbitMqDelivery;
 use super::queue::QuorumQueue;
+use super::settlements::Settlements;
 use crate::connector::Connector;
 use crate::envelope::incoming;
 
@@ -19,6 +19,7 @@ use crate::envelope::incoming;
 pub(super) struct Link {
     pub(super) consumer: Consumer,
     settlements: Arc<Settlements>,
+    channel: Channel,
     /// Whether the queue counts deliveries.
     counts: bool,
     // Closed when it is dropped: RabbitMQ then delivers again what was not settled.
@@ -56,12 +57,8 @@ impl Link {
             .await?;
         Ok(Self {
             consumer,
-            settlements: Arc::new(Settlements {
-                channel,
-                prefetch,
-                taken: Mutex::new(0),
-                sent: std::sync::atomic::AtomicU64::new(0),
-            }),
+            settlements: Arc::new(Settlements::new(channel.clone(), prefetch)),
+            channel,
             counts: declare.is_some(),
             _connection: connection,
         })
@@ -71,7 +68,6 @@ impl Link {
     pub(super) async fn cancel(&self) {
         let options = BasicCancelOptions::default();
         let cancelled = self
-            .settlements
             .channel
             .basic_cancel(self.consumer.tag(), options)
             .await;
@@ -92,38 +88,5 @@ impl Link {
         let incoming = incoming(&mut delivery, queue.as_str(), self.counts);
         let settlements = Arc::clone(&self.settlements);
         Some(RabbitMqDelivery::new(incoming, delivery.acker, settlements))
-    }
-}
-
-/// Makes sure that settlements have arrived.
-pub(super) struct Settlements {
-    channel: Channel,
-    prefetch: u16,
-    /// How many were sent.
-    sent: std::sync::atomic::AtomicU64,
-    /// How many of them RabbitMQ has taken for sure.
-    taken: Mutex<u64>,
-}
-
-impl Settlements {
-    /// Waits until RabbitMQ has taken a settlement that was just sent.
-    ///
-    /// AMQP 0.9.1 has no answer to an ack. But a channel does one thing after the other, so the
-    /// answer to a question that is asked after the ack says that the ack was taken. The question
-    /// that changes nothing is to set the same prefetch again. One is enough for all that were sent
-    /// before it.
-    pub(super) async fn taken(&self) -> lapin::Result<()> {
-        use std::sync::atomic::Ordering;
-
-        let this = self.sent.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut taken = self.taken.lock().await;
-        if *taken >= this {
-            return Ok(());
-        }
-        let all = self.sent.load(Ordering::SeqCst);
-        let options = BasicQosOptions::default();
-        self.channel.basic_qos(self.prefetch, options).await?;
-        *taken = all;
-        Ok(())
     }
 }
