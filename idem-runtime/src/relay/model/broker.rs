@@ -12,6 +12,8 @@ use super::scene::Scene;
 use crate::publisher::{PublishError, Report};
 use crate::relay::calls::NoVerdict;
 
+pub(super) const PUBLISH_TIMEOUT: Duration = Duration::from_millis(300);
+
 /// What a relay has not heard yet.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {

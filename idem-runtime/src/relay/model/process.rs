@@ -7,11 +7,10 @@ use rand::Rng as _;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::broker::{Did, Inbox, Running};
+use super::broker::{Did, Inbox, PUBLISH_TIMEOUT, Running};
 use super::database::{Batch, Database};
 use super::membership::Membership;
 use super::progress::Reading;
-use super::publishing::PUBLISH_TIMEOUT;
 use super::rule::Rule;
 use super::scene::Scene;
 use super::statement::{Answer, Answered, Ask, Flight};

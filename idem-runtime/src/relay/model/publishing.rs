@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::broker::Running;
+use super::broker::{PUBLISH_TIMEOUT, Running};
 use super::database::Batch;
 use super::history::number_of;
 use super::process::Process;
@@ -17,8 +17,6 @@ use crate::relay::calls::{Failure, Step};
 use crate::relay::lanes::{LaneId, Left, Stay};
 use crate::relay::policy::Policy;
 use crate::store::{FailedAttempt, NewDeadLetter};
-
-pub(super) const PUBLISH_TIMEOUT: Duration = Duration::from_millis(300);
 
 const POLICY: Policy = Policy {
     max_attempts: 3,
