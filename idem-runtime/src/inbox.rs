@@ -10,14 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::Pool;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 pub use self::delivery::InboxDelivery;
 use self::kept::kept;
 use self::message_id::stored_message_id;
-use self::shared::Shared;
+use self::shared::{Shared, Taker};
 use crate::error::Error;
 use crate::event::Event;
 use crate::schema::store_error;
@@ -49,7 +48,8 @@ const BATCH: u32 = 32;
 /// ```
 ///
 /// Give a clone of it to the consumer, `Consumer::new("billing", inbox.clone())`: what one clone
-/// stores wakes the others at once. Other processes see it when they look again.
+/// stores wakes the others at once. Other processes see it when they look again. Each consumer
+/// needs a clone of its own, also one that is started again.
 ///
 /// # What holds
 /// * **Stored is safe**: once [`store`](Self::store) has returned `Ok`, the message is committed.
@@ -62,11 +62,18 @@ const BATCH: u32 = 32;
 ///   [`lease`](Self::lease) has ended.
 ///
 /// [`purge`](crate::purge) deletes what is remembered for longer than that.
-pub struct Inbox<DB: InboxStore>(Arc<Shared<DB>>);
+pub struct Inbox<DB: InboxStore> {
+    shared: Arc<Shared<DB>>,
+    /// A clone's own: what one consumer takes is no other one's, and the end of one ends no other.
+    taker: Taker,
+}
 
 impl<DB: InboxStore> Clone for Inbox<DB> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self {
+            shared: Arc::clone(&self.shared),
+            taker: Taker::default(),
+        }
     }
 }
 
@@ -82,19 +89,19 @@ impl<DB: InboxStore> Inbox<DB> {
     }
 
     fn of(pool: Pool<DB>, origin: &'static str, name: String) -> Self {
-        Self(Arc::new(Shared {
-            pool,
-            origin,
-            name,
-            poll_interval: Duration::from_secs(1),
-            lease: Duration::from_secs(30),
-            owner: Uuid::from_u128(rand::random()),
-            taken: Mutex::default(),
-            stored: Notify::new(),
-            stopped: watch::Sender::new(false),
-            statements: Semaphore::new(1),
-            home: Mutex::default(),
-        }))
+        Self {
+            shared: Arc::new(Shared {
+                pool,
+                origin,
+                name,
+                poll_interval: Duration::from_secs(1),
+                lease: Duration::from_secs(30),
+                stored: Notify::new(),
+                statements: Semaphore::new(1),
+                home: Mutex::default(),
+            }),
+            taker: Taker::default(),
+        }
     }
 
     /// How often it is looked for messages that another process has stored, or that are due; 1 s
@@ -120,7 +127,7 @@ impl<DB: InboxStore> Inbox<DB> {
     }
 
     fn unshared(&mut self) -> &mut Shared<DB> {
-        Arc::get_mut(&mut self.0).expect("set up an inbox before it is cloned")
+        Arc::get_mut(&mut self.shared).expect("set up an inbox before it is cloned")
     }
 
     /// Stores a message. `false`: it was stored before.
@@ -153,7 +160,7 @@ impl<DB: InboxStore> Inbox<DB> {
         due: Duration,
     ) -> Result<u64, sqlx::Error> {
         let messages: Arc<[KeptMessage]> = messages.into();
-        let added = self.0.run(|conn, home, inbox| {
+        let added = self.shared.run(|conn, home, inbox| {
             let messages = Arc::clone(&messages);
             Box::pin(async move { DB::add(conn, home, inbox, &messages, due).await })
         });
@@ -164,25 +171,34 @@ impl<DB: InboxStore> Inbox<DB> {
 
     /// Something is there to be taken.
     pub(crate) fn wake(&self) {
-        self.0.stored.notify_one();
+        self.shared.stored.notify_one();
     }
 
     fn next(&self) -> Option<InboxDelivery<DB>> {
-        let mut taken = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self
+            .taker
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (message, until) = taken.pop_front()?;
-        Some(InboxDelivery::new(Arc::clone(&self.0), message, until))
+        let (shared, owner) = (Arc::clone(&self.shared), self.taker.owner);
+        Some(InboxDelivery::new(shared, owner, message, until))
     }
 
     /// Takes what is due; whether there was anything.
     async fn take(&self) -> Result<bool, sqlx::Error> {
-        let until = Instant::now() + self.0.lease;
-        let taken = self.0.run(|conn, home, inbox| {
-            let (owner, lease) = (self.0.owner, self.0.lease);
+        let until = Instant::now() + self.shared.lease;
+        let taken = self.shared.run(|conn, home, inbox| {
+            let (owner, lease) = (self.taker.owner, self.shared.lease);
             Box::pin(async move { DB::take(conn, home, inbox, owner, lease, BATCH).await })
         });
         let taken = taken.await?;
         let is_any = !taken.is_empty();
-        let mut all = self.0.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self
+            .taker
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         all.extend(taken.into_iter().map(|message| (message, until)));
         Ok(is_any)
     }
@@ -192,7 +208,7 @@ impl<DB: InboxStore> Source for Inbox<DB> {
     type Delivery = InboxDelivery<DB>;
 
     async fn receive(&self) -> Option<Result<Arrival<InboxDelivery<DB>>, SourceError>> {
-        let mut stopped = self.0.stopped.subscribe();
+        let mut stopped = self.taker.stopped.subscribe();
         loop {
             if let Some(delivery) = self.next() {
                 return Some(Ok(Arrival::Delivery(delivery)));
@@ -204,9 +220,9 @@ impl<DB: InboxStore> Source for Inbox<DB> {
                 Ok(true) => {}
                 Ok(false) => {
                     tokio::select! {
-                        () = self.0.stored.notified() => {}
+                        () = self.shared.stored.notified() => {}
                         _ = stopped.changed() => {}
-                        () = sleep(self.0.poll_interval) => {}
+                        () = sleep(self.shared.poll_interval) => {}
                     }
                 }
                 Err(error) => {
@@ -222,7 +238,7 @@ impl<DB: InboxStore> Source for Inbox<DB> {
     }
 
     fn stop(&self) {
-        self.0.stopped.send_replace(true);
+        self.taker.stopped.send_replace(true);
     }
 
     fn system(&self) -> &'static str {
@@ -237,7 +253,7 @@ impl<DB: InboxStore> Source for Inbox<DB> {
 impl<DB: InboxStore> fmt::Debug for Inbox<DB> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox")
-            .field("name", &self.0.name)
+            .field("name", &self.shared.name)
             .finish_non_exhaustive()
     }
 }

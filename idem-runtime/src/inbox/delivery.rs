@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::kept::incoming;
 use super::shared::Shared;
@@ -15,6 +16,8 @@ use crate::telemetry::Redacted;
 #[derive(Debug)]
 pub struct InboxDelivery<DB: InboxStore> {
     shared: Arc<Shared<DB>>,
+    /// Whose the lease is.
+    owner: Uuid,
     seq: i64,
     incoming: Incoming,
     /// The end of its lease.
@@ -22,13 +25,19 @@ pub struct InboxDelivery<DB: InboxStore> {
 }
 
 impl<DB: InboxStore> InboxDelivery<DB> {
-    pub(super) fn new(shared: Arc<Shared<DB>>, message: TakenMessage, until: Instant) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared<DB>>,
+        owner: Uuid,
+        message: TakenMessage,
+        until: Instant,
+    ) -> Self {
         let mut incoming = incoming(message.kept);
         incoming.count = Some(message.taken);
         // What was put aside has attempts, or was behind something that has.
         incoming.redelivered = message.taken > 1 || shared.origin == PARKED;
         Self {
             shared,
+            owner,
             seq: message.seq,
             incoming,
             until,
@@ -56,7 +65,7 @@ impl<DB: InboxStore> Delivery for InboxDelivery<DB> {
     }
 
     async fn ack(self) -> Result<(), SettleError> {
-        let (seq, owner) = (self.seq, self.shared.owner);
+        let (seq, owner) = (self.seq, self.owner);
         let done = self.shared.run(|conn, home, _| {
             Box::pin(async move { DB::mark_done(conn, home, seq, owner).await })
         });
@@ -67,7 +76,7 @@ impl<DB: InboxStore> Delivery for InboxDelivery<DB> {
     }
 
     async fn give_back(self, after: Duration) -> Result<(), SettleError> {
-        let (seq, owner) = (self.seq, self.shared.owner);
+        let (seq, owner) = (self.seq, self.owner);
         let released = self.shared.run(|conn, home, _| {
             Box::pin(async move { DB::release(conn, home, seq, owner, after).await })
         });
@@ -80,7 +89,7 @@ impl<DB: InboxStore> Delivery for InboxDelivery<DB> {
     }
 
     async fn extend(&self) -> Result<Option<Duration>, SettleError> {
-        let (seq, owner, lease) = (self.seq, self.shared.owner, self.shared.lease);
+        let (seq, owner, lease) = (self.seq, self.owner, self.shared.lease);
         let renewed = self.shared.run(|conn, home, _| {
             Box::pin(async move { DB::renew(conn, home, seq, owner, lease).await })
         });

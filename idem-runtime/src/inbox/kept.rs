@@ -1,5 +1,6 @@
 //! A message as the tables hold it, and back.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use crate::source::Incoming;
@@ -14,18 +15,23 @@ pub(crate) fn kept(message: MessageId, incoming: &Incoming) -> KeptMessage {
     KeptMessage {
         message,
         topic: text(&incoming.topic),
-        // An empty key orders nothing.
-        key: incoming
-            .key
-            .as_deref()
-            .filter(|key| !key.is_empty())
-            .map(text),
+        key: kept_key(incoming).map(Cow::into_owned),
         kind: text(&incoming.kind),
         payload: incoming.body.clone(),
         content_type: text(content_type.unwrap_or_default()),
         headers: incoming.headers.clone(),
         published_at: incoming.published_at.unwrap_or_else(SystemTime::now),
     }
+}
+
+/// The key as it is stored, and as it is compared with stored ones. An empty key orders nothing.
+pub(crate) fn kept_key(incoming: &Incoming) -> Option<Cow<'_, str>> {
+    let key = incoming.key.as_deref().filter(|key| !key.is_empty())?;
+    Some(if key.contains('\0') {
+        key.replace('\0', "\u{fffd}").into()
+    } else {
+        key.into()
+    })
 }
 
 /// The message as it came. An ID that was made up for it is not the producer's.

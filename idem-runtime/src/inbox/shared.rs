@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::Pool;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
 use crate::execution::back_off;
@@ -19,6 +19,10 @@ use crate::telemetry::unlogged::unlogged;
 /// How often a statement is tried that another transaction is in the way of.
 const ATTEMPTS: u32 = 5;
 
+/// No answer of the database is waited for longer than this, or all statements behind it would wait,
+/// too. It is above the time that SQLite waits for a lock unless told otherwise.
+const LIMIT: Duration = Duration::from_secs(8);
+
 #[derive(Debug)]
 pub(super) struct Shared<DB: InboxStore> {
     pub(super) pool: Pool<DB>,
@@ -26,15 +30,30 @@ pub(super) struct Shared<DB: InboxStore> {
     pub(super) name: String,
     pub(super) poll_interval: Duration,
     pub(super) lease: Duration,
+    pub(super) stored: Notify,
+    /// One statement at a time: an inbox is one of many that want the pool's connections.
+    pub(super) statements: Semaphore,
+    pub(super) home: Mutex<Option<Home>>,
+}
+
+/// One consumer's part of it.
+#[derive(Debug)]
+pub(super) struct Taker {
     /// Whose the leases are.
     pub(super) owner: Uuid,
     /// Taken and not handed out yet, with the end of the lease.
     pub(super) taken: Mutex<VecDeque<(TakenMessage, Instant)>>,
-    pub(super) stored: Notify,
     pub(super) stopped: watch::Sender<bool>,
-    /// One statement at a time: an inbox is one of many that want the pool's connections.
-    pub(super) statements: Semaphore,
-    pub(super) home: Mutex<Option<Home>>,
+}
+
+impl Default for Taker {
+    fn default() -> Self {
+        Self {
+            owner: Uuid::from_u128(rand::random()),
+            taken: Mutex::default(),
+            stopped: watch::Sender::new(false),
+        }
+    }
 }
 
 type Statement<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
@@ -57,14 +76,19 @@ impl<DB: InboxStore> Shared<DB> {
         let _turn = self.statements.acquire().await;
         let mut attempts = 1;
         loop {
-            let known = self.known_home();
-            let (mut conn, home) = match known {
-                Some(home) => (GuardedConnection::acquire(&self.pool).await?, home),
-                None => GuardedConnection::at_home(&self.pool).await?,
+            // The pool has its own limit.
+            let mut conn = GuardedConnection::<DB>::acquire(&self.pool).await?;
+            let asked = async {
+                let home = match self.known_home() {
+                    Some(home) => home,
+                    None => DB::find_home(conn.connection()).await?,
+                };
+                self.know_home(Some(home.clone()));
+                unlogged(statement(conn.connection(), &home, self.inbox())).await
             };
-            self.know_home(Some(home.clone()));
-            let done = unlogged(statement(conn.connection(), &home, self.inbox())).await;
-            let done = conn.done(done);
+            let done = timeout(LIMIT, asked).await;
+            let late = |_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+            let done = conn.done(done.unwrap_or_else(late));
             let class = done.as_ref().err().map(DB::classify);
             match class {
                 Some(ErrorClass::Conflict | ErrorClass::TimedOut) if attempts < ATTEMPTS => {

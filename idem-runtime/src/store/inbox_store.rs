@@ -17,7 +17,8 @@ use super::outbox_store::OutboxStore;
 #[doc(hidden)]
 pub trait InboxStore: OutboxStore {
     /// Adds messages in this order, none of which is handled before `due` has passed. One that is
-    /// there already, or was done not long ago, stays as it is. How many are new.
+    /// there already, or was done not long ago, stays as it is. But what a consumer puts aside has
+    /// come again, and waits again, whether or not it was done before. How many are new.
     fn add(
         conn: &mut Self::Connection,
         home: &Home,

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use idem_runtime::Consumer;
+use idem_runtime::{Consumer, Inbox};
 use idem_testing::{Settled, TestSource};
 use idem_tests::TestDb;
+use idem_tests::proxy::{Proxy, When};
 use idem_tests::server::{Options, Postgres};
 use sqlx::postgres::PgPoolOptions;
 
-use self::suite::{Perform, Running, attempts, letters};
+use self::suite::{Perform, Play, Running, attempts, letters};
 use crate::stage::{Act, Stage, step};
 
 #[path = "suite/mod.rs"]
@@ -19,6 +20,11 @@ pub(crate) type Database = sqlx::Postgres;
 pub(crate) type Pool = sqlx::Pool<Database>;
 
 pub(crate) type Db = TestDb<Database>;
+
+/// These bytes in a statement.
+pub(crate) fn blob(hexed: &str) -> String {
+    format!("decode('{hexed}', 'hex')")
+}
 
 pub(crate) async fn start() -> Db {
     let db = TestDb::empty(8).await;
@@ -70,4 +76,25 @@ async fn a_server_that_is_killed_costs_nothing_but_time() {
     assert_eq!(found, 40_040);
     assert_eq!((letters(&db).await, attempts(&db).await), (0, vec![]));
     pool.close().await;
+}
+
+/// Guards: the time limit of an inbox's statements. One answer that never came would stop it for
+/// ever, without a word.
+#[tokio::test]
+async fn an_answer_that_never_comes_does_not_stop_an_inbox() {
+    let db = start().await;
+    let proxy = Proxy::start(db.database().address().unwrap()).unwrap();
+    let through = db.database().url_through(proxy.address());
+    let pool = TestDb::<Database>::pool_of(&through, 8).await;
+    let (inbox, stage) = (Inbox::new(pool.clone(), "steps"), Stage::default());
+    let with = Consumer::new("steps", inbox.clone()).on_with::<Play>(stage.clone());
+    let running = Running::start(&pool, with);
+    inbox.store(step("a", 1, Act::Wait)).await.unwrap();
+    stage.until_begun(1).await;
+    let swallowed = proxy.swallow_reply(When::Contains("done_at = clock_timestamp()"));
+    stage.let_go(1);
+    inbox.store(step("a", 2, Act::Succeed)).await.unwrap();
+    stage.until_begun(2).await;
+    assert!(swallowed.happened());
+    assert_eq!(running.stop().await.handled, 2);
 }

@@ -11,6 +11,11 @@ pub(crate) type Pool = sqlx::Pool<Database>;
 
 pub(crate) type Db = TestDb<Database>;
 
+/// These bytes in a statement.
+pub(crate) fn blob(hexed: &str) -> String {
+    format!("X'{hexed}'")
+}
+
 pub(crate) async fn start() -> Db {
     let db = TestDb::empty(8).await;
     db.migrate().await;

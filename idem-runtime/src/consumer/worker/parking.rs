@@ -11,7 +11,7 @@ use super::state::held::Settlement;
 use super::state::task::{Done, Failed, on_connection, within};
 use crate::consumer::lanes::Ticket;
 use crate::consumer::options::STATEMENT_LIMIT;
-use crate::inbox::kept::kept;
+use crate::inbox::kept::{kept, kept_key};
 use crate::source::{Delivery, Either, Source};
 use crate::store::{ConsumerStore, ErrorClass, InboxName, Lane, PARKED, lane};
 
@@ -31,10 +31,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     /// What stands for the key of a delivery of the broker's.
     fn lane_of(&self, ticket: Ticket) -> Option<Lane> {
         match &*self.held.get(&ticket)?.delivery {
-            Either::First(delivery) => {
-                let key = delivery.incoming().key.as_deref();
-                key.filter(|key| !key.is_empty()).map(lane)
-            }
+            Either::First(delivery) => kept_key(delivery.incoming()).map(|key| lane(&key)),
             Either::Second(_) => None,
         }
     }

@@ -10,9 +10,10 @@ use super::state::{Hand, Revocation, Worker};
 use crate::consumer::error::ConsumerError;
 use crate::consumer::lanes::Ticket;
 use crate::inbox::InboxDelivery;
+use crate::inbox::kept::kept_key;
 use crate::inbox::message_id::message_id;
 use crate::source::{Arrival, Delivery, Either, Partition, Source, SourceError};
-use crate::store::ConsumerStore;
+use crate::store::{ConsumerStore, lane};
 use crate::telemetry::consumer as telemetry;
 use std::time::Duration;
 
@@ -36,11 +37,14 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             let is_honoured = self.source.0.pause(!takes);
             self.receiving.pause = (!takes).then_some(is_honoured);
         }
+        let now = Instant::now();
+        self.receiving.wake(now);
+        self.parked_receiving.wake(now);
         if self.receiving.pause != Some(false) {
-            self.receiving.ask(Instant::now());
+            self.receiving.ask();
         }
         if is_free || self.is_stopping() {
-            self.parked_receiving.ask(Instant::now());
+            self.parked_receiving.ask();
         }
     }
 
@@ -93,6 +97,10 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             Some(Some(Ok(arrival))) => {
                 self.parked_receiving.succeeded();
                 if let Arrival::Delivery(delivery) = arrival {
+                    // A dead letter that was replayed is not among what was put aside here.
+                    if let Some(key) = kept_key(delivery.incoming()) {
+                        self.parking.found(lane(&key), Instant::now());
+                    }
                     self.admit(Either::Second(delivery), now);
                 }
             }

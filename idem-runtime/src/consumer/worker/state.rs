@@ -220,7 +220,8 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     pub(super) fn next_real(&self) -> Option<Instant> {
         let timers = [
             self.outage.next_probe(),
-            self.parking.next_read(),
+            // Nothing is read in an outage, whose end wakes the consumer.
+            self.parking.next_read().filter(|_| !self.outage.is_on()),
             self.receiving.paused_until(),
             self.parked_receiving.paused_until(),
             self.leaving.and_then(|leaving| leaving.last),

@@ -11,7 +11,7 @@ use super::round_trip::{END_READ, READ_COMMITTED, fits_packet};
 use super::stored_row::{columns, lossy, stored};
 use super::transaction::{BEGIN, run};
 use crate::store::Home;
-use crate::store::inbox_store::{InboxName, InboxStore, Lane, TakenMessage, lane};
+use crate::store::inbox_store::{InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
 use crate::store::kept_message::{KeptMessage, MessageId};
 use crate::store::outbox_store::list;
 
@@ -32,8 +32,22 @@ impl InboxStore for MySql {
         // One in a statement: what is there already is told by the number of rows.
         for kept in messages {
             let lane = kept.key.as_deref().map(lane);
+            let (name, source, id) = (
+                bytes(inbox.name.as_bytes()),
+                bytes(kept.message.source.as_bytes()),
+                bytes(kept.message.id.as_bytes()),
+            );
+            // What is remembered as done would keep out what must wait again.
+            let forget = if inbox.origin == PARKED {
+                format!(
+                    "DELETE FROM idem_inbox WHERE id = {id} AND origin = '{PARKED}' AND name = {name} AND source = {source} \
+                     AND done_at IS NOT NULL; "
+                )
+            } else {
+                String::new()
+            };
             let sql = format!(
-                "{begin}INSERT INTO idem_inbox (origin, name, lane, due_at, {COLUMNS}) \
+                "{begin}{forget}INSERT INTO idem_inbox (origin, name, lane, due_at, {COLUMNS}) \
                  SELECT '{origin}', {name}, {}, UTC_TIMESTAMP(6) + INTERVAL {} MICROSECOND, {} FROM DUAL \
                  WHERE NOT EXISTS (SELECT 1 FROM idem_inbox AS known WHERE known.id = {id} AND known.origin = '{origin}' \
                    AND known.name = {name} AND known.source = {source}) \
@@ -43,9 +57,6 @@ impl InboxStore for MySql {
                 due.as_micros(),
                 values(kept),
                 origin = inbox.origin,
-                name = bytes(inbox.name.as_bytes()),
-                id = bytes(kept.message.id.as_bytes()),
-                source = bytes(kept.message.source.as_bytes()),
             );
             fits_packet(conn, &sql).await?;
             begin = "";

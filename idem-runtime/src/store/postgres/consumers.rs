@@ -4,10 +4,10 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Postgres, Row as _};
 
 use super::LONGEST_STATEMENT;
-use super::inbox::{COLUMNS, kept, values};
+use super::inbox::{COLUMNS, ids, kept, values};
 use super::literal::{array, text};
 use super::round_trip::{BY_INDEX, fetch_all, fetch_last};
-use super::stored_row::{micros, plain, table, texts, time};
+use super::stored_row::{micros, plain, table, time};
 use crate::store::Home;
 use crate::store::consumer_store::{CONSUMER, ConsumerStore, Letter, LetterRow, NewAttempt, PROBE};
 use crate::store::inbox_store::PARKED;
@@ -37,7 +37,7 @@ impl ConsumerStore for Postgres {
              RETURNING source, id, attempts",
             table(home, "idem_attempts"),
             text(consumer),
-            messages(attempts.iter().map(|attempt| &attempt.message)),
+            ids(attempts.iter().map(|attempt| &attempt.message)),
             array(&reasons),
         );
         let rows = fetch_all(conn, sql).await?;
@@ -68,8 +68,8 @@ impl ConsumerStore for Postgres {
              WHERE origin = '{CONSUMER}' AND name = {name} AND known.source = done.source AND known.id = done.id; \
              UPDATE {attempts} AS known SET attempts = greatest(attempts - 1, 0) FROM {} AS interrupted (source, id) \
              WHERE origin = '{CONSUMER}' AND name = {name} AND known.source = interrupted.source AND known.id = interrupted.id",
-            messages(done.iter()),
-            messages(interrupted.iter()),
+            ids(done.iter()),
+            ids(interrupted.iter()),
         );
         fetch_last(conn, sql).await.map(drop)
     }
@@ -160,15 +160,6 @@ impl ConsumerStore for Postgres {
         );
         fetch_last(conn, sql).await.map(drop)
     }
-}
-
-/// `unnest('{..}'::text[], '{..}'::text[])`
-fn messages<'a>(messages: impl Iterator<Item = &'a MessageId> + Clone) -> String {
-    format!(
-        "unnest({}::text[], {}::text[])",
-        texts(messages.clone().map(|message| &message.source)),
-        texts(messages.map(|message| &message.id)),
-    )
 }
 
 fn letter(row: &PgRow) -> Result<LetterRow, sqlx::Error> {

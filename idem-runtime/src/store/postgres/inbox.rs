@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::LONGEST_STATEMENT;
 use super::literal::{bytes, optional, text};
 use super::round_trip::{BY_INDEX, fetch_all, fetch_last};
-use super::stored_row::{micros, stored, table};
+use super::stored_row::{micros, stored, table, texts};
 use crate::store::Home;
-use crate::store::inbox_store::{InboxName, InboxStore, Lane, TakenMessage, lane};
+use crate::store::inbox_store::{InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
 use crate::store::kept_message::{KeptMessage, MessageId};
 use crate::store::verdict::fits;
 
@@ -43,7 +43,8 @@ impl InboxStore for Postgres {
             .collect();
         // The order of the rows is that of their numbers.
         let sql = format!(
-            "{BY_INDEX}INSERT INTO {} (origin, name, lane, due_at, {COLUMNS}) VALUES {} ON CONFLICT DO NOTHING RETURNING 1",
+            "{BY_INDEX}{}INSERT INTO {} (origin, name, lane, due_at, {COLUMNS}) VALUES {} ON CONFLICT DO NOTHING RETURNING 1",
+            forget_sql(home, inbox, messages),
             table(home, "idem_inbox"),
             rows.join(", ")
         );
@@ -137,6 +138,21 @@ impl InboxStore for Postgres {
     }
 }
 
+/// What is remembered as done would keep out what must wait again.
+fn forget_sql(home: &Home, inbox: InboxName<'_>, messages: &[KeptMessage]) -> String {
+    if inbox.origin != PARKED {
+        return String::new();
+    }
+    format!(
+        "DELETE FROM {} AS known USING {} AS message (source, id) \
+         WHERE known.origin = '{PARKED}' AND known.name = {} AND known.source = message.source AND known.id = message.id \
+           AND known.done_at IS NOT NULL; ",
+        table(home, "idem_inbox"),
+        ids(messages.iter().map(|kept| &kept.message)),
+        text(inbox.name),
+    )
+}
+
 /// The values of [`COLUMNS`].
 pub(super) fn values(kept: &KeptMessage) -> String {
     format!(
@@ -150,6 +166,15 @@ pub(super) fn values(kept: &KeptMessage) -> String {
         text(&kept.content_type),
         text(&kept.headers_json()),
         kept.micros(),
+    )
+}
+
+/// `unnest('{..}'::text[], '{..}'::text[])`
+pub(super) fn ids<'a>(messages: impl Iterator<Item = &'a MessageId> + Clone) -> String {
+    format!(
+        "unnest({}::text[], {}::text[])",
+        texts(messages.clone().map(|message| &message.source)),
+        texts(messages.map(|message| &message.id)),
     )
 }
 

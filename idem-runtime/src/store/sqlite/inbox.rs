@@ -13,7 +13,7 @@ use super::round_trip::{fetch_all, fetch_last};
 use super::stored_row::stored;
 use super::transaction::{begin, end};
 use crate::store::Home;
-use crate::store::inbox_store::{InboxName, InboxStore, Lane, TakenMessage, lane};
+use crate::store::inbox_store::{InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
 use crate::store::kept_message::{KeptMessage, MessageId};
 use crate::store::verdict::fits;
 
@@ -32,6 +32,17 @@ impl InboxStore for Sqlite {
         let mut sql = String::new();
         for kept in messages {
             let lane = kept.key.as_deref().map(lane);
+            if inbox.origin == PARKED {
+                // What is remembered as done would keep out what must wait again.
+                let _ = write!(
+                    sql,
+                    "DELETE FROM idem_inbox WHERE origin = '{PARKED}' AND name = {} AND source = {} AND id = {} \
+                     AND done_at IS NOT NULL; ",
+                    text(inbox.name),
+                    text(&kept.message.source),
+                    text(&kept.message.id),
+                );
+            }
             let _ = write!(
                 sql,
                 "INSERT INTO idem_inbox (origin, name, lane, due_at, {COLUMNS}) \

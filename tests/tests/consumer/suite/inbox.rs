@@ -185,3 +185,64 @@ async fn replayed_dead_letters_come_back_to_their_consumer() {
     assert_eq!(stage.begun()[9], (1, 1));
     running.crash().await;
 }
+
+/// Guards: a clone's own end. A service that starts its consumer again gives it another clone.
+#[tokio::test]
+async fn a_consumer_that_is_started_again_takes_what_came_meanwhile() {
+    let db = start().await;
+    let (inbox, stage) = (inbox(&db.pool), Stage::default());
+    let running = Running::start(&db.pool, of(&inbox, &stage));
+    inbox.store(step("a", 1, Act::Succeed)).await.unwrap();
+    until_done(&db, 1).await;
+    running.stop().await;
+    inbox.store(step("a", 2, Act::Succeed)).await.unwrap();
+    let running = Running::start(&db.pool, of(&inbox, &stage));
+    until_done(&db, 2).await;
+    running.stop().await;
+    assert_eq!(stage.begun(), [(1, 1), (2, 1)]);
+}
+
+/// Guards: what the consumer learns of a key when it takes a letter that was replayed.
+#[tokio::test]
+async fn what_arrives_after_a_replayed_dead_letter_of_its_key_follows_it() {
+    let db = start().await;
+    let (source, stage) = (TestSource::new(), Stage::default());
+    let running = Running::start(&db.pool, consumer(&source, &stage));
+    let bad = source.deliver(step("a", 1, Act::GiveUp));
+    bad.assert_settled(Settled::Acked).await;
+    // The cause is mended.
+    let waits = String::from_utf8(step("a", 1, Act::Wait).body).unwrap();
+    match db
+        .number("SELECT count(*) FROM idem_dead_letters WHERE length(payload) > 0")
+        .await
+    {
+        1 => db.execute(&payload_is(&waits)).await,
+        letters => panic!("{letters} letters"),
+    }
+    let letters = consumer_dead_letters(&db.pool, "steps", 0, 10)
+        .await
+        .unwrap();
+    let replayed = replay_consumer_dead_letters(&db.pool, "steps", &[letters[0].number]).await;
+    assert_eq!(replayed.unwrap(), 1);
+    stage.until_begun(2).await;
+    let later = source.deliver(step("a", 2, Act::Succeed));
+    let other = source.deliver(step("b", 3, Act::Succeed));
+    later.assert_settled(Settled::Acked).await;
+    other.assert_settled(Settled::Acked).await;
+    assert_eq!(stage.begun(), [(1, 1), (1, 1), (3, 1)]);
+    stage.let_go(1);
+    stage.until_begun(4).await;
+    assert_eq!(stage.begun()[3], (2, 1));
+    running.stop().await;
+}
+
+fn payload_is(json: &str) -> String {
+    let hexed = json
+        .bytes()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>();
+    format!(
+        "UPDATE idem_dead_letters SET payload = {}",
+        super::super::blob(&hexed)
+    )
+}

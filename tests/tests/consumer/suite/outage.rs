@@ -1,5 +1,11 @@
 //! An outage uses up no attempts and makes no dead letters.
 
+use std::future::{pending, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use idem_testing::{Settled, TestSource};
 
 use super::{Running, attempts, consumer, letters, start};
@@ -156,4 +162,37 @@ async fn a_shutdown_in_an_outage_gives_everything_back_at_once() {
     }
     db.execute("ALTER TABLE away RENAME TO idem_attempts").await;
     assert_eq!((letters(&db).await, attempts(&db).await), (0, vec![]));
+}
+
+/// Guards: what can't be done before the outage is over wakes nobody. The time that passes here is
+/// not waited for something: how often the consumer wakes up is a rate.
+#[tokio::test]
+async fn an_outage_keeps_no_processor_busy() {
+    let db = start().await;
+    let (source, stage) = (TestSource::new(), Stage::default());
+    let pool = db.another_pool(4).await;
+    let with = consumer(&source, &stage);
+    let polls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&polls);
+    let running = tokio::spawn(async move {
+        let mut run = pin!(with.run(&pool, pending()));
+        poll_fn(|context| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            run.as_mut().poll(context)
+        })
+        .await
+    });
+    let before = source.deliver(step("a", 1, Act::Succeed));
+    before.assert_settled(Settled::Acked).await;
+    // The consumer looks at what is put aside, and fails.
+    db.execute("ALTER TABLE idem_attempts RENAME TO attempts_away")
+        .await;
+    db.execute("ALTER TABLE idem_inbox RENAME TO inbox_away")
+        .await;
+    source.wait_paused(true).await;
+    let before = polls.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let polls = polls.load(Ordering::Relaxed) - before;
+    assert!(polls < 100, "{polls} times in a second");
+    running.abort();
 }

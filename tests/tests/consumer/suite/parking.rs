@@ -6,7 +6,7 @@ use idem_runtime::{Backoff, Consumer};
 use idem_testing::{Settled, TestSource};
 
 use super::{Database, Running, attempts, consumer, letters, start};
-use crate::stage::{Act, Stage, step};
+use crate::stage::{Act, Stage, step, within};
 
 /// Puts aside everything that fails, for as long as `longest` at most.
 fn impatient(
@@ -119,5 +119,55 @@ async fn a_key_that_waits_does_not_fill_the_memory() {
         .collect();
     let expected: Vec<_> = std::iter::once(0).chain(0..30).collect();
     assert_eq!(of_a, expected);
+    running.stop().await;
+}
+
+/// Guards: a key is compared as it is stored. No database stores this one as it is.
+#[tokio::test]
+async fn a_key_that_can_not_be_stored_as_it_is_keeps_its_order() {
+    let db = start().await;
+    let (source, stage) = (TestSource::new(), Stage::default());
+    let running = Running::start(&db.pool, impatient(&source, &stage, LATE));
+    let odd = |n, act| {
+        let mut incoming = step("a", n, act);
+        incoming.key = Some("a\0".into());
+        incoming
+    };
+    let failing = source.deliver(odd(1, Act::Fail));
+    failing.assert_settled(Settled::Acked).await;
+    running.stop().await;
+    // What is put aside is read when an instance starts.
+    let source = TestSource::new();
+    let running = Running::start(&db.pool, impatient(&source, &stage, LATE));
+    let later = source.deliver(odd(2, Act::Succeed));
+    let other = source.deliver(step("b", 3, Act::Succeed));
+    later.assert_settled(Settled::Acked).await;
+    other.assert_settled(Settled::Acked).await;
+    assert_eq!(stage.begun(), [(1, 1), (3, 1)]);
+    running.stop().await;
+}
+
+/// Guards: what is remembered as done does not keep out what comes again and must wait again.
+#[tokio::test]
+async fn what_was_put_aside_before_can_be_put_aside_again() {
+    let db = start().await;
+    let (source, stage) = (TestSource::new(), Stage::default());
+    let running = Running::start(&db.pool, impatient(&source, &stage, SOON));
+    let failing = source.deliver(step("a", 1, Act::Fail));
+    failing.assert_settled(Settled::Acked).await;
+    stage.until_ended(3).await;
+    let done = async {
+        let is_done = "SELECT count(*) FROM idem_inbox WHERE done_at IS NOT NULL";
+        while db.number(is_done).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(done).await;
+    assert_eq!(letters(&db).await, 1);
+    // Somebody deletes the letter, and the producer sends the message again.
+    db.execute("DELETE FROM idem_dead_letters").await;
+    let again = source.deliver(step("a", 1, Act::Fail));
+    again.assert_settled(Settled::Acked).await;
+    stage.until_begun(6).await;
     running.stop().await;
 }

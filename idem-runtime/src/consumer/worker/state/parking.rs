@@ -72,6 +72,14 @@ impl Parking {
         self.next_read.get_or_insert(now + READ_EVERY);
     }
 
+    /// A message of this key was put aside by somebody else.
+    pub(crate) fn found(&mut self, lane: Lane, now: Instant) {
+        if self.lanes.insert(lane) {
+            self.generation += 1;
+            self.next_read.get_or_insert(now + READ_EVERY);
+        }
+    }
+
     /// It is being read what is put aside.
     pub(crate) fn reads(&mut self) {
         self.is_reading = true;

@@ -54,12 +54,17 @@ impl Receiving {
         }
     }
 
+    /// Ends a pause whose time is over, whether or not the source may be asked now: a time that has
+    /// passed would wake the consumer again and again.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        self.paused_until = self.paused_until.filter(|until| now < *until);
+    }
+
     /// Asks for the next arrival, unless it is on its way.
-    pub(crate) fn ask(&mut self, now: Instant) {
-        if self.is_asked || self.has_ended || self.paused_until.is_some_and(|until| now < until) {
+    pub(crate) fn ask(&mut self) {
+        if self.is_asked || self.has_ended || self.paused_until.is_some() {
             return;
         }
-        self.paused_until = None;
         self.is_asked = self.asks.try_send(()).is_ok();
     }
 
@@ -126,5 +131,27 @@ async fn give_back<D: Delivery>(arrival: Arrival<D>) {
     if let Arrival::Delivery(delivery) = arrival {
         // Nobody is left who could be told; the broker gives it again by itself.
         let _ = delivery.give_back(Duration::ZERO).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Guards: a time that has passed is no time to wake up at, whether or not the source is asked.
+    #[test]
+    fn a_pause_that_is_over_wakes_nobody() {
+        let (asks, mut asked) = mpsc::channel(1);
+        let mut receiving = Receiving::new(asks);
+        let now = Instant::now();
+        let pause = receiving.failed(now);
+        receiving.wake(now);
+        receiving.ask();
+        assert_eq!(receiving.paused_until(), Some(now + pause));
+        assert!(asked.try_recv().is_err());
+        receiving.wake(now + pause);
+        assert_eq!(receiving.paused_until(), None);
+        receiving.ask();
+        assert!(asked.try_recv().is_ok());
     }
 }

@@ -10,6 +10,7 @@ use tokio::task::JoinError;
 use tokio::time::timeout;
 
 use crate::consumer::lanes::Ticket;
+use crate::execution::back_off;
 use crate::guarded_connection::GuardedConnection;
 use crate::source::SettleError;
 use crate::store::{ErrorClass, Home, Lane, Store};
@@ -79,9 +80,13 @@ impl fmt::Display for Failed {
     }
 }
 
+/// Which pause follows a conflict: up to a third of a second.
+const CONFLICT: u32 = 6;
+
 type Statement<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
 
 /// Runs a statement on a connection of the pool. It is closed if the answer does not come in time.
+/// If another transaction was in the way, this ends after a pause, since it is then tried again.
 pub(crate) async fn on_connection<DB: Store, T>(
     pool: &Pool<DB>,
     limit: Duration,
@@ -92,7 +97,11 @@ pub(crate) async fn on_connection<DB: Store, T>(
         let answer = unlogged(statement(conn.connection())).await;
         conn.done(answer)
     };
-    within(limit, asked).await
+    let asked = within(limit, asked).await;
+    if asked.as_ref().is_err_and(Failed::is_conflict::<DB>) {
+        back_off(CONFLICT).await;
+    }
+    asked
 }
 
 pub(crate) async fn within<T>(
