@@ -237,10 +237,7 @@ async fn what_arrives_after_a_replayed_dead_letter_of_its_key_follows_it() {
 }
 
 fn payload_is(json: &str) -> String {
-    let hexed = json
-        .bytes()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>();
+    let hexed = hex::encode(json);
     format!(
         "UPDATE idem_dead_letters SET payload = {}",
         super::super::blob(&hexed)
