@@ -9,7 +9,7 @@
 use idem_tests::at_rest;
 use idem_tests::server::{self, Database};
 use sqlx::mysql::MySqlPoolOptions;
-use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, raw_sql};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, Row as _, raw_sql};
 use tokio::process::Child;
 
 use self::bed::Bed;
@@ -116,6 +116,24 @@ pub(crate) async fn waiting(bed: &Bed, _: &Pool) -> i64 {
          AND (info LIKE '%INTO idem_keys%' OR info LIKE '%uniques%') AND id <> CONNECTION_ID()",
     )
     .await
+}
+
+/// Ends when the statement of this session waits for a lock. The tables about locks show nothing new
+/// to those who ask again and again.
+pub(crate) async fn until_locked(bed: &Bed, session: i64) {
+    let thread = format!("thread id {session},");
+    let waits = |status: &str| {
+        let mut transactions = status.split("---TRANSACTION");
+        transactions.any(|one| one.contains("LOCK WAIT") && one.contains(&thread))
+    };
+    loop {
+        let status = raw_sql("SHOW ENGINE INNODB STATUS");
+        let status = status.fetch_one(&bed.admin).await.unwrap();
+        if waits(status.get(2)) {
+            break;
+        }
+        tokio::time::sleep(crate::POLL_EVERY).await;
+    }
 }
 
 /// How many statements [wait](waiting) when one more does.

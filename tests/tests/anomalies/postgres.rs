@@ -124,6 +124,11 @@ pub(crate) async fn waiting(bed: &Bed, _: &Pool) -> i64 {
     .await
 }
 
+/// Ends when the one statement that is under way waits for a lock.
+pub(crate) async fn until_locked(bed: &Bed, _session: i64) {
+    bed.until_waiting(&bed.pool, 1).await;
+}
+
 /// How many statements [wait](waiting) when one more does.
 pub(crate) const fn waiting_after(before: i64) -> i64 {
     before + 1

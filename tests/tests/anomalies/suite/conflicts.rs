@@ -28,11 +28,12 @@ async fn deadlock(bed: &Bed, first: &First, fate: Fate) -> Other {
     let mut other = Other::begin(bed, fate).await;
     other.sql(WIN_DEADLOCKS).await;
     other.sql(LOCK_ALL_BUT_11).await;
+    let session = other.session;
     let waits = tokio::spawn(async move {
         other.sql(LOCK_11).await;
         other
     });
-    bed.until_waiting(&bed.pool, 1).await;
+    super::until_locked(bed, session).await;
     first.stage.let_go_on(Verdict::Well);
     waits.await.unwrap()
 }

@@ -14,7 +14,7 @@ pub(crate) struct Other {
     pub(crate) tx: Transaction<'static, Db>,
     pub(crate) pool: Pool,
     proxy: Option<Proxy>,
-    session: i64,
+    pub(crate) session: i64,
 }
 
 impl Other {
