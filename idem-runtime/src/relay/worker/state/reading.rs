@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// How soon a look follows one that found something, so that more can come in between. Looks take a
 /// third of the time at most, and leave a busy database to the handlers that fill the outbox.
 const SPACING: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(10);
-const SHARE: u32 = 4;
+const SHARE: u32 = 5;
 
 /// How many events are in the queues at most, in memory or as a number alone. Beyond that no more
 /// are read until some are published or given up.
