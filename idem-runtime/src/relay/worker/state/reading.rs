@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How soon a look follows one that found something, so that more can come in between. Looks take a
-/// third of the time at most, and leave a busy database to the handlers that fill the outbox.
+/// fifth of the time at most, and leave a busy database to the handlers that fill the outbox.
 const SPACING: RangeInclusive<Duration> = Duration::from_millis(2)..=Duration::from_millis(10);
 const SHARE: u32 = 5;
 
