@@ -48,6 +48,7 @@ pub trait SourceDatabase: ConsumerStore {
 pub(super) type ConnectOptions<DB> = <<DB as Database>::Connection as Connection>::Options;
 
 /// The handler, and the queries. sqlx's bounds can't be named once for all databases.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 macro_rules! database {
     // `$begins`: whether it does what it does first within its transaction.
     ($database:ty, $connection:ty, $scope:literal, $apply:ty, $begins:literal) => {

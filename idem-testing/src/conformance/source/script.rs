@@ -39,7 +39,11 @@ pub(super) enum Act {
     Hang,
 }
 
-/// The error of a step.
+/// The error of a step. Handlers of the databases name it in their own interface.
+#[allow(
+    unreachable_pub,
+    reason = "without a database there is no handler that makes it public"
+)]
 #[derive(Debug)]
 pub struct StepError {
     disposition: Disposition,
