@@ -67,6 +67,7 @@ mod only_here {
     use std::time::Duration;
 
     use idem_runtime::{Error, idempotent};
+    use sqlx::Row as _;
     use tokio::sync::Semaphore;
 
     use super::*;
@@ -113,6 +114,16 @@ mod only_here {
         assert_eq!(timeout, 7);
     }
 
+    /// The view of transactions would show nothing new to those who ask again and again.
+    async fn waits_for_a_lock(db: &Db, session: i64) -> bool {
+        let status = sqlx::raw_sql("SHOW ENGINE INNODB STATUS");
+        let status = status.fetch_one(&db.pool).await.unwrap();
+        let thread = format!("thread id {session},");
+        let status: &str = status.get(2);
+        let mut transactions = status.split("---TRANSACTION");
+        transactions.any(|one| one.contains("LOCK WAIT") && one.contains(&thread))
+    }
+
     /// Runs the handler on `begin` so that its second UPDATE is a deadlock that it loses.
     async fn deadlocked(db: &Db, joined: bool) -> (Result<(), Error<sqlx::Error>>, i64, i64) {
         for id in 100..400 {
@@ -136,6 +147,10 @@ mod only_here {
         });
         here.acquire().await.unwrap().forget();
         let mut heavier = db.pool.begin().await.unwrap();
+        let (session,): (i64,) = sqlx::query_as("SELECT CAST(CONNECTION_ID() AS SIGNED)")
+            .fetch_one(&mut *heavier)
+            .await
+            .unwrap();
         heavier
             .execute("UPDATE uniques SET n = n + 1 WHERE id >= 12")
             .await
@@ -143,18 +158,8 @@ mod only_here {
         let ((), waited) = tokio::join!(
             async {
                 // The heavier one must wait for row 11 before the handler asks for row 12.
-                loop {
-                    let (waits,): (i64,) = sqlx::query_as(
-                        "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
-                    )
-                    .fetch_one(&db.pool)
-                    .await
-                    .unwrap();
-                    if waits > 0 {
-                        break;
-                    }
-                    // The view is made anew for those alone who have not asked for 100 ms.
-                    tokio::time::sleep(Duration::from_millis(150)).await;
+                while !waits_for_a_lock(db, session).await {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
                 }
                 go_on.add_permits(1);
             },
