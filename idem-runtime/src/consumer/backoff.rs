@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use crate::jitter::full_jitter;
+
 /// How often a delivery is tried, and how long it waits in between.
 ///
 /// ```
@@ -43,14 +45,9 @@ impl Backoff {
         self.attempts
     }
 
-    /// The wait after that many failures. Full jitter, as in "Exponential Backoff And Jitter" (AWS
-    /// Architecture Blog, 2015).
+    /// The wait after that many failures.
     pub(super) fn delay(&self, failures: u32, rng: &mut impl Rng) -> Duration {
-        let longest = self
-            .first
-            .saturating_mul(1 << failures.saturating_sub(1).min(30))
-            .min(self.cap);
-        longest.mul_f64(rng.random())
+        full_jitter(self.first, self.cap, failures, rng)
     }
 }
 

@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use super::backoff::Backoff;
 
-/// How much of a reason is stored.
-const LONGEST_REASON: usize = 1_000;
-
 /// No answer of the database is waited for longer than this.
 pub(super) const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -47,13 +44,4 @@ impl Default for Options {
             ignore_unknown: false,
         }
     }
-}
-
-/// Short, and without the one character that PostgreSQL can't store.
-pub(super) fn storable(reason: &str) -> String {
-    reason
-        .chars()
-        .filter(|&c| c != '\0')
-        .take(LONGEST_REASON)
-        .collect()
 }

@@ -23,12 +23,13 @@ use sqlx::Pool;
 use tokio::time::Instant;
 
 use self::state::Worker;
-use self::state::task::{Done, resume};
+use self::state::task::Done;
 use super::error::ConsumerError;
 use super::options::Options;
 use super::route::Routes;
 use super::stats::ConsumerStats;
 use crate::source::{Clock, Source};
+use crate::statement::resume;
 use crate::store::ConsumerStore;
 
 /// The runtime's clock.

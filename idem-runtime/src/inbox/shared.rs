@@ -1,8 +1,6 @@
 //! What an inbox and its deliveries share.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +11,7 @@ use uuid::Uuid;
 
 use crate::execution::back_off;
 use crate::guarded_connection::GuardedConnection;
+use crate::statement::Statement;
 use crate::store::{ErrorClass, Home, InboxName, InboxStore, TakenMessage};
 use crate::telemetry::unlogged::unlogged;
 
@@ -55,8 +54,6 @@ impl Default for Taker {
         }
     }
 }
-
-type Statement<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
 
 impl<DB: InboxStore> Shared<DB> {
     fn inbox(&self) -> InboxName<'_> {

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use crate::jitter::full_jitter;
+
 /// A receiver that asks for a longer pause gets this one: a `Retry-After` of a year must not stop
 /// an outbox.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
-
-/// How many characters of a reason are stored.
-const LONGEST_REASON: usize = 1_000;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Policy {
@@ -29,24 +28,10 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The pause after that many failures, `asked` at least. Full jitter, as in "Exponential
-    /// Backoff And Jitter" (AWS Architecture Blog, 2015).
+    /// The pause after that many failures, `asked` at least.
     pub(super) fn delay(&self, failures: u32, asked: Duration, rng: &mut impl Rng) -> Duration {
-        let ceiling = self
-            .backoff
-            .saturating_mul(1 << failures.saturating_sub(1).min(30))
-            .min(self.backoff_cap);
-        ceiling.mul_f64(rng.random()).max(asked.min(LONGEST_PAUSE))
+        full_jitter(self.backoff, self.backoff_cap, failures, rng).max(asked.min(LONGEST_PAUSE))
     }
-}
-
-/// Short, and without the one character that PostgreSQL can't store.
-pub(super) fn storable(reason: &str) -> String {
-    reason
-        .chars()
-        .filter(|&c| c != '\0')
-        .take(LONGEST_REASON)
-        .collect()
 }
 
 #[cfg(test)]
@@ -88,13 +73,6 @@ mod tests {
             })
             .sum();
         assert_eq!(((longest / 2).as_secs() + 30) / 60, 27);
-    }
-
-    #[test]
-    fn a_reason_is_stored_up_to_its_limit_and_without_nul() {
-        let reason = format!("\0no{}", "é".repeat(LONGEST_REASON));
-        let stored = format!("no{}", "é".repeat(LONGEST_REASON - 2));
-        assert_eq!(storable(&reason), stored);
     }
 
     #[test]

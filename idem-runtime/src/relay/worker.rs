@@ -19,12 +19,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use self::state::session::woken;
-use self::state::task::{Done, resume};
+use self::state::task::Done;
 pub(super) use self::state::{Until, Worker};
 use super::calls::Step;
 use super::error::RelayError;
 use super::stats::RelayStats;
 use crate::publisher::{Publisher, Report};
+use crate::statement::resume;
 use crate::store::OutboxStore;
 
 /// How many reports of publishers are taken in at once.

@@ -2,11 +2,13 @@
 
 use super::state::Worker;
 use super::state::held::{Held, Settlement};
-use super::state::task::{Done, Failed, on_connection};
+use super::state::task::{Done, on_connection};
 use crate::consumer::lanes::Ticket;
-use crate::consumer::options::{STATEMENT_LIMIT, storable};
+use crate::consumer::options::STATEMENT_LIMIT;
 use crate::inbox::kept::kept;
+use crate::reason::storable;
 use crate::source::{Delivery, Source};
+use crate::statement::StatementError;
 use crate::store::{ConsumerStore, ErrorClass, Letter};
 
 /// How often a letter is tried that the database refuses, while it takes other writes.
@@ -52,7 +54,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         }
     }
 
-    pub(super) fn buried(&mut self, ticket: Ticket, buried: &Result<(), Failed>) {
+    pub(super) fn buried(&mut self, ticket: Ticket, buried: &Result<(), StatementError>) {
         self.burials.is_running = false;
         let Err(failed) = buried else {
             self.outage.succeeded();
@@ -89,7 +91,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     }
 
     /// The database takes other writes, but not this message. The broker has it still.
-    fn refuse(&mut self, ticket: Ticket, failed: &Failed) {
+    fn refuse(&mut self, ticket: Ticket, failed: &StatementError) {
         tracing::error!(
             consumer = &*self.name,
             idem.scope = self.scope(ticket),

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::state::Worker;
-use super::state::task::{Done, Failed, on_connection};
+use super::state::task::{Done, on_connection};
 use crate::consumer::lanes::Ticket;
-use crate::consumer::options::{STATEMENT_LIMIT, storable};
+use crate::consumer::options::STATEMENT_LIMIT;
+use crate::reason::storable;
 use crate::source::Source;
+use crate::statement::StatementError;
 use crate::store::{ConsumerStore, NewAttempt};
 
 /// How many attempts one statement counts at most.
@@ -56,7 +58,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     pub(super) fn counted(
         &mut self,
         tickets: Vec<(Ticket, Option<String>)>,
-        counts: Result<Vec<u32>, Failed>,
+        counts: Result<Vec<u32>, StatementError>,
         now: Instant,
     ) {
         self.counts.is_running = false;
@@ -135,7 +137,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         });
     }
 
-    pub(super) fn forgot(&mut self, forgot: Result<(), Failed>) {
+    pub(super) fn forgot(&mut self, forgot: Result<(), StatementError>) {
         self.forgets.is_running = false;
         if let Err(failed) = forgot {
             tracing::debug!(

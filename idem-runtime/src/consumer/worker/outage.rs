@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::state::task::{Done, Failed, on_connection};
+use super::state::task::{Done, on_connection};
 use super::state::{Worker, find_home};
 use crate::consumer::options::STATEMENT_LIMIT;
 use crate::source::Source;
+use crate::statement::StatementError;
 use crate::store::{ConsumerStore, ErrorClass, Home};
 
 impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
@@ -34,7 +35,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             .spawn(async move { Done::Probed(probe(&pool, name).await) });
     }
 
-    pub(super) fn probed(&mut self, probed: Result<Home, Failed>, now: Instant) {
+    pub(super) fn probed(&mut self, probed: Result<Home, StatementError>, now: Instant) {
         match probed {
             Ok(home) => {
                 self.home = Arc::new(home);
@@ -71,7 +72,10 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     }
 }
 
-async fn probe<DB: ConsumerStore>(pool: &sqlx::Pool<DB>, name: Arc<str>) -> Result<Home, Failed> {
+async fn probe<DB: ConsumerStore>(
+    pool: &sqlx::Pool<DB>,
+    name: Arc<str>,
+) -> Result<Home, StatementError> {
     let home = find_home(pool).await?;
     let asked = home.clone();
     on_connection(pool, STATEMENT_LIMIT, move |conn| {

@@ -8,11 +8,12 @@ use tokio::time::Instant;
 
 use super::state::Worker;
 use super::state::held::Settlement;
-use super::state::task::{Done, Failed, on_connection, within};
+use super::state::task::{Done, on_connection};
 use crate::consumer::lanes::Ticket;
 use crate::consumer::options::STATEMENT_LIMIT;
 use crate::inbox::kept::{kept, kept_key};
 use crate::source::{Delivery, Either, Source};
+use crate::statement::{StatementError, within};
 use crate::store::{ConsumerStore, ErrorClass, InboxName, Lane, PARKED, lane};
 
 /// Which part of the memory one key may have while it waits: a fourth.
@@ -93,7 +94,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         &mut self,
         tickets: Vec<Ticket>,
         due: Duration,
-        parked: Result<u64, Failed>,
+        parked: Result<u64, StatementError>,
     ) {
         self.parking.is_writing = false;
         self.parking.generation += 1;
@@ -159,7 +160,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     pub(super) fn read_parked(
         &mut self,
         generation: u64,
-        waiting: Result<(u64, Vec<Lane>), Failed>,
+        waiting: Result<(u64, Vec<Lane>), StatementError>,
     ) {
         match waiting {
             Ok((count, lanes)) => {

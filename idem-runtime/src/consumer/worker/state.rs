@@ -18,7 +18,7 @@ use self::held::Held;
 use self::outage::Outage;
 use self::parking::Parking;
 use self::receiving::{Received, Receiving, StopOnDrop, start_receiving};
-use self::task::{Done, Failed, on_connection};
+use self::task::{Done, on_connection};
 use crate::consumer::error::ConsumerError;
 use crate::consumer::lanes::{Lanes, Ticket};
 use crate::consumer::options::{Amount, OWN_CONNECTIONS, Options, STATEMENT_LIMIT};
@@ -27,6 +27,7 @@ use crate::consumer::stats::ConsumerStats;
 use crate::guarded_connection::GuardedConnection;
 use crate::inbox::{Inbox, InboxDelivery};
 use crate::source::{Clock, Either, Handover, Partition, Source};
+use crate::statement::{StatementError, within};
 use crate::store::{ConsumerStore, ErrorClass, Home, MessageId};
 use crate::telemetry::consumer as telemetry;
 
@@ -234,10 +235,10 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     }
 }
 
-pub(super) async fn find_home<DB: ConsumerStore>(pool: &Pool<DB>) -> Result<Home, Failed> {
+pub(super) async fn find_home<DB: ConsumerStore>(pool: &Pool<DB>) -> Result<Home, StatementError> {
     let found = async {
         let (conn, home) = GuardedConnection::at_home(pool).await?;
         conn.done(Ok(home))
     };
-    task::within(STATEMENT_LIMIT, found).await
+    within(STATEMENT_LIMIT, found).await
 }

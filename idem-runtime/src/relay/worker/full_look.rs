@@ -3,10 +3,11 @@
 
 use super::state::Worker;
 use super::state::full_look::{PAGE, PAUSE, SHARE};
-use super::state::task::{Done, Failure, on_connection};
+use super::state::task::Done;
 use crate::publisher::Publisher;
 use crate::relay::error::RelayError;
 use crate::shard::ShardSet;
+use crate::statement::{StatementError, on_connection};
 use crate::store::{OutboxStore, Place, Selection};
 use crate::telemetry::relay as telemetry;
 use tokio::time::Instant;
@@ -56,7 +57,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     pub(super) fn full_look(
         &mut self,
         generation: u64,
-        places: Result<Vec<Place>, Failure>,
+        places: Result<Vec<Place>, StatementError>,
     ) -> Result<(), RelayError> {
         if generation != self.reading.full.generation {
             return Ok(());

@@ -3,12 +3,13 @@
 use super::state::Worker;
 use super::state::membership::Row;
 use super::state::session::HeldSession;
-use super::state::task::{Done, Failure, on_connection, within};
+use super::state::task::Done;
 use crate::guarded_connection::GuardedConnection;
 use crate::publisher::Publisher;
 use crate::relay::error::RelayError;
 use crate::relay::plan::{Overlap, Plan, overlap, plan};
 use crate::shard::ShardSet;
+use crate::statement::{StatementError, on_connection, within};
 use crate::store::{self, Changes, Home, Member, OutboxStore};
 use crate::telemetry::Redacted;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
 
     pub(super) fn session_opened(
         &mut self,
-        opened: Result<(Home, DB::Session), Failure>,
+        opened: Result<(Home, DB::Session), StatementError>,
     ) -> Result<(), RelayError> {
         self.membership.is_asking = false;
         match opened {
@@ -136,7 +137,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     pub(super) fn coordinated(
         &mut self,
         asked: Instant,
-        decided: Result<(Home, Result<Plan, Overlap>), Failure>,
+        decided: Result<(Home, Result<Plan, Overlap>), StatementError>,
     ) -> Result<(), RelayError> {
         self.membership.is_asking = false;
         let (home, plan) = match decided {
@@ -220,7 +221,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     /// Takes part at once if that would change anything.
     pub(super) fn members_seen(
         &mut self,
-        seen: Result<Vec<Member>, Failure>,
+        seen: Result<Vec<Member>, StatementError>,
     ) -> Result<(), RelayError> {
         self.membership.is_asking = false;
         match seen {
@@ -238,8 +239,8 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         }
     }
 
-    fn unanswered(&mut self, failure: &Failure) {
-        if matches!(failure, Failure::TimedOut(_)) {
+    fn unanswered(&mut self, failure: &StatementError) {
+        if matches!(failure, StatementError::TimedOut(_)) {
             self.membership.unanswered += 1;
         }
     }

@@ -1,10 +1,10 @@
 //! What a relay does while its database refuses.
 
 use super::state::outage::ATTEMPTS;
-use super::state::task::Failure;
 use super::state::{Until, Worker};
 use crate::publisher::Publisher;
 use crate::relay::error::RelayError;
+use crate::statement::StatementError;
 use crate::store::{ErrorClass, OutboxStore};
 use tokio::time::Instant;
 
@@ -14,13 +14,14 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     /// A service lives through the outages of a database that it has reached once. Before that, and
     /// in a job, an error is more likely to be a mistake in the set-up, and ends the run. An answer
     /// that does not come from a database which was reached before is not such a mistake.
-    pub(super) fn refused(&mut self, what: &str, failure: Failure) -> Result<(), RelayError> {
-        let class = match &failure {
-            Failure::Store(error) => DB::classify(error),
-            Failure::TimedOut(_) => ErrorClass::Unknown,
-        };
+    pub(super) fn refused(
+        &mut self,
+        what: &str,
+        failure: StatementError,
+    ) -> Result<(), RelayError> {
+        let class = failure.class::<DB>();
         let is_contention = matches!(class, ErrorClass::Conflict | ErrorClass::TimedOut);
-        let is_lost = matches!(failure, Failure::TimedOut(_)) && self.outage.was_reached;
+        let is_lost = matches!(failure, StatementError::TimedOut(_)) && self.outage.was_reached;
         let survives = match self.until {
             Until::Shutdown if self.outage.was_reached => true,
             _ => (is_contention || is_lost) && self.outage.failures < ATTEMPTS,

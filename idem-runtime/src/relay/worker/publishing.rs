@@ -2,9 +2,9 @@
 
 use super::state::Worker;
 use crate::publisher::{PublishBatch, PublishError, Publisher, Remedy};
+use crate::reason::storable;
 use crate::relay::calls::{Failure, NoVerdict, Step};
 use crate::relay::lanes::{LaneId, Left, Stay};
-use crate::relay::policy::storable;
 use crate::store::{FailedAttempt, NewDeadLetter, OutboxStore};
 use crate::telemetry::relay as telemetry;
 use futures_util::FutureExt as _;

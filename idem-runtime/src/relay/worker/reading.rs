@@ -2,12 +2,13 @@
 
 use super::state::Worker;
 use super::state::reading::{End, Looking, MOST_HELD};
-use super::state::task::{Done, Failure, on_connection};
+use super::state::task::Done;
 use crate::publisher::Publisher;
 use crate::relay::error::RelayError;
 use crate::relay::lanes::{Amount, LaneId};
 use crate::relay::options::LOOK;
 use crate::shard::ShardSet;
+use crate::statement::{StatementError, on_connection};
 use crate::store::{
     FoundEvent, FoundRow, Limit, Look, LookArgs, OutboxStore, Place, Selection, SeqRange,
 };
@@ -104,7 +105,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     pub(super) fn looked(
         &mut self,
         generation: u64,
-        look: Result<Look, Failure>,
+        look: Result<Look, StatementError>,
     ) -> Result<(), RelayError> {
         let is_woken = self.reading.look == Looking::NowAndAgain;
         self.reading.look = Looking::Not;
@@ -188,7 +189,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
 
     pub(super) fn given_up(
         &mut self,
-        never: Result<Vec<SeqRange>, Failure>,
+        never: Result<Vec<SeqRange>, StatementError>,
     ) -> Result<(), RelayError> {
         match never {
             Ok(never) => self.reading.cursor.give_up(&never),
@@ -229,7 +230,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     pub(super) fn read_again(
         &mut self,
         wanted: Vec<(LaneId, Place)>,
-        found: Result<Vec<FoundEvent>, Failure>,
+        found: Result<Vec<FoundEvent>, StatementError>,
     ) -> Result<(), RelayError> {
         self.reading.is_rereading = false;
         match found {
@@ -282,7 +283,10 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
         });
     }
 
-    pub(super) fn has_events(&mut self, has: Result<bool, Failure>) -> Result<(), RelayError> {
+    pub(super) fn has_events(
+        &mut self,
+        has: Result<bool, StatementError>,
+    ) -> Result<(), RelayError> {
         self.reading.end = End::Unknown;
         match has {
             Ok(false) => {

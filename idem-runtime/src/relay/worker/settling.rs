@@ -2,12 +2,12 @@
 
 use super::state::Worker;
 use super::state::settling::{Batch, Burial, MOST};
-use super::state::task::{Done, Failure, on_connection};
+use super::state::task::Done;
 use crate::publisher::Publisher;
 use crate::relay::error::RelayError;
+use crate::statement::{StatementError, on_connection};
 use crate::store::{OutboxStore, Place, Settlement};
 use crate::telemetry::relay as telemetry;
-use crate::telemetry::unlogged::unlogged;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -44,7 +44,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
                         failed: &failed,
                         dead: &dead,
                     };
-                    unlogged(DB::settle(conn, &home, &settlement)).await
+                    DB::settle(conn, &home, &settlement).await
                 })
             });
             let settled = settled.await;
@@ -55,7 +55,7 @@ impl<DB: OutboxStore, P: Publisher> Worker<DB, P> {
     pub(super) fn settled(
         &mut self,
         batch: Batch,
-        settled: Result<bool, Failure>,
+        settled: Result<bool, StatementError>,
     ) -> Result<(), RelayError> {
         self.settling.is_running = false;
         let now = Instant::now();

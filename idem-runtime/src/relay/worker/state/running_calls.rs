@@ -5,8 +5,8 @@ use std::future::Future;
 
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::task::resume;
 use crate::relay::calls::NoVerdict;
+use crate::statement::resume;
 
 /// Each is known by the number of its batch.
 #[derive(Debug, Default)]
