@@ -76,9 +76,7 @@ fn quorum(queue: &str) -> QuorumQueue {
     }
 }
 
-/// A minute, and cases that kill a broker: `scripts/test -p idem-rabbitmq -- --ignored`.
 #[tokio::test]
-#[ignore = "kills brokers for a minute; run it when a source has changed"]
 async fn the_source_keeps_what_a_source_must() {
     let db = TestDb::<Postgres>::empty(2).await;
     let queues = Queues(Broker::start().await);

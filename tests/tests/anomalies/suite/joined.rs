@@ -114,8 +114,8 @@ pub(crate) async fn refused(axis: Axis, fate: Fate) {
 /// caller's transaction and let the caller's `commit()` say `Ok`.
 pub(crate) async fn dropped_at_any_pending_point(axis: Axis) {
     let bed = Bed::start(axis).await;
-    let mut points = 0;
-    for k in 0.. {
+    let mut k = 0;
+    loop {
         let mut caller = Other::begin(&bed, Fate::Commits).await;
         caller
             .sql("INSERT INTO effects (id) VALUES ('caller')")
@@ -136,16 +136,20 @@ pub(crate) async fn dropped_at_any_pending_point(axis: Axis) {
         assert!(expected.contains(&state), "dropped at {k}: {state:?}");
         if whole.is_some() {
             assert!(committed);
-            break;
+            if k > 1 {
+                break;
+            }
+            // The server was faster than each poll, so it was dropped nowhere but before the first.
+            k = 0;
+        } else {
+            k += 1;
+            let end = applied(&bed.pool, &order).await;
+            assert!(["Executed(7)", "Replayed(7)"].contains(&end.as_str()), "{end}");
+            assert_eq!(bed.state().await.events, State::whole().events);
         }
-        points += 1;
-        let end = applied(&bed.pool, &order).await;
-        assert!(["Executed(7)", "Replayed(7)"].contains(&end.as_str()), "{end}");
-        assert_eq!(bed.state().await.events, State::whole().events);
         for table in ["effects", "idem_keys", "idem_outbox"] {
             bed.execute(&format!("DELETE FROM {table}")).await;
         }
     }
-    assert!(points > 1, "{points}");
     bed.assert_at_rest(&[&bed.pool]).await;
 }
