@@ -135,6 +135,7 @@ impl RabbitMqSource {
             &self.queue,
             self.prefetch,
             self.declare.as_ref(),
+            self.stopped.subscribe(),
         );
         match link.await {
             Ok(link) => {
@@ -193,8 +194,12 @@ impl Source for RabbitMqSource {
                         return Some(Ok(Arrival::Delivery(delivery)));
                     }
                 }
-                // The link stays, so that what was handed out can be settled.
-                None if state.is_cancelled => return None,
+                // What was handed out has the channel, and can still be settled. The last of it closes
+                // the connection, which gives back what was not.
+                None if state.is_cancelled => {
+                    state.link = None;
+                    return None;
+                }
                 end => {
                     let why = match end {
                         Some(Err(error)) => reason(&error),

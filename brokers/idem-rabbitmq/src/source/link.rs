@@ -8,6 +8,7 @@ use lapin::options::{
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, Consumer};
+use tokio::sync::watch;
 
 use super::delivery::RabbitMqDelivery;
 use super::queue::QuorumQueue;
@@ -22,7 +23,8 @@ pub(super) struct Link {
     channel: Channel,
     /// Whether the queue counts deliveries.
     counts: bool,
-    // Closed when it is dropped: RabbitMQ then delivers again what was not settled.
+    // Closed when it and all its deliveries are dropped, which have its channel: RabbitMQ then
+    // delivers again what was not settled.
     _connection: Connection,
 }
 
@@ -32,6 +34,7 @@ impl Link {
         queue: &ShortString,
         prefetch: u16,
         declare: Option<&QuorumQueue>,
+        stopped: watch::Receiver<bool>,
     ) -> lapin::Result<Self> {
         let connection = connector.connect().await?;
         let channel = connection.create_channel().await?;
@@ -57,7 +60,7 @@ impl Link {
             .await?;
         Ok(Self {
             consumer,
-            settlements: Arc::new(Settlements::new(channel.clone(), prefetch)),
+            settlements: Arc::new(Settlements::new(channel.clone(), prefetch, stopped)),
             channel,
             counts: declare.is_some(),
             _connection: connection,

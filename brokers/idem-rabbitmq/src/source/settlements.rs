@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lapin::Channel;
 use lapin::options::BasicQosOptions;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 /// Makes sure that settlements have arrived.
 pub(super) struct Settlements {
@@ -14,16 +14,23 @@ pub(super) struct Settlements {
     sent: AtomicU64,
     /// How many of them RabbitMQ has taken for sure.
     taken: Mutex<u64>,
+    /// Whether the source was asked to stop.
+    stopped: watch::Receiver<bool>,
 }
 
 impl Settlements {
-    pub(super) fn new(channel: Channel, prefetch: u16) -> Self {
+    pub(super) fn new(channel: Channel, prefetch: u16, stopped: watch::Receiver<bool>) -> Self {
         Self {
             channel,
             prefetch,
             sent: AtomicU64::new(0),
             taken: Mutex::new(0),
+            stopped,
         }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        *self.stopped.borrow()
     }
 
     /// Waits until RabbitMQ has taken a settlement that was just sent.

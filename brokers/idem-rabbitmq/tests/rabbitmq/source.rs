@@ -37,6 +37,10 @@ async fn delivered(source: &RabbitMqSource) -> RabbitMqDelivery {
 }
 
 async fn send(broker: &Broker, queue: &str, body: &str) {
+    send_all(broker, queue, &[body.to_owned()]).await;
+}
+
+async fn send_all(broker: &Broker, queue: &str, bodies: &[String]) {
     let (_connection, channel) = broker.channel().await;
     let mut headers = FieldTable::default();
     headers.insert("tenant".into(), AMQPValue::LongString("t-1".into()));
@@ -49,15 +53,16 @@ async fn send(broker: &Broker, queue: &str, body: &str) {
         .with_timestamp(7);
     let options = ConfirmSelectOptions::default();
     channel.confirm_select(options).await.unwrap();
-    let options = BasicPublishOptions::default();
-    let sent = channel.basic_publish(
-        "".into(),
-        queue.into(),
-        options,
-        body.as_bytes(),
-        properties,
-    );
-    assert!(sent.await.unwrap().await.unwrap().is_ack());
+    for body in bodies {
+        let sent = channel.basic_publish(
+            "".into(),
+            queue.into(),
+            BasicPublishOptions::default(),
+            body.as_bytes(),
+            properties.clone(),
+        );
+        assert!(sent.await.unwrap().await.unwrap().is_ack());
+    }
 }
 
 /// Guards: properties and headers of a message that is no CloudEvent.
@@ -179,6 +184,44 @@ async fn a_quorum_queue_gives_a_message_up_after_as_many_deliveries_as_the_sourc
         bodies,
         [Some(b"poison".to_vec()), Some(b"refused".to_vec())]
     );
+}
+
+/// Guards: what is in hand at a shutdown is left to the end of the connection. A quorum queue puts
+/// what comes back one by one in the order in which it comes, and more than 32 at once in any order.
+#[tokio::test]
+async fn what_is_in_hand_at_a_shutdown_comes_again_in_its_order() {
+    const MESSAGES: usize = 100;
+    let broker = Broker::shared().await;
+    for (name, arguments) in [
+        ("order-quorum", QuorumQueue::new(20).arguments()),
+        ("order-classic", FieldTable::default()),
+    ] {
+        broker.declare(name, arguments).await;
+        let messages: Vec<_> = (0..MESSAGES).map(|number| number.to_string()).collect();
+        send_all(broker, name, &messages).await;
+        let source = RabbitMqSource::new(broker.url(), name).unwrap();
+        let mut in_hand = Vec::new();
+        while in_hand.len() < MESSAGES {
+            in_hand.push(next(&source).await.unwrap());
+        }
+        source.stop();
+        assert!(timeout(LIMIT, source.receive()).await.unwrap().is_none());
+        // One is handled after the shutdown began; the others go back, the last first.
+        in_hand.remove(0).ack().await.unwrap();
+        for delivery in in_hand.into_iter().rev() {
+            delivery.give_back(Duration::ZERO).await.unwrap();
+        }
+        // `source` is still there, as one that somebody else keeps, too.
+
+        let successor = RabbitMqSource::new(broker.url(), name).unwrap();
+        for message in &messages[1..] {
+            let delivery = delivered(&successor).await;
+            assert_eq!(delivery.incoming().body, message.as_bytes(), "{name}");
+            assert!(delivery.incoming().redelivered);
+            delivery.ack().await.unwrap();
+        }
+        drop(source);
+    }
 }
 
 async fn wait_for(broker: &Broker, queue: &str, messages: usize) {
