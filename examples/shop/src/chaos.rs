@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -34,29 +35,30 @@ impl Tally {
 /// What was done to whom.
 pub(crate) type Tallies = Vec<(&'static str, Tally)>;
 
-/// Troubles everything until this time, and leaves everything running.
+/// Troubles everything for this long, and leaves everything running.
 pub(crate) async fn chaos(
     shop: &mut Shop,
     seed: u64,
-    end: Instant,
+    length: Duration,
     screen: &Screen,
 ) -> Result<Tallies> {
-    let rng = |number: u64| StdRng::seed_from_u64(seed ^ (0x5eed << number));
-    let service = (Duration::from_millis(400), Duration::from_secs(4));
-    // It takes seconds to come back.
-    let broker = (Duration::from_secs(2), Duration::from_secs(8));
+    // A short one is as colourful as a long one.
+    let pause = (length / 20).clamp(Duration::from_millis(200), Duration::from_secs(3));
+    let end = Instant::now() + length;
+    let plan = |number: u64, pause| Plan::new(seed ^ (0x5eed << number), pause, end);
     let server = async {
         match &mut shop.server {
+            // It takes seconds to come back.
             Some(server) => {
-                let program = &mut server.program;
-                Ok(vec![trouble(program, broker, rng(2), end, screen).await?])
+                let tally = trouble(&mut server.program, plan(2, pause * 3), screen).await?;
+                Ok(vec![tally])
             }
             None => Ok(Vec::new()),
         }
     };
     let (orders, ledger, mut all) = tokio::try_join!(
-        trouble(&mut shop.orders, service, rng(0), end, screen),
-        trouble(&mut shop.ledger, service, rng(1), end, screen),
+        trouble(&mut shop.orders, plan(0, pause), screen),
+        trouble(&mut shop.ledger, plan(1, pause), screen),
         server,
     )?;
     all.splice(0..0, [orders, ledger]);
@@ -73,29 +75,66 @@ pub(crate) async fn supervise(program: &mut Program, screen: &Screen) -> Result<
     }
 }
 
+/// What is done to one program, and when: the same for the same seed.
+struct Plan {
+    rng: StdRng,
+    longest_pause: Duration,
+    end: Instant,
+    /// What is still to be done before anything comes again.
+    acts: Vec<Act>,
+}
+
+#[derive(Clone, Copy)]
+enum Act {
+    Kill,
+    Freeze,
+    Terminate,
+}
+
+impl Plan {
+    fn new(seed: u64, longest_pause: Duration, end: Instant) -> Self {
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            longest_pause,
+            end,
+            acts: Vec::new(),
+        }
+    }
+
+    /// After which pause, what, and for which part of the usual time.
+    fn next(&mut self) -> (Duration, Act, f64) {
+        if self.acts.is_empty() {
+            self.acts = vec![Act::Kill, Act::Kill, Act::Freeze, Act::Terminate];
+            self.acts.shuffle(&mut self.rng);
+        }
+        let pause = self.longest_pause.mul_f64(self.rng.random_range(0.2..1.0));
+        (
+            pause,
+            self.acts.pop().unwrap_or(Act::Kill),
+            self.rng.random(),
+        )
+    }
+}
+
 async fn trouble(
     program: &mut Program,
-    (shortest, longest): (Duration, Duration),
-    mut rng: StdRng,
-    end: Instant,
+    mut plan: Plan,
     screen: &Screen,
 ) -> Result<(&'static str, Tally)> {
     let mut tally = Tally::default();
     loop {
-        // Drawn in any case, so that the plan is the same whatever else happens.
-        let pause = rng.random_range(shortest..longest);
-        let (kind, length) = (rng.random_range(0..4), rng.random::<f64>());
+        let (pause, what, length) = plan.next();
         let next = Instant::now() + pause;
         tokio::select! {
             status = program.ended() => {
                 let reason = format!("ended by itself ({}): {}", status?, program.last_words());
                 again(program, &mut tally, &reason, screen).await?;
             }
-            () = sleep_until(next.min(end)) => {
-                if next >= end {
+            () = sleep_until(next.min(plan.end)) => {
+                if next >= plan.end {
                     return Ok((program.name(), tally));
                 }
-                act(program, kind, length, &mut tally, screen).await?;
+                act(program, what, length, &mut tally, screen).await?;
             }
         }
     }
@@ -103,14 +142,14 @@ async fn trouble(
 
 async fn act(
     program: &mut Program,
-    kind: u32,
+    what: Act,
     length: f64,
     tally: &mut Tally,
     screen: &Screen,
 ) -> Result<()> {
     let name = program.name();
-    match kind {
-        0 => {
+    match what {
+        Act::Freeze => {
             let length = Duration::from_millis(500) + Duration::from_millis(2500).mul_f64(length);
             screen.event(
                 name,
@@ -122,7 +161,7 @@ async fn act(
             tally.frozen += 1;
             return Ok(());
         }
-        1 => {
+        Act::Terminate => {
             let start = Instant::now();
             let status = program.terminate(END_WITHIN).await?;
             let Some(status) = status else {
@@ -144,7 +183,7 @@ async fn act(
             }
             tally.terminated += 1;
         }
-        _ => {
+        Act::Kill => {
             program.kill().await?;
             screen.event(name, "SIGKILL");
             tally.killed += 1;

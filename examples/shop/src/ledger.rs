@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::body::Bytes;
@@ -139,7 +140,8 @@ fn consumer<S: Source>(source: S) -> Consumer<S, Sqlite> {
 pub(crate) async fn run(database: &Path, address: SocketAddr, route: Route) -> Result<()> {
     let shutdown = shutdown()?;
     let pool = open(database, TABLES).await?;
-    let inbox = Inbox::new(pool.clone(), "orders");
+    // What a killed ledger had in hand is handled again after that time.
+    let inbox = Inbox::new(pool.clone(), "orders").lease(Duration::from_secs(5));
 
     let stop = shutdown.clone().cancelled_owned();
     let consumer = match &route {

@@ -57,3 +57,7 @@ async fn work(task: Task) -> Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+// What the handlers of both services promise, as a file: `idem.lock`.
+#[cfg(test)]
+idem_runtime::contracts!();

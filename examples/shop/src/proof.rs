@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::books::{Books, Entry};
+use crate::books::{Books, Entry, Order};
 
 /// How many of the culprits are named.
 const NAMED: usize = 10;
@@ -24,16 +24,19 @@ pub(crate) struct Proof {
     pub(crate) wrong: BTreeSet<String>,
 }
 
+type Orders<'a> = BTreeMap<&'a str, &'a Order>;
+
 /// What an event says: the order, and whether it was placed.
 type Change<'a> = (&'a str, bool);
 
 impl Proof {
     pub(crate) fn of(books: &Books) -> Self {
         let mut proof = Self::default();
-        proof.answers(books);
-        proof.changes(books);
+        let orders = proof.orders(books);
+        proof.answers(books, &orders);
+        proof.changes(books, &orders);
         proof.order(books);
-        proof.balances(books);
+        proof.balances(books, &orders);
         proof.rest(books);
         proof
     }
@@ -59,15 +62,20 @@ impl Proof {
         }
     }
 
-    /// What clients were told is in `orders.db`.
-    fn answers(&mut self, books: &Books) {
-        let mut orders = BTreeMap::new();
+    /// By their ID, each once.
+    fn orders<'a>(&mut self, books: &'a Books) -> Orders<'a> {
+        let mut orders = Orders::new();
         for order in &books.orders {
-            if orders.insert(order.id.as_str(), order).is_some() {
-                self.doubled
-                    .insert(format!("order {} in orders.db", order.id));
+            if orders.insert(&order.id, order).is_some() {
+                let culprit = format!("order {}, in orders.db", order.id);
+                self.doubled.insert(culprit);
             }
         }
+        orders
+    }
+
+    /// What clients were told is in `orders.db`.
+    fn answers(&mut self, books: &Books, orders: &Orders<'_>) {
         for answer in &books.answered {
             let id = &answer.order;
             let Some(order) = orders.get(id.as_str()) else {
@@ -92,13 +100,13 @@ impl Proof {
     }
 
     /// Each change of `orders.db` is one entry, and nothing else is.
-    fn changes(&mut self, books: &Books) {
+    fn changes(&mut self, books: &Books, orders: &Orders<'_>) {
         let mut entries = BTreeMap::<Change<'_>, Vec<&Entry>>::new();
         for entry in &books.entries {
             let change = (entry.order_id.as_str(), entry.cents > 0);
             entries.entry(change).or_default().push(entry);
         }
-        for order in &books.orders {
+        for order in orders.values() {
             let placed = Some((order.placed, order.cents));
             let cancelled = order.cancelled.map(|version| (version, -order.cents));
             for (is_placed, expected) in [(true, placed), (false, cancelled)] {
@@ -159,9 +167,9 @@ impl Proof {
     }
 
     /// The sums agree: balances, entries, orders.
-    fn balances(&mut self, books: &Books) {
+    fn balances(&mut self, books: &Books, orders: &Orders<'_>) {
         let mut expected = BTreeMap::<&str, i64>::new();
-        for order in &books.orders {
+        for order in orders.values() {
             let owed = expected.entry(&order.account).or_default();
             *owed += if order.cancelled.is_none() {
                 order.cents

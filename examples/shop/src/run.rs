@@ -36,18 +36,22 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
             _ = interrupt.recv() => {}
         }
     };
-    let proved = tokio::select! {
-        proved = work(&options, &folder, is_temporary, &watchdog) => proved,
-        () = interrupted => {
-            println!();
-            return Ok(if options.mode == Mode::Serve { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    let shop = async {
+        let shop = Shop::open(options.broker.as_deref(), &folder, is_temporary, &watchdog).await?;
+        // From here on something can be learnt from it.
+        let holds = work(shop, &options, &folder).await;
+        if !matches!(holds, Ok(true)) {
+            watchdog.keep_folder();
+            eprintln!("databases and logs are kept: {}", folder.display());
         }
+        holds
     };
-    if !matches!(proved, Ok(true)) {
-        watchdog.keep_folder();
-        eprintln!("databases and logs are kept: {}", folder.display());
-    }
-    Ok(if proved? {
+    let holds = tokio::select! {
+        holds = shop => holds?,
+        // A shop that stays up has no other end.
+        () = interrupted => options.mode == Mode::Serve,
+    };
+    Ok(if holds {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -55,16 +59,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 }
 
 /// Whether all is well.
-async fn work(
-    options: &Options,
-    folder: &Path,
-    is_temporary: bool,
-    watchdog: &Watchdog,
-) -> Result<bool> {
+async fn work(mut shop: Shop, options: &Options, folder: &Path) -> Result<bool> {
     let seed = options
         .seed
         .unwrap_or_else(|| rand::random_range(0..1_000_000));
-    let mut shop = Shop::open(options.broker.as_deref(), folder, is_temporary, watchdog).await?;
     report::shop(&shop);
     let url = format!("http://{}", shop.orders_at);
     let (tally, tallies) = match options.mode {
@@ -89,11 +87,10 @@ async fn work(
                 flush(&shop.route, folder).await?;
             }
             let screen = Screen::new(None, "orders");
-            let end = Instant::now() + length;
-            let until = Until::Time(end, PAUSE);
+            let until = Until::Time(Instant::now() + length, PAUSE);
             let (tally, tallies) = tokio::try_join!(
                 traffic(&url, seed, until, &screen.bar),
-                chaos(&mut shop, seed, end, &screen)
+                chaos(&mut shop, seed, length, &screen)
             )?;
             (tally, Some(tallies))
         }
