@@ -98,6 +98,10 @@ impl Waiting {
 
 impl Books {
     pub(crate) async fn read(folder: &Path) -> Result<Self> {
+        const ORDERS: &str =
+            "SELECT id, account, cents, placed, cancelled, at FROM orders ORDER BY rowid";
+        const ENTRIES: &str =
+            "SELECT order_id, account, version, cents, at FROM entries ORDER BY number";
         let waiting = Waiting::read(folder).await?;
         let (mut orders, mut ledger) = open(folder).await?;
         let mut dead_letters = Vec::new();
@@ -110,10 +114,6 @@ impl Books {
                 .map(|(kind, id, reason)| format!("{name}: {kind} {id}: {reason}"));
             dead_letters.extend(letters);
         }
-        const ORDERS: &str =
-            "SELECT id, account, cents, placed, cancelled, at FROM orders ORDER BY rowid";
-        const ENTRIES: &str =
-            "SELECT order_id, account, version, cents, at FROM entries ORDER BY number";
         let rows: Vec<(String, String, i64, i64, Option<i64>, i64)> =
             sqlx::query_as(ORDERS).fetch_all(&mut orders).await?;
         let orders = rows

@@ -161,7 +161,7 @@ pub(crate) async fn run(database: &Path, address: SocketAddr, route: Route) -> R
     let server =
         serve(listen(address).await?, routes).with_graceful_shutdown(shutdown.cancelled_owned());
 
-    let (_, stats) = tokio::try_join!(
+    let ((), stats) = tokio::try_join!(
         async { server.await.context("the HTTP server ended") },
         async { consumer.await.context("the consumer ended") },
     )?;

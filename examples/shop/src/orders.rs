@@ -208,7 +208,7 @@ pub(crate) async fn run(database: &Path, address: SocketAddr, route: Route) -> R
 
     // Each ends by itself only with an error, which ends the service: whoever supervises it starts
     // it again.
-    let (_, stats) = tokio::try_join!(
+    let ((), stats) = tokio::try_join!(
         async { server.await.context("the HTTP server ended") },
         async { relay.await.context("the relay ended") },
     )?;

@@ -13,10 +13,11 @@ use std::path::Path;
 use graph::{Import, circles, imports};
 use source::{is_test, modules, repository, rust_files, tokens};
 
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "benches",
     "brokers/idem-rabbitmq",
     "examples",
+    "examples/shop",
     "idem-http",
     "idem-macros",
     "idem-runtime",
