@@ -180,7 +180,12 @@ impl Source for RabbitMqSource {
             if is_stopped && !state.is_cancelled {
                 state.is_cancelled = true;
                 // What was handed out before comes through the stream, and then its end.
-                link.cancel().await;
+                if let Err(error) = link.cancel().await {
+                    tracing::debug!(%error, "RabbitMQ did not end its deliveries, so the connection is closed");
+                    link.close().await;
+                    state.link = None;
+                    return None;
+                }
             }
             let next = tokio::select! {
                 biased;

@@ -12,7 +12,7 @@ use lapin::{Channel, Connection, Consumer};
 use super::delivery::RabbitMqDelivery;
 use super::queue::QuorumQueue;
 use super::settlements::Settlements;
-use crate::connector::Connector;
+use crate::connector::{Connector, answered, close};
 use crate::envelope::incoming;
 
 /// A connection with one channel and one consumer on it.
@@ -23,7 +23,7 @@ pub(super) struct Link {
     /// Whether the queue counts deliveries.
     counts: bool,
     // Closed when it is dropped: RabbitMQ then delivers again what was not settled.
-    _connection: Connection,
+    connection: Connection,
 }
 
 impl Link {
@@ -33,47 +33,49 @@ impl Link {
         prefetch: u16,
         declare: Option<&QuorumQueue>,
     ) -> lapin::Result<Self> {
-        let connection = connector.connect().await?;
-        let channel = connection.create_channel().await?;
-        let options = BasicQosOptions::default();
-        channel.basic_qos(prefetch, options).await?;
-        if let Some(declare) = declare {
-            let options = QueueDeclareOptions {
-                durable: true,
-                ..QueueDeclareOptions::default()
-            };
-            let arguments = declare.arguments();
-            channel
-                .queue_declare(queue.clone(), options, arguments)
-                .await?;
-        }
-        let consumer = channel
-            .basic_consume(
+        let consuming = async |connection: &Connection| {
+            let channel = connection.create_channel().await?;
+            let options = BasicQosOptions::default();
+            channel.basic_qos(prefetch, options).await?;
+            if let Some(declare) = declare {
+                let options = QueueDeclareOptions {
+                    durable: true,
+                    ..QueueDeclareOptions::default()
+                };
+                let arguments = declare.arguments();
+                channel
+                    .queue_declare(queue.clone(), options, arguments)
+                    .await?;
+            }
+            let consumer = channel.basic_consume(
                 queue.clone(),
                 ShortString::default(),
                 BasicConsumeOptions::default(),
                 FieldTable::default(),
-            )
-            .await?;
+            );
+            let consumer = consumer.await?;
+            Ok((channel, consumer))
+        };
+        let (connection, (channel, consumer)) = connector.begin(consuming).await?;
         Ok(Self {
             consumer,
             settlements: Arc::new(Settlements::new(channel.clone(), prefetch)),
             channel,
             counts: declare.is_some(),
-            _connection: connection,
+            connection,
         })
     }
 
-    /// Lets RabbitMQ deliver nothing more. If that fails, the connection is gone, which does the same.
-    pub(super) async fn cancel(&self) {
+    /// Lets RabbitMQ deliver nothing more. If that fails, the connection must go, which does the
+    /// same.
+    pub(super) async fn cancel(&self) -> lapin::Result<()> {
         let options = BasicCancelOptions::default();
-        let cancelled = self
-            .channel
-            .basic_cancel(self.consumer.tag(), options)
-            .await;
-        if let Err(error) = cancelled {
-            tracing::debug!(%error, "the connection to RabbitMQ ended before its consumer did");
-        }
+        let cancelled = self.channel.basic_cancel(self.consumer.tag(), options);
+        answered(cancelled).await
+    }
+
+    pub(super) async fn close(&self) {
+        close(&self.connection).await;
     }
 
     /// `None` for one whose channel is gone already: it comes again.

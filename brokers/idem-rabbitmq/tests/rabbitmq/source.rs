@@ -10,6 +10,7 @@ use idem_rabbitmq::lapin::types::{AMQPValue, FieldTable};
 use idem_rabbitmq::lapin::{BasicProperties, ErrorKind};
 use idem_rabbitmq::{Connector, QuorumQueue, RabbitMqDelivery, RabbitMqError, RabbitMqSource};
 use idem_runtime::{Arrival, Delivery as _, Source as _, SourceError};
+use idem_tests::proxy::When;
 use idem_tests::server::Options;
 use tokio::time::timeout;
 
@@ -115,6 +116,26 @@ async fn a_queue_that_is_not_there_ends_the_consumer_at_its_start_and_never_late
     declared.await.unwrap();
     send(broker, "ledger", "{}").await;
     delivered(&source).await.ack().await.unwrap();
+}
+
+/// Guards: the limits of a session's beginning and of its end. Without them the source would wait for
+/// ever, and so would a consumer that ends.
+#[tokio::test]
+async fn a_broker_that_does_not_answer_is_left_and_asked_again() {
+    let broker = Broker::start().await;
+    broker.declare("silent", FieldTable::default()).await;
+    let source = RabbitMqSource::new(&broker.url_without_heartbeats(), "silent").unwrap();
+    let basic_consume = When::Contains("\0\x3c\0\x14");
+    let basic_cancel = When::Contains("\0\x3c\0\x1e");
+    let swallowed = broker.proxy.swallow_reply(basic_consume);
+    let error = next(&source).await.unwrap_err();
+    assert!(swallowed.happened() && !error.is_permanent(), "{error}");
+    send(&broker, "silent", "{}").await;
+    next(&source).await.unwrap().ack().await.unwrap();
+    let swallowed = broker.proxy.swallow_reply(basic_cancel);
+    source.stop();
+    let end = timeout(LIMIT, source.receive()).await;
+    assert!(end.expect("it ends").is_none() && swallowed.happened());
 }
 
 /// Guards: the channel is made anew after the broker has closed it for a delivery that was kept for
