@@ -144,6 +144,8 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     fn handled(&mut self, ticket: Ticket) {
         self.lanes.done(ticket);
         if let Some(held) = self.held.get(&ticket) {
+            let incoming = held.delivery.incoming();
+            self.metrics.handled(&incoming.topic, incoming.published_at);
             if held.has_attempts {
                 self.forgets.done.push(held.message.clone());
             }
@@ -269,6 +271,6 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
 
     /// Counts how a delivery ended, in the metrics.
     pub(super) fn count(&self, ticket: Ticket, outcome: &'static str) {
-        telemetry::ended(&self.name, self.scope(ticket), outcome);
+        self.metrics.ended(self.scope(ticket), outcome);
     }
 }
