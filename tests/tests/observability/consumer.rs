@@ -59,6 +59,13 @@ fn order(id: &str, fails: bool) -> Incoming {
     incoming
 }
 
+fn refund(n: u32) -> Incoming {
+    let refund = Refund {
+        account: format!("secret-{n}"),
+    };
+    Incoming::of_event(format!("parked-{n}"), &refund).unwrap()
+}
+
 /// Guards: a metric for each thing that becomes of a delivery, and gauges that go back to 0. What
 /// the log says of a message is its ID and its type.
 #[tokio::test]
@@ -71,14 +78,21 @@ async fn a_consumer_counts_by_name_topic_and_outcome_and_logs_no_key_and_no_payl
     let stats = {
         let _recorder = metrics::set_default_local_recorder(&recorder);
         let subscriber = tracing_subscriber::registry().with(capture.clone());
-        let _subscriber = tracing::subscriber::set_default(subscriber);
+        let _subscriber = idem_tests::subscribe(subscriber);
         consume(pool.clone()).await
     };
     assert_eq!(
         (stats.handled, stats.failed, stats.dead_lettered),
-        (2, 1, 2)
+        (2, 5, 2)
     );
     assert_metrics(&recorder);
+    let messages: Vec<_> = capture
+        .entries()
+        .into_iter()
+        .map(|entry| format!("{entry:?}"))
+        .collect();
+    let says = |text| messages.iter().any(|message| message.contains(text));
+    assert!(says("the database fails"), "{messages:?}");
     for entry in capture.entries() {
         if entry.target.starts_with("idem_runtime") {
             let text = format!("{entry:?}").to_lowercase();
@@ -111,13 +125,12 @@ async fn consume(pool: Pool) -> ConsumerStats {
         order("booked-2", false),
         order("refused", true),
         unknown,
-        Incoming::of_event(
-            "parked",
-            &Refund {
-                account: "secret-account".into(),
-            },
-        )
-        .unwrap(),
+        refund(0),
+        refund(1),
+        refund(2),
+        refund(3),
+        // So many in a row are taken for an outage, which is logged.
+        refund(4),
     ] {
         let delivery = source.deliver(incoming);
         delivery.assert_settled(Settled::Acked).await;
@@ -170,12 +183,12 @@ fn assert_metrics(recorder: &DebuggingRecorder) {
     }
     let expected = [
         ("orders", None, 4),
-        ("refunds", None, 1),
+        ("refunds", None, 5),
         ("handled", Some("orders.book"), 2),
         ("dead_lettered", Some("orders.book"), 1),
         ("dead_lettered", Some("none"), 1),
-        ("failed", Some("refunds.book"), 1),
-        ("parked", Some("refunds.book"), 1),
+        ("failed", Some("refunds.book"), 5),
+        ("parked", Some("refunds.book"), 5),
     ];
     let expected =
         expected.map(|(label, scope, n)| ((label.to_owned(), scope.map(ToOwned::to_owned)), n));
@@ -183,7 +196,7 @@ fn assert_metrics(recorder: &DebuggingRecorder) {
     let expected = [
         ("idem_consumer_in_hand", 0.0),
         ("idem_consumer_in_hand_bytes", 0.0),
-        ("idem_consumer_parked", 1.0),
+        ("idem_consumer_parked", 5.0),
     ];
     assert_eq!(
         gauges,
