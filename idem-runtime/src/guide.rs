@@ -8,6 +8,10 @@
 //! | [`the_outbox`] | How do I publish an event if and only if the effect is there? |
 //! | [`publishing`] | How do events reach a broker, and what if it is down? |
 //! | [`consuming`] | How does a message reach its handler, and what if that fails? |
+//! | [`retries_and_dead_letters`] | How often is a message tried, and where does it go then? |
+//! | [`ordering`] | What stays in order, and what breaks it? |
+//! | [`choosing_a_broker`] | What does each broker guarantee, and what is done about the rest? |
+//! | [`from_a_hand_written_loop`] | I have a loop that consumes. What changes, and in which steps? |
 //! | [`retention`] | How long must a key be remembered? |
 //! | [`migrations_and_deploys`] | How do the tables, the code and old messages change together? |
 //! | [`operating`] | What do I watch, schedule and configure? |
@@ -29,6 +33,10 @@ pages! {
     the_outbox
     publishing
     consuming
+    retries_and_dead_letters
+    ordering
+    choosing_a_broker
+    from_a_hand_written_loop
     retention
     migrations_and_deploys
     operating

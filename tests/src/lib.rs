@@ -42,8 +42,10 @@ mod event_id;
 pub mod poll;
 pub mod proxy;
 pub mod server;
+mod subscriber;
 pub mod test_db;
 pub mod ui;
 
 pub use event_id::event_id;
+pub use subscriber::subscribe;
 pub use test_db::TestDb;

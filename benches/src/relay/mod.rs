@@ -3,6 +3,7 @@
 
 mod drain;
 mod enqueue;
+mod large;
 mod latency;
 mod looks;
 #[cfg(feature = "peers")]
@@ -23,6 +24,9 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     }
     if wants("several") {
         drain::several(args).await?;
+    }
+    if wants("large") {
+        large::run(args).await?;
     }
     if wants("looks") {
         looks::run(args).await?;

@@ -11,8 +11,15 @@ use tokio::time::timeout;
 
 use crate::error::RabbitMqError;
 
-/// How long one connection may take to be made.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long RabbitMQ may take to let a session begin or end. Heartbeats do not tell that one answer
+/// is missing, as of a queue that has no leader.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long is waited for the end of a connection that is given up.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// The code of a close that is no error.
+const SUCCESS: u16 = 200;
 
 type Connect = dyn Fn() -> BoxFuture<'static, lapin::Result<Connection>> + Send + Sync;
 
@@ -60,14 +67,38 @@ impl Connector {
         Self(Arc::new(move || Box::pin(connect())))
     }
 
-    pub(crate) async fn connect(&self) -> lapin::Result<Connection> {
-        timeout(CONNECT_WITHIN, (self.0)())
-            .await
-            .unwrap_or_else(|_| {
-                let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
-                Err(ErrorKind::IOError(Arc::new(late)).into())
-            })
+    /// Makes a connection and begins a session on it. If that is not answered, the connection is
+    /// closed: RabbitMQ may have begun the session, and would deliver to nobody.
+    pub(crate) async fn begin<T>(
+        &self,
+        session: impl AsyncFnOnce(&Connection) -> lapin::Result<T>,
+    ) -> lapin::Result<(Connection, T)> {
+        let connection = answered((self.0)()).await?;
+        match answered(session(&connection)).await {
+            Ok(begun) => Ok((connection, begun)),
+            Err(error) => {
+                close(&connection).await;
+                Err(error)
+            }
+        }
     }
+}
+
+/// Asks RabbitMQ to close a connection, and does not wait long for it to say so.
+pub(crate) async fn close(connection: &Connection) {
+    let closed = connection.close(SUCCESS, "given up".into());
+    // What RabbitMQ says to that makes no difference.
+    let _ = timeout(CLOSE_WITHIN, closed).await;
+}
+
+/// Waits for an answer, and not for ever.
+pub(crate) async fn answered<T>(
+    answer: impl Future<Output = lapin::Result<T>>,
+) -> lapin::Result<T> {
+    timeout(ANSWER_WITHIN, answer).await.unwrap_or_else(|_| {
+        let late = std::io::Error::from(std::io::ErrorKind::TimedOut);
+        Err(ErrorKind::IOError(Arc::new(late)).into())
+    })
 }
 
 /// Shows nothing: a URL has a password in it.

@@ -61,7 +61,6 @@ struct State {
     link: Option<Link>,
     /// Whether there ever was one: then what is wrong will pass.
     was_connected: bool,
-    is_cancelled: bool,
 }
 
 impl RabbitMqSource {
@@ -168,25 +167,23 @@ impl Source for RabbitMqSource {
         let mut state = self.state.lock().await;
         let state = &mut *state;
         loop {
-            let is_stopped = *stopped.borrow_and_update();
+            if *stopped.borrow_and_update() {
+                // RabbitMQ goes on to deliver until the connection is closed, at most as much as was
+                // prefetched, and nobody takes it: it comes again. To cancel the consumer would
+                // bring messages out of order: see `RabbitMqDelivery::give_back`.
+                state.link = None;
+                return None;
+            }
             let Some(link) = &mut state.link else {
-                if is_stopped {
-                    return None;
-                }
                 match self.connect(state).await {
                     Ok(()) => continue,
                     Err(error) => return Some(Err(error)),
                 }
             };
-            if is_stopped && !state.is_cancelled {
-                state.is_cancelled = true;
-                // What was handed out before comes through the stream, and then its end.
-                link.cancel().await;
-            }
             let next = tokio::select! {
                 biased;
+                _ = stopped.changed() => continue,
                 next = link.consumer.next() => next,
-                _ = stopped.changed(), if !state.is_cancelled => continue,
             };
             match next {
                 Some(Ok(delivery)) => {
@@ -194,21 +191,12 @@ impl Source for RabbitMqSource {
                         return Some(Ok(Arrival::Delivery(delivery)));
                     }
                 }
-                // What was handed out has the channel, and can still be settled. The last of it closes
-                // the connection, which gives back what was not.
-                None if state.is_cancelled => {
-                    state.link = None;
-                    return None;
-                }
                 end => {
                     let why = match end {
                         Some(Err(error)) => reason(&error),
                         _ => "it was deleted, or its node is gone".into(),
                     };
                     state.link = None;
-                    if is_stopped {
-                        return None;
-                    }
                     return Some(Err(SourceError::unavailable(format!(
                         "RabbitMQ delivers no more from the queue `{}`, and what was in hand comes again: {why}",
                         self.queue

@@ -31,12 +31,12 @@ pub struct Judgement {
 }
 
 /// Who is to blame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The message or its handler.
     Handler,
-    /// Perhaps the database.
-    Database,
+    /// Perhaps the database: its error, as a log may hold it. The reason is for the dead letter alone.
+    Database(String),
     /// The tables are not there.
     NotMigrated,
 }
@@ -47,13 +47,13 @@ impl<E: Classify + Display + Send + 'static> Failure for Error<E> {
             Self::Handler { error, .. } => match error.database_error() {
                 // Only a statement's own code tells a conflict: the classes of this crate's errors
                 // are about its own statements.
-                Some(error) => (!is_conflict::<DB>(error), Cause::Database),
+                Some(error) => (!is_conflict::<DB>(error), database(error)),
                 None => (true, Cause::Handler),
             },
             Self::Store(error) => {
                 let class = DB::classify(error);
                 let is_conflict = matches!(class, ErrorClass::Conflict | ErrorClass::TimedOut);
-                (!is_conflict, Cause::Database)
+                (!is_conflict, database(error))
             }
             Self::InFlight | Self::CommitUnknown => (false, Cause::Handler),
             Self::NotMigrated => (false, Cause::NotMigrated),
@@ -70,6 +70,10 @@ impl<E: Classify + Display + Send + 'static> Failure for Error<E> {
             reason,
         }
     }
+}
+
+fn database(error: &sqlx::Error) -> Cause {
+    Cause::Database(Redacted(error).to_string())
 }
 
 fn is_conflict<DB: Store>(error: &sqlx::Error) -> bool {
@@ -105,11 +109,11 @@ mod tests {
             (Error::EmptyKey, (DeadLetter, true, Cause::Handler)),
             (
                 Error::Store(sqlx::Error::PoolTimedOut),
-                (Retry, true, Cause::Database),
+                (Retry, true, database(&sqlx::Error::PoolTimedOut)),
             ),
             (
                 handler(sqlx::Error::RowNotFound),
-                (Retry, true, Cause::Database),
+                (Retry, true, database(&sqlx::Error::RowNotFound)),
             ),
         ] {
             assert_eq!(judged(&error), expected);

@@ -17,7 +17,7 @@ const PURGED_ATTEMPTS: &str = "idem_purged_attempts_total";
 /// Describes the metrics of this crate to the recorder that is installed. Call it after installing
 /// one. The first call of a handler does it too, once, and so does
 /// [`spawn_upkeep`](crate::spawn_upkeep), which sets the gauges and counts what is purged. A relay
-/// describes its own.
+/// and a consumer describe their own.
 ///
 /// | metric | kind, unit | labels |
 /// |---|---|---|
@@ -33,6 +33,11 @@ const PURGED_ATTEMPTS: &str = "idem_purged_attempts_total";
 /// | `idem_relay_dead_lettered_total` | counter, events that became dead letters | `target`, `topic` |
 /// | `idem_relay_look_seconds` | histogram, seconds to read what is new in the outbox | `target` |
 /// | `idem_relay_full_look_seconds` | histogram, seconds to compare the whole outbox with what the relay knows | `target` |
+/// | `idem_consumer_received_total` | counter, deliveries that came, from the source or from what was put aside | `consumer`, `topic` |
+/// | `idem_consumer_deliveries_total` | counter, attempts and deliveries by how they ended | `consumer`, `scope`, `outcome` |
+/// | `idem_consumer_age_seconds` | histogram, seconds from when a message was published to when it was handled, by the clocks of the two | `consumer`, `topic` |
+/// | `idem_consumer_in_hand`, `idem_consumer_in_hand_bytes` | gauges, what is in memory: it runs, waits or is being settled | `consumer` |
+/// | `idem_consumer_parked` | gauge, messages that are put aside in the database, as this consumer last read it | `consumer` |
 ///
 /// `outcome` is `executed`, `replayed`, `replayed_error`, `handler_error`, `in_flight`,
 /// `fingerprint_mismatch`, `rolled_back`, `commit_unknown`, `result_undecodable`,
@@ -59,6 +64,7 @@ pub fn describe_metrics() {
     );
     metrics::describe_gauge!(DEAD_LETTERS, Unit::Count, "Events that were given up");
     super::relay::describe();
+    super::consumer::describe();
     metrics::describe_counter!(PURGED_KEYS, Unit::Count, "Expired keys that were deleted");
     metrics::describe_counter!(
         PURGED_ATTEMPTS,

@@ -47,7 +47,7 @@ async fn an_attempt_is_a_span_that_is_linked_to_its_producers() {
         .with_simple_exporter(exporter.clone())
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    let _subscriber = idem_tests::subscribe(tracing_subscriber::registry().with(layer));
 
     let (source, stage) = (TestSource::new(), Stage::default());
     let running = Running::start(&db.pool, consumer(&source, &stage));
@@ -79,8 +79,7 @@ async fn an_attempt_is_a_span_that_is_linked_to_its_producers() {
 async fn a_delivery_that_can_not_be_kept_any_longer_is_named_in_time() {
     let db = start().await;
     let log = Log::default();
-    let _subscriber =
-        tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let _subscriber = idem_tests::subscribe(tracing_subscriber::registry().with(log.clone()));
     let source = TestSource::new().longest_hold(Duration::from_mins(30));
     let stage = Stage::default();
     let running = Running::start(&db.pool, consumer(&source, &stage));

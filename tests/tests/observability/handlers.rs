@@ -1,5 +1,7 @@
 //! Handlers that end in each way, and whose every value is a secret.
 
+use std::fmt;
+
 use idem_runtime::{Classify, Disposition, Event, Outbox, idempotent, outbox};
 use serde::{Deserialize, Serialize};
 use sqlx::Executor as _;
@@ -50,6 +52,12 @@ pub(crate) struct Posted {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Refused {
     pub(crate) text: String,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl Classify for Refused {

@@ -8,6 +8,8 @@ pub(crate) async fn database() -> Database {
     server::mariadb().database().await
 }
 
+#[path = "consumer.rs"]
+mod consumer;
 #[path = "handlers.rs"]
 mod handlers;
 #[path = "outcomes.rs"]

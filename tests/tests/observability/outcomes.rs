@@ -146,7 +146,7 @@ async fn every_outcome_is_seen_and_nothing_that_is_private() {
     let outcomes = {
         let _recorder = metrics::set_default_local_recorder(&recorder);
         let subscriber = tracing_subscriber::registry().with(capture.clone());
-        let _subscriber = tracing::subscriber::set_default(subscriber);
+        let _subscriber = idem_tests::subscribe(subscriber);
         every_outcome(&empty, &pool).await
     };
 

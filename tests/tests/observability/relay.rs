@@ -82,7 +82,7 @@ async fn a_relay_counts_by_target_and_topic_and_logs_no_key_and_no_payload() {
     let stats = {
         let _recorder = metrics::set_default_local_recorder(&recorder);
         let subscriber = tracing_subscriber::registry().with(capture.clone());
-        let _subscriber = tracing::subscriber::set_default(subscriber);
+        let _subscriber = idem_tests::subscribe(subscriber);
         let relay = Relay::new(pool.clone(), Picky::default())
             .target("shop")
             .backoff(Duration::from_millis(1), Duration::from_millis(1));

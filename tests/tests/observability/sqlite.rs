@@ -10,6 +10,8 @@ pub(crate) async fn database() -> Database {
     ready(server::sqlite()).await
 }
 
+#[path = "consumer.rs"]
+mod consumer;
 #[path = "handlers.rs"]
 mod handlers;
 #[path = "outcomes.rs"]

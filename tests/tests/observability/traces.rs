@@ -58,8 +58,7 @@ async fn an_event_carries_the_span_that_emitted_it() {
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
     {
-        let _subscriber =
-            tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let _subscriber = idem_tests::subscribe(tracing_subscriber::registry().with(layer));
         let consumer = tracing::info_span!("consumer");
         trace(&pool, 1)
             .instrument(consumer)
@@ -103,7 +102,7 @@ async fn an_event_carries_the_span_that_emitted_it() {
 async fn an_event_outside_of_any_trace_carries_none() {
     let (_database, pool) = migrated().await;
     {
-        let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry());
+        let _subscriber = idem_tests::subscribe(tracing_subscriber::registry());
         trace(&pool, 1).await.unwrap().into_inner();
     }
     let headers: Vec<String> = headers(&pool).await.into_keys().collect();
@@ -122,8 +121,7 @@ async fn a_publication_is_linked_to_the_spans_that_emitted_its_events() {
         .build();
     let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
     {
-        let _subscriber =
-            tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+        let _subscriber = idem_tests::subscribe(tracing_subscriber::registry().with(layer));
         for id in [1, 3] {
             trace(&pool, id).await.unwrap().into_inner();
         }

@@ -62,11 +62,13 @@ pub(super) struct Session {
 
 impl Session {
     async fn begin(connector: &Connector) -> lapin::Result<Self> {
-        let connection = connector.connect().await?;
-        let channel = connection.create_channel().await?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await?;
+        let confirming = async |connection: &Connection| {
+            let channel = connection.create_channel().await?;
+            let options = ConfirmSelectOptions::default();
+            channel.confirm_select(options).await?;
+            Ok(channel)
+        };
+        let (connection, channel) = connector.begin(confirming).await?;
         Ok(Self {
             channel,
             connection,

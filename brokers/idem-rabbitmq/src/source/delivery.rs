@@ -59,8 +59,8 @@ impl Delivery for RabbitMqDelivery {
     }
 
     /// At once, whatever `after` is: RabbitMQ has no delay for a single message. Once the source was
-    /// asked to stop, it is not said at all: RabbitMQ takes back what is not settled when the
-    /// connection is closed, all of it in its order, while a quorum queue puts each single message
+    /// asked to stop, nothing is said of a single one: RabbitMQ takes back what is not settled when
+    /// the connection is closed, and all of it in its order. A quorum queue puts each single message
     /// behind those that came back before it, and many at once in any order.
     async fn give_back(self, _after: Duration) -> Result<(), SettleError> {
         if self.settlements.is_stopped() {

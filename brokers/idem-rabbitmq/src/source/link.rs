@@ -3,29 +3,24 @@
 use std::sync::Arc;
 
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection, Consumer};
+use lapin::{Connection, Consumer};
 use tokio::sync::watch;
 
 use super::delivery::RabbitMqDelivery;
 use super::queue::QuorumQueue;
-use super::settlements::Settlements;
+use super::settlements::{Open, Settlements};
 use crate::connector::Connector;
 use crate::envelope::incoming;
 
-/// A connection with one channel and one consumer on it.
+/// A connection with one channel and one consumer on it. It is closed when this and all its
+/// deliveries are dropped: RabbitMQ then delivers again what was not settled.
 pub(super) struct Link {
     pub(super) consumer: Consumer,
     settlements: Arc<Settlements>,
-    channel: Channel,
     /// Whether the queue counts deliveries.
     counts: bool,
-    // Closed when it and all its deliveries are dropped, which have its channel: RabbitMQ then
-    // delivers again what was not settled.
-    _connection: Connection,
 }
 
 impl Link {
@@ -36,47 +31,39 @@ impl Link {
         declare: Option<&QuorumQueue>,
         stopped: watch::Receiver<bool>,
     ) -> lapin::Result<Self> {
-        let connection = connector.connect().await?;
-        let channel = connection.create_channel().await?;
-        let options = BasicQosOptions::default();
-        channel.basic_qos(prefetch, options).await?;
-        if let Some(declare) = declare {
-            let options = QueueDeclareOptions {
-                durable: true,
-                ..QueueDeclareOptions::default()
-            };
-            let arguments = declare.arguments();
-            channel
-                .queue_declare(queue.clone(), options, arguments)
-                .await?;
-        }
-        let consumer = channel
-            .basic_consume(
+        let consuming = async |connection: &Connection| {
+            let channel = connection.create_channel().await?;
+            let options = BasicQosOptions::default();
+            channel.basic_qos(prefetch, options).await?;
+            if let Some(declare) = declare {
+                let options = QueueDeclareOptions {
+                    durable: true,
+                    ..QueueDeclareOptions::default()
+                };
+                let arguments = declare.arguments();
+                channel
+                    .queue_declare(queue.clone(), options, arguments)
+                    .await?;
+            }
+            let consumer = channel.basic_consume(
                 queue.clone(),
                 ShortString::default(),
                 BasicConsumeOptions::default(),
                 FieldTable::default(),
-            )
-            .await?;
+            );
+            let consumer = consumer.await?;
+            Ok((channel, consumer))
+        };
+        let (connection, (channel, consumer)) = connector.begin(consuming).await?;
+        let open = Open {
+            connection,
+            consumer: consumer.clone(),
+        };
         Ok(Self {
             consumer,
-            settlements: Arc::new(Settlements::new(channel.clone(), prefetch, stopped)),
-            channel,
+            settlements: Arc::new(Settlements::new(channel, prefetch, open, stopped)),
             counts: declare.is_some(),
-            _connection: connection,
         })
-    }
-
-    /// Lets RabbitMQ deliver nothing more. If that fails, the connection is gone, which does the same.
-    pub(super) async fn cancel(&self) {
-        let options = BasicCancelOptions::default();
-        let cancelled = self
-            .channel
-            .basic_cancel(self.consumer.tag(), options)
-            .await;
-        if let Err(error) = cancelled {
-            tracing::debug!(%error, "the connection to RabbitMQ ended before its consumer did");
-        }
     }
 
     /// `None` for one whose channel is gone already: it comes again.

@@ -1,14 +1,28 @@
-//! What RabbitMQ has taken of what was settled.
+//! What RabbitMQ has taken of what was settled, and the end of the connection after that.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lapin::Channel;
 use lapin::options::BasicQosOptions;
+use lapin::{Channel, Connection, Consumer};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, watch};
 
-/// Makes sure that settlements have arrived.
+use crate::connector::close;
+
+/// What is open while something can be settled.
+pub(super) struct Open {
+    pub(super) connection: Connection,
+    /// When it is dropped before the connection is closed, it is cancelled. RabbitMQ then puts what
+    /// is on its way to it back at once, before the rest of what was not settled, and out of order.
+    pub(super) consumer: Consumer,
+}
+
+/// Makes sure that settlements have arrived. The link and each of its deliveries have it; the last one
+/// closes the connection.
 pub(super) struct Settlements {
     channel: Channel,
+    /// `None` once it is dropped.
+    open: Option<Open>,
     prefetch: u16,
     /// How many were sent.
     sent: AtomicU64,
@@ -19,9 +33,15 @@ pub(super) struct Settlements {
 }
 
 impl Settlements {
-    pub(super) fn new(channel: Channel, prefetch: u16, stopped: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(
+        channel: Channel,
+        prefetch: u16,
+        open: Open,
+        stopped: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             channel,
+            open: Some(open),
             prefetch,
             sent: AtomicU64::new(0),
             taken: Mutex::new(0),
@@ -50,5 +70,17 @@ impl Settlements {
         self.channel.basic_qos(self.prefetch, options).await?;
         *taken = all;
         Ok(())
+    }
+}
+
+impl Drop for Settlements {
+    fn drop(&mut self) {
+        // Without a runtime there is no connection any more.
+        if let (Some(open), Ok(runtime)) = (self.open.take(), Handle::try_current()) {
+            runtime.spawn(async move {
+                close(&open.connection).await;
+                drop(open.consumer);
+            });
+        }
     }
 }

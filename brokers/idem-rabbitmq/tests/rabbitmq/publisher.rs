@@ -5,6 +5,7 @@ use std::time::Duration;
 use idem_rabbitmq::RabbitMqPublisher;
 use idem_rabbitmq::lapin::types::{AMQPValue, FieldTable};
 use idem_runtime::{EventId, Message, PublishBatch, PublishError, Publisher as _};
+use idem_tests::proxy::When;
 use idem_tests::server::Options;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -35,6 +36,22 @@ async fn publish(publisher: &RabbitMqPublisher, messages: Vec<Message>) -> Vec<V
 fn failure(verdict: &Verdict) -> &PublishError {
     let verdict = verdict.as_ref().expect("a verdict");
     verdict.as_ref().expect_err("it is confirmed")
+}
+
+/// Guards: the limit of a session's beginning. Without it the call would go on until the relay gives
+/// it up, and count attempts.
+#[tokio::test]
+async fn a_broker_that_does_not_answer_is_unavailable() {
+    let broker = Broker::start().await;
+    broker.declare("orders", FieldTable::default()).await;
+    let publisher = RabbitMqPublisher::new(&broker.url_without_heartbeats()).unwrap();
+    let confirm_select = When::Contains("\0\x55\0\x0a");
+    let swallowed = broker.proxy.swallow_reply(confirm_select);
+    let verdicts = publish(&publisher, vec![message("orders", None)]).await;
+    assert!(swallowed.happened());
+    assert!(failure(&verdicts[0]).is_unavailable(), "{verdicts:?}");
+    let verdicts = publish(&publisher, vec![message("orders", None)]).await;
+    assert_eq!(verdicts, [Some(Ok(()))]);
 }
 
 /// Guards: `mandatory`, and that a returned message is no success although RabbitMQ confirms it.

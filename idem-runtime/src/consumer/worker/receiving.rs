@@ -14,7 +14,6 @@ use crate::inbox::kept::kept_key;
 use crate::inbox::message_id::message_id;
 use crate::source::{Arrival, Delivery, Either, Partition, Source, SourceError};
 use crate::store::{ConsumerStore, lane};
-use crate::telemetry::consumer as telemetry;
 use std::time::Duration;
 
 /// Where what was put aside is from: what arrives meanwhile has lanes of its own.
@@ -28,6 +27,8 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     pub(super) fn ask(&mut self) {
         let limit = self.options.in_hand;
         let messages = self.held.len() + self.settling.len();
+        self.metrics
+            .holds(messages, self.amount.bytes, self.parking.count);
         let has_room = messages < limit.messages && self.amount.bytes < limit.bytes;
         // What arrives at the end is given back, so there is always room for it.
         let can_park = self.parking.count < u64::from(self.options.parked);
@@ -132,7 +133,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         let ticket = self.next;
         self.next += 1;
         let held = self.held(delivery, now);
-        telemetry::received(&self.name, &held.delivery.incoming().topic);
+        self.metrics.received(&held.delivery.incoming().topic);
         self.amount.bytes += held.size;
         let (partition, delivery) = (held.partition, Arc::clone(&held.delivery));
         self.held.insert(ticket, held);

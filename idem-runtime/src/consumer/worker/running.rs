@@ -1,5 +1,6 @@
 //! Deliveries that run, and how they end.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use super::state::held::Settlement;
 use crate::consumer::failure::Cause;
 use crate::consumer::lanes::Ticket;
 use crate::consumer::route::{Content, Ended};
+use crate::error::Error;
 use crate::source::{Delivery, Source};
 use crate::store::ConsumerStore;
 use crate::telemetry::consumer as telemetry;
@@ -121,16 +123,16 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
                 cause,
                 reason,
             } => {
-                let is_suspicious = match cause {
-                    Cause::Handler => {
-                        self.outage.succeeded();
-                        false
+                match cause {
+                    Cause::Handler => self.outage.succeeded(),
+                    Cause::Database(error) => {
+                        if self.outage.failed() {
+                            self.outage_begins(&error);
+                        }
                     }
-                    Cause::Database => self.outage.failed(),
-                    Cause::NotMigrated => true,
-                };
-                if is_suspicious {
-                    self.outage_begins(&reason);
+                    Cause::NotMigrated => {
+                        self.outage_begins(&Error::<Infallible>::NotMigrated);
+                    }
                 }
                 if counts {
                     self.failed(ticket, reason, now);
@@ -144,6 +146,8 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     fn handled(&mut self, ticket: Ticket) {
         self.lanes.done(ticket);
         if let Some(held) = self.held.get(&ticket) {
+            let incoming = held.delivery.incoming();
+            self.metrics.handled(&incoming.topic, incoming.published_at);
             if held.has_attempts {
                 self.forgets.done.push(held.message.clone());
             }
@@ -269,6 +273,6 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
 
     /// Counts how a delivery ended, in the metrics.
     pub(super) fn count(&self, ticket: Ticket, outcome: &'static str) {
-        telemetry::ended(&self.name, self.scope(ticket), outcome);
+        self.metrics.ended(self.scope(ticket), outcome);
     }
 }

@@ -29,7 +29,7 @@ use crate::inbox::{Inbox, InboxDelivery};
 use crate::source::{Clock, Either, Handover, Partition, Source};
 use crate::statement::{StatementError, within};
 use crate::store::{ConsumerStore, ErrorClass, Home, MessageId};
-use crate::telemetry::consumer as telemetry;
+use crate::telemetry::consumer::ConsumerMetrics;
 
 /// A delivery of the source, or of what is put aside.
 pub(super) type Hand<S, DB> = Either<<S as Source>::Delivery, InboxDelivery<DB>>;
@@ -72,6 +72,7 @@ pub(super) struct Worker<S: Source, DB: ConsumerStore> {
     pub(super) leaving: Option<Leaving>,
     pub(super) fatal: Option<ConsumerError>,
     pub(super) stats: ConsumerStats,
+    pub(super) metrics: ConsumerMetrics,
 }
 
 /// Attempts to count: before they run, or with the reason why they failed.
@@ -162,8 +163,8 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         let parked = Inbox::parked(pool.clone(), name.to_string());
         let parked_source = Arc::new(parked.clone());
         let (parked_receiving, parked_arrivals) = start_receiving(Arc::clone(&parked_source));
-        telemetry::describe();
         Ok(Self {
+            metrics: ConsumerMetrics::new(Arc::clone(&name)),
             name,
             pool,
             home: Arc::new(home),

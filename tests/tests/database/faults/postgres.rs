@@ -216,7 +216,7 @@ mod only_here {
             .with_max_level(tracing::Level::INFO)
             .with_writer(move || writer.clone())
             .finish();
-        let guard = tracing::subscriber::set_default(subscriber);
+        let guard = idem_tests::subscribe(subscriber);
         let outcome = runs(&db.pool, "the-key", "SELECT pg_sleep(1.1)")
             .await
             .unwrap();

@@ -42,7 +42,7 @@ impl Log {
             .with_ansi(false)
             .with_writer(move || self.clone())
             .finish();
-        tracing::subscriber::set_default(subscriber)
+        idem_tests::subscribe(subscriber)
     }
 
     fn assert_has(&self, warnings: &[String]) {

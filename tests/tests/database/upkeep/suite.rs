@@ -107,7 +107,7 @@ async fn an_error_ends_nothing() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = idem_tests::subscribe(subscriber);
     let upkeep = spawn_upkeep(pool.clone(), often());
     until("an error is logged", || async {
         log.warns("could not be deleted") > 1

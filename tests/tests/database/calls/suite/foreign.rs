@@ -163,7 +163,7 @@ async fn a_pools_connections_that_were_left_in_a_transaction_are_replaced() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _guard = idem_tests::subscribe(subscriber);
     let pool = another_pool(&db).await;
     for (index, foreign) in all().iter().enumerate() {
         let duplicate = index % 2 == 1;
