@@ -98,6 +98,13 @@ fn read(mut words: Parser) -> Result<Task> {
         }
     }
     ensure!(
+        options
+            .broker
+            .as_ref()
+            .is_none_or(|broker| !broker.starts_with("http")),
+        "without a broker events go by HTTP: leave --broker out"
+    );
+    ensure!(
         modes < 2,
         "--orders, --chaos and --serve are three runs: choose one"
     );
@@ -194,6 +201,7 @@ mod tests {
             ("prove", "needs the folder"),
             ("ordres", "no command"),
             ("--broker", "missing argument"),
+            ("--broker http://127.0.0.1", "leave --broker out"),
         ] {
             let error = format!("{:#}", mode(words).unwrap_err());
             assert!(error.contains(reason), "{words}: {error}");

@@ -57,6 +57,8 @@ pub(crate) struct Books {
     pub(crate) waiting: Waiting,
     /// Dead letters of both services, each with its reason.
     pub(crate) dead_letters: Vec<String>,
+    /// Messages whose attempts are remembered.
+    pub(crate) attempts: i64,
 }
 
 /// What has not arrived.
@@ -104,7 +106,7 @@ impl Books {
             "SELECT order_id, account, version, cents, at FROM entries ORDER BY number";
         let waiting = Waiting::read(folder).await?;
         let (mut orders, mut ledger) = open(folder).await?;
-        let mut dead_letters = Vec::new();
+        let (mut dead_letters, mut attempts) = (Vec::new(), 0);
         for (name, database) in [("orders", &mut orders), ("ledger", &mut ledger)] {
             const LETTERS: &str = "SELECT type, id, reason FROM idem_dead_letters ORDER BY number";
             let letters: Vec<(String, String, String)> =
@@ -113,6 +115,9 @@ impl Books {
                 .iter()
                 .map(|(kind, id, reason)| format!("{name}: {kind} {id}: {reason}"));
             dead_letters.extend(letters);
+            attempts += sqlx::query_scalar::<_, i64>("SELECT count(*) FROM idem_attempts")
+                .fetch_one(&mut *database)
+                .await?;
         }
         let rows: Vec<(String, String, i64, i64, Option<i64>, i64)> =
             sqlx::query_as(ORDERS).fetch_all(&mut orders).await?;
@@ -146,6 +151,7 @@ impl Books {
                 .await?,
             waiting,
             dead_letters,
+            attempts,
         })
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use rand::Rng as _;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
@@ -22,6 +22,9 @@ use tokio::time::{sleep, timeout};
 const READY_WITHIN: Duration = Duration::from_mins(1);
 
 const ASK_EVERY: Duration = Duration::from_millis(20);
+
+/// How often the watchdog tries to remove the folder.
+const REMOVE_AGAIN: usize = 250;
 
 /// How long a killed process may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
@@ -97,18 +100,15 @@ pub(crate) fn watch(folder: Option<PathBuf>) {
     for &pid in &running {
         let _ = kill_process(pid, Signal::KILL);
     }
-    let gone = || running.iter().all(|&pid| test_kill_process(pid).is_err());
-    let removed = || {
-        folder
-            .as_ref()
-            .is_none_or(|folder| fs::remove_dir_all(folder).is_ok() || !folder.exists())
-    };
-    for _ in 0..100 {
-        if gone() && removed() {
+    let Some(folder) = folder else { return };
+    // What was killed just now may still have been writing.
+    for _ in 0..REMOVE_AGAIN {
+        if fs::remove_dir_all(&folder).is_ok() || !folder.exists() {
             return;
         }
-        thread::sleep(Duration::from_millis(50));
+        thread::sleep(ASK_EVERY);
     }
+    eprintln!("{} could not be removed", folder.display());
 }
 
 /// Starts it.

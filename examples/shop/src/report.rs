@@ -149,6 +149,13 @@ pub(crate) fn chaos(
         "  ledger      {} deliveries had been entered before",
         replayed + known
     );
+    if books.attempts > 0 {
+        // They are forgotten after the COMMIT, by a statement of their own.
+        println!(
+            "  attempts    of {} messages that are done are still remembered, where a kill came in between; `purge` deletes them",
+            books.attempts
+        );
+    }
     let longest = tally.waited.iter().max().copied().unwrap_or_default();
     println!(
         "  time        {:.1} s for the slowest answer; {:.1} s at the end until all had arrived\n",
