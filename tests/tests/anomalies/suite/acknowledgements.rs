@@ -66,7 +66,11 @@ pub(crate) async fn lost(axis: Axis) {
             format!("SELECT count(*) FROM {table}"),
             format!(
                 "SELECT count(DISTINCT {}) FROM {table}",
-                if table == "idem_keys" { super::KEY } else { "id" }
+                if table == "idem_keys" {
+                    super::KEY
+                } else {
+                    "id"
+                }
             ),
         ] {
             let found = db.number(&rows).await;
@@ -81,13 +85,7 @@ pub(crate) async fn lost(axis: Axis) {
     db.assert_at_rest(&[&db.pool]).await;
 }
 
-async fn work(
-    worker: usize,
-    cuts: &[Cut],
-    proxy: &Proxy,
-    cut_off: &Pool,
-    direct: &Pool,
-) -> Tally {
+async fn work(worker: usize, cuts: &[Cut], proxy: &Proxy, cut_off: &Pool, direct: &Pool) -> Tally {
     let mut tally = Tally::new();
     let mut usual = Duration::from_millis(5);
     for (number, cut) in cuts.iter().enumerate() {

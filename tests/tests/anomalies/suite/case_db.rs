@@ -7,7 +7,7 @@ use idem_tests::server::Database;
 use sqlx::{AssertSqlSafe, Row as _, raw_sql};
 
 use super::handlers::applied;
-use super::{Axis, CLAIMS, NAMESPACE, CLEAN, EVENTS, LEASED, Pool, SETTINGS, SETUP};
+use super::{Axis, CLAIMS, CLEAN, EVENTS, LEASED, NAMESPACE, Pool, SETTINGS, SETUP};
 use crate::POLL_EVERY;
 use crate::model::{Order, State, event};
 
@@ -127,7 +127,11 @@ impl CaseDb {
 
     /// The same where the next delivery replays, or executes and makes all of it.
     pub(crate) async fn assert_whole_if(&self, committed: bool, pools: &[&Pool]) {
-        let next = if committed { "Replayed(7)" } else { "Executed(7)" };
+        let next = if committed {
+            "Replayed(7)"
+        } else {
+            "Executed(7)"
+        };
         self.assert_then(pools, State::whole_if(committed), next, State::whole())
             .await;
     }

@@ -10,9 +10,7 @@ use super::case_db::CaseDb;
 use super::first::First;
 use super::handlers::{Which, applied, apply, deliver};
 use super::other::Other;
-use super::{
-    Axis, CONFLICTS, Conn, LOSE_TO_NEWER, READS_LOCK, WIN_DEADLOCKS, YIELD_IN_DEADLOCKS,
-};
+use super::{Axis, CONFLICTS, Conn, LOSE_TO_NEWER, READS_LOCK, WIN_DEADLOCKS, YIELD_IN_DEADLOCKS};
 use crate::fate::Fate;
 use crate::model::{Deed, Order, RESULT, State, end, sql, swallowed};
 use crate::stage::{Stage, Verdict};
@@ -112,7 +110,11 @@ async fn deadlock_is_retried<const N: usize>(
     assert_eq!(first.ends(&db, Fate::Commits).await, "Executed(7)");
     let of_other = db.number("SELECT n FROM uniques WHERE id = 100").await;
     let of_both = db.number("SELECT n FROM uniques WHERE id = 11").await;
-    assert_eq!(of_both, of_other + 1, "what the deadlock undid is done once");
+    assert_eq!(
+        of_both,
+        of_other + 1,
+        "what the deadlock undid is done once"
+    );
     let state = match which {
         Which::OuterRetried => State::whole().claim("anomalies.outer", RESULT, Some("7")),
         _ => State::whole(),
@@ -173,7 +175,9 @@ pub(crate) async fn two_keys_in_opposite_order(axis: Axis, fate: Fate) {
     let [o, p] = [Order::plain("o"), Order::plain("p")];
     let mut winner = Other::begin(&db, fate).await;
     winner.sql(WIN_DEADLOCKS).await;
-    winner.sql("UPDATE uniques SET n = n + 1 WHERE id >= 100").await;
+    winner
+        .sql("UPDATE uniques SET n = n + 1 WHERE id >= 100")
+        .await;
     let mut loser = Other::begin(&db, Fate::RollsBack).await;
     loser.sql(YIELD_IN_DEADLOCKS).await;
     assert_eq!(applied(&mut winner.tx, &o).await, "Executed(7)");
@@ -260,7 +264,10 @@ pub(crate) async fn nested_handlers_in_opposite_order(axis: Axis) {
         .claim("anomalies.pair", RESULT, None)
         .claim("anomalies.pair", RESULT, None)
         .event("p");
-    assert_eq!((state.effects, state.claims), (expected.effects, expected.claims));
+    assert_eq!(
+        (state.effects, state.claims),
+        (expected.effects, expected.claims)
+    );
     assert_eq!(state.events.len(), 2);
     db.assert_at_rest(&[&pool]).await;
 }

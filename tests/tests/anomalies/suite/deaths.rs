@@ -128,14 +128,11 @@ fn a_process_that_is_killed_at_commit() {
     crate::run(async move {
         let pool = super::connect(&errand.url, errand.axis, 1).await;
         let stage = Stage::new();
-        let (end, ()) = tokio::join!(
-            deliver(Which::Apply, &pool, &errand.order, &stage),
-            async {
-                stage.met().await;
-                println!("commits");
-                stage.let_go_on(Verdict::Well);
-            }
-        );
+        let (end, ()) = tokio::join!(deliver(Which::Apply, &pool, &errand.order, &stage), async {
+            stage.met().await;
+            println!("commits");
+            stage.let_go_on(Verdict::Well);
+        });
         assert_eq!(end, "Executed(7)");
         println!("acknowledged");
     });

@@ -104,7 +104,10 @@ pub(super) async fn pool_for(db: &CaseDb, fate: Fate, connections: u32) -> (Pool
     };
     let proxy = Proxy::start(address).unwrap();
     let url = database.url_through(proxy.address());
-    (super::connect(&url, db.axis, connections).await, Some(proxy))
+    (
+        super::connect(&url, db.axis, connections).await,
+        Some(proxy),
+    )
 }
 
 /// How a call in its own transaction ends.

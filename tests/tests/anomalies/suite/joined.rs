@@ -2,10 +2,10 @@
 
 use idem_tests::poll::drop_at_pending;
 
+use super::Axis;
 use super::case_db::CaseDb;
 use super::handlers::{Which, applied, apply, deliver};
 use super::other::Other;
-use super::Axis;
 use crate::fate::Fate;
 use crate::model::{Order, State};
 use crate::stage::Stage;
@@ -69,7 +69,8 @@ pub(crate) async fn dropped_in_its_body(axis: Axis, fate: Fate) {
     } else {
         State::whole()
     };
-    db.assert_then(&[&ended.pool], caller, "Executed(7)", then).await;
+    db.assert_then(&[&ended.pool], caller, "Executed(7)", then)
+        .await;
 }
 
 /// Guards: a handler's error is undone to the call's savepoint; the caller's transaction goes on.
@@ -105,7 +106,8 @@ pub(crate) async fn refused(axis: Axis, fate: Fate) {
     } else {
         (State::nothing(), State::whole())
     };
-    db.assert_then(&[&ended.pool], now, "Executed(7)", then).await;
+    db.assert_then(&[&ended.pool], now, "Executed(7)", then)
+        .await;
 }
 
 /// Inside the caller's transaction, whose COMMIT either keeps all of the rest or fails.
@@ -144,7 +146,10 @@ pub(crate) async fn dropped_at_any_pending_point(axis: Axis) {
         } else {
             k += 1;
             let end = applied(&db.pool, &order).await;
-            assert!(["Executed(7)", "Replayed(7)"].contains(&end.as_str()), "{end}");
+            assert!(
+                ["Executed(7)", "Replayed(7)"].contains(&end.as_str()),
+                "{end}"
+            );
             assert_eq!(db.state().await.events, State::whole().events);
         }
         for table in ["effects", "idem_keys", "idem_outbox"] {

@@ -19,10 +19,7 @@ pub(crate) async fn unreadable(axis: Axis, fate: Fate) {
     let order = Order::held("o", []);
     let mut first = First::start(&db, fate, Which::OtherType, order).await;
     let text = |outcome: &str| format!("{outcome}(\"7 cents\")");
-    assert_eq!(
-        first.ends(&db, fate).await,
-        end_of(fate, &text("Executed"))
-    );
+    assert_eq!(first.ends(&db, fate).await, end_of(fate, &text("Executed")));
     if fate.commits() {
         let state = State::nothing()
             .effect("o")
@@ -41,10 +38,7 @@ pub(crate) async fn unreadable(axis: Axis, fate: Fate) {
         assert_eq!(delivered(&db, Which::OtherType).await, text("Replayed"));
     } else {
         db.assert_whole_if(false, &[&first.pool]).await;
-        assert_eq!(
-            delivered(&db, Which::OtherType).await,
-            "ResultUndecodable"
-        );
+        assert_eq!(delivered(&db, Which::OtherType).await, "ResultUndecodable");
     }
 }
 
@@ -92,13 +86,8 @@ pub(crate) async fn permanent_error(axis: Axis, fate: Fate) {
         .effect("o")
         .claim("anomalies.recorded", RESULT, Some("7"));
     let (now, next, then) = if fate.commits() {
-        let recorded =
-            State::nothing().claim("anomalies.recorded", ERROR, Some("\"Closed\""));
-        (
-            recorded.clone(),
-            "Handler(will be refused again)",
-            recorded,
-        )
+        let recorded = State::nothing().claim("anomalies.recorded", ERROR, Some("\"Closed\""));
+        (recorded.clone(), "Handler(will be refused again)", recorded)
     } else {
         (State::nothing(), "Executed(7)", executed)
     };
