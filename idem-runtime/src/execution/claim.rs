@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::backoff::back_off_until;
-use super::in_flight::{self, KeyInFlight, Turn};
+use super::in_flight::{self, KeyInFlight, WaitResult};
 use super::{Execution, admit};
 use crate::begin::Begin;
 use crate::error::Error;
@@ -198,12 +198,12 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             key: identity.key.clone(),
         };
         match in_flight::take(&pool.in_flight, key, deadline).await {
-            Turn::Taken(guard) => {
+            WaitResult::Acquired(guard) => {
                 self.guard = Some(guard);
                 Ok(false)
             }
-            Turn::Stored => Ok(true),
-            Turn::TimedOut => Err(Error::InFlight),
+            WaitResult::Stored => Ok(true),
+            WaitResult::TimedOut => Err(Error::InFlight),
         }
     }
 

@@ -37,9 +37,9 @@ impl KeysInFlight {
 
 /// How waiting for a key's turn ended.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum WaitResult {
     /// This call may take the key to the database.
-    Taken(KeyGuard),
+    Acquired(KeyGuard),
     /// The call that had the turn left a row: ask for it.
     Stored,
     /// The deadline has passed.
@@ -48,16 +48,20 @@ pub(super) enum Turn {
 
 /// Takes the turn of a key, after those who asked before. If one of them stores an end, all who
 /// wait are woken at once. If it fails, the next one has the turn, and nobody else is woken.
-pub(super) async fn take(keys: &Arc<KeysInFlight>, key: KeyInFlight, deadline: Instant) -> Turn {
+pub(super) async fn take(
+    keys: &Arc<KeysInFlight>,
+    key: KeyInFlight,
+    deadline: Instant,
+) -> WaitResult {
     let place = Place::new(keys, key);
     let acquired = match place.turn.clone().try_acquire_owned() {
         Ok(permit) => Ok(Ok(permit)),
         Err(_) => timeout_at(deadline, place.turn.clone().acquire_owned()).await,
     };
     match acquired {
-        Ok(Ok(permit)) => Turn::Taken(KeyGuard { permit, place }),
-        Ok(Err(_closed)) => Turn::Stored,
-        Err(_elapsed) => Turn::TimedOut,
+        Ok(Ok(permit)) => WaitResult::Acquired(KeyGuard { permit, place }),
+        Ok(Err(_closed)) => WaitResult::Stored,
+        Err(_elapsed) => WaitResult::TimedOut,
     }
 }
 

@@ -6,8 +6,8 @@
 /// The rows for the database of the module in which it stands.
 macro_rules! suite {
     ($($also:ident),*) => {
-        #[path = "suite/bed.rs"]
-        mod bed;
+        #[path = "suite/case_db.rs"]
+        mod case_db;
         #[path = "suite/begins.rs"]
         mod begins;
         #[path = "suite/duplicates.rs"]

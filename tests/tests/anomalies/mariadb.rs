@@ -12,7 +12,7 @@ use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, Row as _, raw_sql};
 use tokio::process::Child;
 
-use self::bed::Bed;
+use self::case_db::CaseDb;
 use self::handlers::Which;
 use crate::level::Level;
 use crate::model::Order;
@@ -101,17 +101,17 @@ pub(crate) async fn connect(url: &str, axis: Axis, connections: u32) -> Pool {
 }
 
 /// A pool that waits for no writer.
-pub(crate) async fn connect_impatient(bed: &Bed) -> Pool {
-    bed.connect(2).await
+pub(crate) async fn connect_impatient(db: &CaseDb) -> Pool {
+    db.connect(2).await
 }
 
-pub(crate) async fn assert_no_open_transaction(bed: &Bed) {
-    at_rest::mariadb(bed.database().url()).await;
+pub(crate) async fn assert_no_open_transaction(db: &CaseDb) {
+    at_rest::mariadb(db.database().url()).await;
 }
 
 /// How many statements are under way that wait for a lock, sooner or later.
-pub(crate) async fn waiting(bed: &Bed, _: &Pool) -> i64 {
-    bed.number(
+pub(crate) async fn waiting(db: &CaseDb, _: &Pool) -> i64 {
+    db.number(
         "SELECT CAST(count(*) AS SIGNED) FROM information_schema.processlist WHERE db = DATABASE() AND command = 'Query' \
          AND (info LIKE '%INTO idem_keys%' OR info LIKE '%uniques%') AND id <> CONNECTION_ID()",
     )
@@ -120,7 +120,7 @@ pub(crate) async fn waiting(bed: &Bed, _: &Pool) -> i64 {
 
 /// Ends when the statement of this session waits for a lock. The tables about locks show nothing new
 /// to those who ask again and again.
-pub(crate) async fn until_locked(bed: &Bed, session: i64) {
+pub(crate) async fn until_locked(db: &CaseDb, session: i64) {
     let thread = format!("thread id {session},");
     let waits = |status: &str| {
         let mut transactions = status.split("---TRANSACTION");
@@ -128,7 +128,7 @@ pub(crate) async fn until_locked(bed: &Bed, session: i64) {
     };
     loop {
         let status = raw_sql("SHOW ENGINE INNODB STATUS");
-        let status = status.fetch_one(&bed.admin).await.unwrap();
+        let status = status.fetch_one(&db.admin).await.unwrap();
         if waits(status.get(2)) {
             break;
         }
@@ -142,17 +142,17 @@ pub(crate) const fn waiting_after(before: i64) -> i64 {
 }
 
 /// Ends a session, and waits until it is gone.
-pub(crate) async fn kill(bed: &Bed, session: i64) {
-    bed.execute(&format!("KILL {session}")).await;
+pub(crate) async fn kill(db: &CaseDb, session: i64) {
+    db.execute(&format!("KILL {session}")).await;
     let there = format!(
         "SELECT CAST(count(*) AS SIGNED) FROM information_schema.processlist WHERE id = {session}"
     );
-    while bed.number(&there).await > 0 {
+    while db.number(&there).await > 0 {
         tokio::time::sleep(crate::POLL_EVERY).await;
     }
 }
 
-pub(crate) async fn child(_: &Bed, _: Which, _: &Order) -> Child {
+pub(crate) async fn child(_: &CaseDb, _: Which, _: &Order) -> Child {
     unreachable!("a session is killed by the server")
 }
 
@@ -185,13 +185,13 @@ mod only_here {
     #[test]
     fn a_session_without_autocommit_is_left_without_it_and_at_rest() {
         crate::run(async {
-            let bed = Bed::start(Level::RepeatableRead).await;
+            let db = CaseDb::start(Level::RepeatableRead).await;
             let pool = MySqlPoolOptions::new()
                 .max_connections(1)
                 .after_connect(|conn, _| {
                     Box::pin(async move { handlers::execute(conn, "SET autocommit = 0").await })
                 })
-                .connect(bed.database().url())
+                .connect(db.database().url())
                 .await
                 .unwrap();
             let violates = [sql("INSERT INTO uniques (id) VALUES (11)")];
@@ -204,7 +204,7 @@ mod only_here {
             ] {
                 let end = deliver(which, &pool, &order, &Stage::new()).await;
                 assert_eq!(end, expected);
-                assert_no_open_transaction(&bed).await;
+                assert_no_open_transaction(&db).await;
                 let mut conn = pool.acquire().await.unwrap();
                 let found = raw_sql(
                     "SELECT CAST(@@autocommit AS SIGNED), CAST(@@in_transaction AS SIGNED)",
@@ -217,19 +217,19 @@ mod only_here {
             for _ in 0..10 {
                 let end = deliver(Which::Apply, &pool, &Order::plain("o"), &Stage::new()).await;
                 assert_eq!(end, "Replayed(7)");
-                assert_no_open_transaction(&bed).await;
+                assert_no_open_transaction(&db).await;
             }
-            assert_eq!(bed.state().await.effects, ["k", "o"]);
-            bed.execute("UPDATE idem_keys SET expires_at = created_at")
+            assert_eq!(db.state().await.effects, ["k", "o"]);
+            db.execute("UPDATE idem_keys SET expires_at = created_at")
                 .await;
             let purged = idem_runtime::purge(&pool).await.unwrap();
             assert_eq!(purged.keys, 1);
-            assert_eq!(bed.state().await.claims, []);
-            bed.execute("DROP TABLE idem_schema").await;
+            assert_eq!(db.state().await.claims, []);
+            db.execute("DROP TABLE idem_schema").await;
             idem_runtime::migrate(&pool).await.unwrap();
             let version = "SELECT CAST(version AS SIGNED) FROM idem_schema";
-            assert_eq!(bed.number(version).await, 1);
-            assert_no_open_transaction(&bed).await;
+            assert_eq!(db.number(version).await, 1);
+            assert_no_open_transaction(&db).await;
             let end = deliver(Which::Apply, &pool, &Order::plain("o"), &Stage::new()).await;
             assert_eq!(end, "Executed(7)");
         });
@@ -239,23 +239,23 @@ mod only_here {
     #[test]
     fn a_statement_time_limit_ends_the_wait_of_a_claim() {
         crate::run(async {
-            let bed = Bed::start(Level::ReadCommitted).await;
+            let db = CaseDb::start(Level::ReadCommitted).await;
             let order = Order::held("o", []);
-            let mut first = First::start(&bed, Fate::Commits, Which::Apply, order).await;
+            let mut first = First::start(&db, Fate::Commits, Which::Apply, order).await;
             let order = Order::plain("o");
             for _ in 0..3 {
-                let mut conn = bed.pool.acquire().await.unwrap();
+                let mut conn = db.pool.acquire().await.unwrap();
                 handlers::execute(&mut conn, "SET max_statement_time = 0.05")
                     .await
                     .unwrap();
                 drop(conn);
-                let end = deliver(Which::Apply, &bed.pool, &order, &Stage::new()).await;
+                let end = deliver(Which::Apply, &db.pool, &order, &Stage::new()).await;
                 // `ER_STATEMENT_TIMEOUT`
                 assert_eq!(end, "Store(1969)");
             }
-            assert_eq!(first.ends(&bed, Fate::Commits).await, "Executed(7)");
-            bed.assert_then(
-                &[&first.pool, &bed.pool],
+            assert_eq!(first.ends(&db, Fate::Commits).await, "Executed(7)");
+            db.assert_then(
+                &[&first.pool, &db.pool],
                 State::whole(),
                 "Replayed(7)",
                 State::whole(),

@@ -10,7 +10,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, raw_sql};
 use tokio::process::Child;
 
-use self::bed::Bed;
+use self::case_db::CaseDb;
 use self::handlers::Which;
 use crate::level::Level;
 use crate::model::Order;
@@ -107,17 +107,17 @@ pub(crate) async fn connect(url: &str, axis: Axis, connections: u32) -> Pool {
 }
 
 /// A pool that waits for no writer.
-pub(crate) async fn connect_impatient(bed: &Bed) -> Pool {
-    bed.connect(2).await
+pub(crate) async fn connect_impatient(db: &CaseDb) -> Pool {
+    db.connect(2).await
 }
 
-pub(crate) async fn assert_no_open_transaction(bed: &Bed) {
-    at_rest::postgres(&bed.admin).await;
+pub(crate) async fn assert_no_open_transaction(db: &CaseDb) {
+    at_rest::postgres(&db.admin).await;
 }
 
 /// How many statements wait for a key, for a row, or for the transaction that has it.
-pub(crate) async fn waiting(bed: &Bed, _: &Pool) -> i64 {
-    bed.number(
+pub(crate) async fn waiting(db: &CaseDb, _: &Pool) -> i64 {
+    db.number(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
          AND backend_type = 'client backend' AND wait_event_type = 'Lock' AND wait_event IN ('advisory', 'transactionid', 'tuple')",
     )
@@ -125,8 +125,8 @@ pub(crate) async fn waiting(bed: &Bed, _: &Pool) -> i64 {
 }
 
 /// Ends when the one statement that is under way waits for a lock.
-pub(crate) async fn until_locked(bed: &Bed, _session: i64) {
-    bed.until_waiting(&bed.pool, 1).await;
+pub(crate) async fn until_locked(db: &CaseDb, _session: i64) {
+    db.until_waiting(&db.pool, 1).await;
 }
 
 /// How many statements [wait](waiting) when one more does.
@@ -135,16 +135,16 @@ pub(crate) const fn waiting_after(before: i64) -> i64 {
 }
 
 /// Ends a session, and waits until it is gone.
-pub(crate) async fn kill(bed: &Bed, session: i64) {
-    bed.execute(&format!("SELECT pg_terminate_backend({session})"))
+pub(crate) async fn kill(db: &CaseDb, session: i64) {
+    db.execute(&format!("SELECT pg_terminate_backend({session})"))
         .await;
     let there = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {session}");
-    while bed.number(&there).await > 0 {
+    while db.number(&there).await > 0 {
         tokio::time::sleep(crate::POLL_EVERY).await;
     }
 }
 
-pub(crate) async fn child(_: &Bed, _: Which, _: &Order) -> Child {
+pub(crate) async fn child(_: &CaseDb, _: Which, _: &Order) -> Child {
     unreachable!("a session is killed by the server")
 }
 
@@ -174,28 +174,28 @@ mod only_here {
     #[test]
     fn a_statement_timeout_ends_the_wait_of_a_claim() {
         crate::run(async {
-            let bed = Bed::start(Level::ReadCommitted).await;
+            let db = CaseDb::start(Level::ReadCommitted).await;
             let order = Order::held("o", []);
-            let mut first = First::start(&bed, Fate::Commits, Which::Apply, order).await;
-            let mut conn = bed.pool.acquire().await.unwrap();
+            let mut first = First::start(&db, Fate::Commits, Which::Apply, order).await;
+            let mut conn = db.pool.acquire().await.unwrap();
             handlers::execute(&mut conn, "SET statement_timeout = '50ms'")
                 .await
                 .unwrap();
             drop(conn);
             let order = Order::plain("o");
             for _ in 0..3 {
-                let end = deliver(Which::Apply, &bed.pool, &order, &Stage::new()).await;
+                let end = deliver(Which::Apply, &db.pool, &order, &Stage::new()).await;
                 // `query_canceled`
                 assert_eq!(end, "Store(57014)");
             }
-            let mut conn = bed.pool.acquire().await.unwrap();
+            let mut conn = db.pool.acquire().await.unwrap();
             assert!(!sqlx::Connection::is_in_transaction(&*conn));
             handlers::execute(&mut conn, "SET statement_timeout = '62s'")
                 .await
                 .unwrap();
             drop(conn);
-            assert_eq!(first.ends(&bed, Fate::Commits).await, "Executed(7)");
-            bed.assert_whole_if(true, &[&first.pool, &bed.pool]).await;
+            assert_eq!(first.ends(&db, Fate::Commits).await, "Executed(7)");
+            db.assert_whole_if(true, &[&first.pool, &db.pool]).await;
         });
     }
 }

@@ -16,7 +16,7 @@ use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use self::bed::Bed;
+use self::case_db::CaseDb;
 use self::handlers::{Which, deliver};
 use crate::model::Order;
 use crate::stage::Stage;
@@ -76,8 +76,8 @@ pub(crate) async fn connect(url: &str, axis: Axis, connections: u32) -> Pool {
 }
 
 /// A pool that waits for no writer.
-pub(crate) async fn connect_impatient(bed: &Bed) -> Pool {
-    connect_waiting(bed.database().url(), bed.axis, 2, Duration::from_millis(20)).await
+pub(crate) async fn connect_impatient(db: &CaseDb) -> Pool {
+    connect_waiting(db.database().url(), db.axis, 2, Duration::from_millis(20)).await
 }
 
 async fn connect_waiting(url: &str, axis: Axis, connections: u32, wait: Duration) -> Pool {
@@ -99,13 +99,13 @@ async fn connect_waiting(url: &str, axis: Axis, connections: u32, wait: Duration
         .unwrap()
 }
 
-pub(crate) async fn assert_no_open_transaction(bed: &Bed) {
-    at_rest::sqlite(&bed.admin).await;
+pub(crate) async fn assert_no_open_transaction(db: &CaseDb) {
+    at_rest::sqlite(&db.admin).await;
 }
 
 /// How many connections of a pool are with a call: what they are asked first is to become the
 /// writer.
-pub(crate) async fn waiting(_: &Bed, pool: &Pool) -> i64 {
+pub(crate) async fn waiting(_: &CaseDb, pool: &Pool) -> i64 {
     i64::from(pool.size()) - i64::try_from(pool.num_idle()).unwrap()
 }
 
@@ -114,7 +114,7 @@ pub(crate) const fn waiting_after(_before: i64) -> i64 {
     1
 }
 
-pub(crate) async fn kill(_: &Bed, _: i64) {
+pub(crate) async fn kill(_: &CaseDb, _: i64) {
     unreachable!("a process is killed, with its connection")
 }
 
@@ -129,10 +129,10 @@ struct Errand {
 const ERRAND: &str = "IDEM_TESTS_ERRAND";
 
 /// Delivers an order in another process, up to where its handler meets its test.
-pub(crate) async fn child(bed: &Bed, which: Which, order: &Order) -> Child {
+pub(crate) async fn child(db: &CaseDb, which: Which, order: &Order) -> Child {
     let errand = Errand {
-        url: bed.database().url().into(),
-        axis: bed.axis,
+        url: db.database().url().into(),
+        axis: db.axis,
         which,
         order: order.clone(),
     };
@@ -195,9 +195,9 @@ mod only_here {
     #[test]
     fn a_reader_in_the_way_of_commit_leaves_nothing_half_done() {
         crate::run(async {
-            let bed = Bed::start(Axis::RollbackJournal).await;
-            let impatient = connect_impatient(&bed).await;
-            let mut reader = bed.pool.begin().await.unwrap();
+            let db = CaseDb::start(Axis::RollbackJournal).await;
+            let impatient = connect_impatient(&db).await;
+            let mut reader = db.pool.begin().await.unwrap();
             let read = sqlx::raw_sql("SELECT id FROM effects");
             read.fetch_all(&mut *reader).await.unwrap();
             let order = Order::plain("o");
@@ -205,13 +205,13 @@ mod only_here {
                 let end = deliver(which, &impatient, &order, &Stage::new()).await;
                 assert_eq!(end, "Store(5)");
                 // It could not begin if the last one were open yet, and it reads what is committed.
-                assert_no_open_transaction(&bed).await;
-                bed.assert_state(&State::nothing()).await;
+                assert_no_open_transaction(&db).await;
+                db.assert_state(&State::nothing()).await;
             }
             reader.rollback().await.unwrap();
             let end = deliver(Which::Apply, &impatient, &order, &Stage::new()).await;
             assert_eq!(end, "Executed(7)");
-            bed.assert_then(&[], State::whole(), "Replayed(7)", State::whole())
+            db.assert_then(&[], State::whole(), "Replayed(7)", State::whole())
                 .await;
         });
     }
@@ -221,24 +221,24 @@ mod only_here {
     #[test]
     fn a_caller_that_has_read_conflicts_with_whoever_wrote_since() {
         crate::run(async {
-            let bed = Bed::start(Axis::Wal).await;
-            let mut caller = bed.pool.begin().await.unwrap();
+            let db = CaseDb::start(Axis::Wal).await;
+            let mut caller = db.pool.begin().await.unwrap();
             let read = sqlx::raw_sql("SELECT id FROM effects");
             read.fetch_all(&mut *caller).await.unwrap();
-            let writer = Other::begin(&bed, Fate::Commits).await;
-            writer.ends(&bed, Fate::Commits).await;
+            let writer = Other::begin(&db, Fate::Commits).await;
+            writer.ends(&db, Fate::Commits).await;
             let order = Order::plain("p");
-            assert_eq!(applied(&bed.admin, &order).await, "Executed(7)");
+            assert_eq!(applied(&db.admin, &order).await, "Executed(7)");
             let order = Order::plain("o");
             for _ in 0..2 {
                 // SQLITE_BUSY_SNAPSHOT
                 assert_eq!(applied(&mut caller, &order).await, "Store(517)");
             }
             caller.commit().await.unwrap();
-            assert_eq!(applied(&bed.pool, &order).await, "Executed(7)");
-            assert_eq!(applied(&bed.pool, &order).await, "Replayed(7)");
-            assert_eq!(bed.state().await.effects, ["o", "p"]);
-            bed.assert_at_rest(&[&bed.pool]).await;
+            assert_eq!(applied(&db.pool, &order).await, "Executed(7)");
+            assert_eq!(applied(&db.pool, &order).await, "Replayed(7)");
+            assert_eq!(db.state().await.effects, ["o", "p"]);
+            db.assert_at_rest(&[&db.pool]).await;
         });
     }
 }

@@ -25,12 +25,12 @@ mod work;
 pub(crate) type Conn = MySqlConnection;
 pub(crate) type Pool = MySqlPool;
 
-pub(crate) struct Bed {
+pub(crate) struct ProxiedDb {
     pub(crate) proxy: FaultProxy,
     database: Database,
 }
 
-impl Bed {
+impl ProxiedDb {
     pub(crate) const PROTOCOL: Protocol = Protocol::MySql;
     pub(crate) const INSERT: &'static str = "INSERT INTO t VALUES (?)";
     pub(crate) const ECHO: &'static str = "SELECT ?";
@@ -40,12 +40,12 @@ impl Bed {
     pub(crate) async fn start() -> Self {
         let database = server::mariadb().database().await;
         let proxy = FaultProxy::start(Self::PROTOCOL, database.address().unwrap()).unwrap();
-        let bed = Self { proxy, database };
+        let db = Self { proxy, database };
         sqlx::raw_sql("CREATE TABLE t (x int); SET GLOBAL max_allowed_packet = 64 * 1024 * 1024")
-            .execute(&mut bed.direct().await)
+            .execute(&mut db.direct().await)
             .await
             .unwrap();
-        bed
+        db
     }
 
     pub(crate) fn url_through(&self, address: SocketAddr) -> String {
@@ -111,49 +111,49 @@ const FAILING: (u64, ProxyFault) = (1, ProxyFault::Fail(InjectedError::Deadlock)
 /// As a deadlock does: savepoints are gone with the transaction, and `autocommit` stays as it was.
 #[tokio::test]
 async fn a_refused_statement_rolls_the_whole_transaction_back() {
-    let bed = Bed::start().await;
-    let mut conn = bed.connect().await.unwrap();
+    let db = ProxiedDb::start().await;
+    let mut conn = db.connect().await.unwrap();
     run(
         &mut conn,
         "SET autocommit = 0; INSERT INTO t VALUES (1); SAVEPOINT s",
     )
     .await
     .unwrap();
-    bed.proxy.arm(&[FAILING]);
+    db.proxy.arm(&[FAILING]);
     let error = run(&mut conn, "INSERT INTO t VALUES (2)")
         .await
         .unwrap_err();
-    assert_eq!(Bed::code(&error), "1213");
+    assert_eq!(ProxiedDb::code(&error), "1213");
     let error = run(&mut conn, "RELEASE SAVEPOINT s").await.unwrap_err();
-    assert_eq!(Bed::code(&error), "1305");
+    assert_eq!(ProxiedDb::code(&error), "1305");
     // The next transaction begins by itself.
     assert_eq!(number(&mut conn, "SELECT @@autocommit").await, 0);
     run(&mut conn, "INSERT INTO t VALUES (3)").await.unwrap();
-    assert_eq!(Bed::rows(&mut bed.direct().await).await, 0);
+    assert_eq!(ProxiedDb::rows(&mut db.direct().await).await, 0);
     run(&mut conn, "COMMIT").await.unwrap();
-    assert_eq!(Bed::rows(&mut bed.direct().await).await, 1);
+    assert_eq!(ProxiedDb::rows(&mut db.direct().await).await, 1);
 }
 
 #[tokio::test]
 async fn what_a_batch_has_set_before_it_is_refused_stays_set() {
-    let bed = Bed::start().await;
-    let mut conn = bed.connect().await.unwrap();
-    bed.proxy.arm(&[FAILING]);
+    let db = ProxiedDb::start().await;
+    let mut conn = db.connect().await.unwrap();
+    db.proxy.arm(&[FAILING]);
     run(
         &mut conn,
         "SET @before = 7, autocommit = 0; INSERT INTO t VALUES (1); SET @after = 8",
     )
     .await
     .unwrap_err();
-    assert_eq!(bed.proxy.injected(), 1);
+    assert_eq!(db.proxy.injected(), 1);
     let set = "SELECT CAST(@before * 10 + @@autocommit + IFNULL(@after, 0) AS SIGNED)";
     assert_eq!(number(&mut conn, set).await, 70);
 }
 
 #[tokio::test]
 async fn the_results_of_a_procedure_are_one_reply() {
-    let bed = Bed::start().await;
-    let mut direct = bed.direct().await;
+    let db = ProxiedDb::start().await;
+    let mut direct = db.direct().await;
     run(
         &mut direct,
         "INSERT INTO t VALUES (1), (2); \
@@ -161,15 +161,15 @@ async fn the_results_of_a_procedure_are_one_reply() {
     )
     .await
     .unwrap();
-    let mut conn = bed.connect().await.unwrap();
-    bed.proxy.arm(&[]);
+    let mut conn = db.connect().await.unwrap();
+    db.proxy.arm(&[]);
     let rows = raw_sql("CALL twice(); SELECT 5")
         .fetch_all(&mut conn)
         .await
         .unwrap();
     assert_eq!(rows.len(), 5);
-    assert_eq!(bed.proxy.count(), 1);
-    bed.proxy.arm(&[(1, ProxyFault::TruncateReply)]);
+    assert_eq!(db.proxy.count(), 1);
+    db.proxy.arm(&[(1, ProxyFault::TruncateReply)]);
     raw_sql("CALL twice(); SELECT 5")
         .fetch_all(&mut conn)
         .await
@@ -180,25 +180,25 @@ async fn the_results_of_a_procedure_are_one_reply() {
 /// asks for another method.
 #[tokio::test]
 async fn the_server_decides_who_is_let_in() {
-    let bed = Bed::start().await;
-    let mut direct = bed.direct().await;
+    let db = ProxiedDb::start().await;
+    let mut direct = db.direct().await;
     run(
         &mut direct,
         "CREATE OR REPLACE USER proxied@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT ALL ON *.* TO proxied@'127.0.0.1'",
     )
     .await
     .unwrap();
-    let options: MySqlConnectOptions = bed.url().parse().unwrap();
+    let options: MySqlConnectOptions = db.url().parse().unwrap();
     let options = options.username("proxied");
-    bed.proxy.arm(&[]);
+    db.proxy.arm(&[]);
     let right = options.clone().password("secret");
     let mut conn = MySqlConnection::connect_with(&right).await.unwrap();
-    assert_eq!(bed.proxy.steps()[0].kind, StepKind::Handshake);
+    assert_eq!(db.proxy.steps()[0].kind, StepKind::Handshake);
     run(&mut conn, "SELECT 1").await.unwrap();
     let wrong = options.password("wrong");
     let error = MySqlConnection::connect_with(&wrong).await.unwrap_err();
-    assert_eq!(Bed::code(&error), "1045");
-    assert_eq!(bed.proxy.error(), None);
+    assert_eq!(ProxiedDb::code(&error), "1045");
+    assert_eq!(db.proxy.error(), None);
 }
 
 #[tokio::test]
@@ -216,5 +216,5 @@ async fn a_server_is_reached_by_its_socket() {
         .unwrap_err();
     assert!(proxy.settle(std::time::Duration::from_mins(1)));
     let mut direct = MySqlConnection::connect(database.url()).await.unwrap();
-    assert_eq!(Bed::rows(&mut direct).await, 1);
+    assert_eq!(ProxiedDb::rows(&mut direct).await, 1);
 }

@@ -13,20 +13,20 @@ const WITHIN: Duration = Duration::from_mins(1);
 const OPEN: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
     AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
 
-struct Bed {
+struct ProxiedDb {
     proxy: FaultProxy,
     database: Database,
 }
 
-impl Bed {
+impl ProxiedDb {
     async fn start() -> Self {
         let database = server::pgbouncer().database().await;
         let proxy = FaultProxy::start(Protocol::Postgres, database.address().unwrap()).unwrap();
-        let bed = Self { proxy, database };
-        run(&mut bed.direct().await, "CREATE TABLE t (x int)")
+        let db = Self { proxy, database };
+        run(&mut db.direct().await, "CREATE TABLE t (x int)")
             .await
             .unwrap();
-        bed
+        db
     }
 
     async fn connect(&self) -> PgConnection {
@@ -61,7 +61,7 @@ async fn run(conn: &mut PgConnection, sql: &'static str) -> sqlx::Result<()> {
 /// The pooler closes the client's connection at once, whatever becomes of the server's.
 #[tokio::test]
 async fn what_is_settled_is_in_no_transaction() {
-    let bed = Bed::start().await;
+    let db = ProxiedDb::start().await;
     for (k, fault) in [
         (1, ProxyFault::CutReply),
         (2, ProxyFault::CutRequest),
@@ -70,32 +70,32 @@ async fn what_is_settled_is_in_no_transaction() {
         (3, ProxyFault::CutReply),
         (3, ProxyFault::TruncateReply),
     ] {
-        let mut conn = bed.connect().await;
-        bed.proxy.arm(&[(k, fault)]);
+        let mut conn = db.connect().await;
+        db.proxy.arm(&[(k, fault)]);
         let transaction = async {
             run(&mut conn, "BEGIN; INSERT INTO t VALUES (1)").await?;
             run(&mut conn, MUCH).await?;
             run(&mut conn, "SELECT 1").await
         };
         transaction.await.unwrap_err();
-        assert_eq!(bed.proxy.injected(), 1);
-        assert!(bed.proxy.settle(WITHIN));
-        assert_eq!(bed.number(OPEN).await, 0);
-        assert_eq!(bed.number("SELECT count(*) FROM t").await, 0);
+        assert_eq!(db.proxy.injected(), 1);
+        assert!(db.proxy.settle(WITHIN));
+        assert_eq!(db.number(OPEN).await, 0);
+        assert_eq!(db.number("SELECT count(*) FROM t").await, 0);
     }
 }
 
 #[tokio::test]
 async fn a_refused_commit_rolls_back_and_its_connection_lives_on() {
-    let bed = Bed::start().await;
-    let mut conn = bed.connect().await;
+    let db = ProxiedDb::start().await;
+    let mut conn = db.connect().await;
     for error_kind in [InjectedError::SerializationFailure, InjectedError::Deadlock] {
         run(&mut conn, "BEGIN").await.unwrap();
         run(&mut conn, "INSERT INTO t VALUES (1)").await.unwrap();
-        bed.proxy.arm(&[(1, ProxyFault::Fail(error_kind))]);
+        db.proxy.arm(&[(1, ProxyFault::Fail(error_kind))]);
         run(&mut conn, "COMMIT").await.unwrap_err();
-        assert_eq!(bed.proxy.injected(), 1);
+        assert_eq!(db.proxy.injected(), 1);
     }
     run(&mut conn, "INSERT INTO t VALUES (2)").await.unwrap();
-    assert_eq!(bed.number("SELECT count(*) FROM t").await, 1);
+    assert_eq!(db.number("SELECT count(*) FROM t").await, 1);
 }

@@ -29,12 +29,12 @@ mod work;
 pub(crate) type Conn = PgConnection;
 pub(crate) type Pool = PgPool;
 
-pub(crate) struct Bed {
+pub(crate) struct ProxiedDb {
     pub(crate) proxy: FaultProxy,
     database: Database,
 }
 
-impl Bed {
+impl ProxiedDb {
     pub(crate) const PROTOCOL: Protocol = Protocol::Postgres;
     pub(crate) const INSERT: &'static str = "INSERT INTO t VALUES ($1)";
     pub(crate) const ECHO: &'static str = "SELECT $1::text";
@@ -43,12 +43,12 @@ impl Bed {
     pub(crate) async fn start() -> Self {
         let database = server::postgres().database().await;
         let proxy = FaultProxy::start(Self::PROTOCOL, database.address().unwrap()).unwrap();
-        let bed = Self { proxy, database };
+        let db = Self { proxy, database };
         sqlx::raw_sql("CREATE TABLE t (x int)")
-            .execute(&mut bed.direct().await)
+            .execute(&mut db.direct().await)
             .await
             .unwrap();
-        bed
+        db
     }
 
     pub(crate) fn url_through(&self, address: SocketAddr) -> String {
@@ -108,53 +108,53 @@ const FAILING: (u64, ProxyFault) = (1, ProxyFault::Fail(InjectedError::Serializa
 
 #[tokio::test]
 async fn a_refused_statement_aborts_its_transaction_up_to_a_savepoint() {
-    let bed = Bed::start().await;
-    let mut conn = bed.connect().await.unwrap();
+    let db = ProxiedDb::start().await;
+    let mut conn = db.connect().await.unwrap();
     run(&mut conn, "BEGIN; INSERT INTO t VALUES (1); SAVEPOINT s")
         .await
         .unwrap();
-    bed.proxy.arm(&[FAILING, (2, FAILING.1)]);
+    db.proxy.arm(&[FAILING, (2, FAILING.1)]);
     let error = run(&mut conn, "INSERT INTO t VALUES (2)")
         .await
         .unwrap_err();
-    assert_eq!(Bed::code(&error), "40001");
+    assert_eq!(ProxiedDb::code(&error), "40001");
     // The second fault does not happen: the server executes nothing here that could fail.
     let error = run(&mut conn, "INSERT INTO t VALUES (3)")
         .await
         .unwrap_err();
-    assert_eq!(Bed::code(&error), "25P02");
-    assert_eq!(bed.proxy.injected(), 1);
+    assert_eq!(ProxiedDb::code(&error), "25P02");
+    assert_eq!(db.proxy.injected(), 1);
     run(&mut conn, "ROLLBACK TO s; INSERT INTO t VALUES (4); COMMIT")
         .await
         .unwrap();
-    assert_eq!(Bed::rows(&mut bed.direct().await).await, 2);
+    assert_eq!(ProxiedDb::rows(&mut db.direct().await).await, 2);
 }
 
 #[tokio::test]
 async fn a_refused_batch_that_begins_leaves_an_aborted_transaction() {
-    let bed = Bed::start().await;
-    let mut conn = bed.connect().await.unwrap();
-    bed.proxy.arm(&[FAILING]);
+    let db = ProxiedDb::start().await;
+    let mut conn = db.connect().await.unwrap();
+    db.proxy.arm(&[FAILING]);
     let error = run(&mut conn, "BEGIN; INSERT INTO t VALUES (1)")
         .await
         .unwrap_err();
-    assert_eq!(Bed::code(&error), "40001");
+    assert_eq!(ProxiedDb::code(&error), "40001");
     let error = run(&mut conn, "SELECT 1").await.unwrap_err();
-    assert_eq!(Bed::code(&error), "25P02");
+    assert_eq!(ProxiedDb::code(&error), "25P02");
     run(&mut conn, "ROLLBACK").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_refused_commit_chains_no_transaction() {
-    let bed = Bed::start().await;
-    let mut conn = bed.connect().await.unwrap();
+    let db = ProxiedDb::start().await;
+    let mut conn = db.connect().await.unwrap();
     run(&mut conn, "BEGIN").await.unwrap();
-    bed.proxy.arm(&[FAILING]);
+    db.proxy.arm(&[FAILING]);
     run(&mut conn, "INSERT INTO t VALUES (1); COMMIT AND CHAIN")
         .await
         .unwrap_err();
     run(&mut conn, "INSERT INTO t VALUES (2)").await.unwrap();
-    assert_eq!(Bed::rows(&mut bed.direct().await).await, 1);
+    assert_eq!(ProxiedDb::rows(&mut db.direct().await).await, 1);
 }
 
 async fn copy_in(conn: &mut PgConnection, rows: &str) -> sqlx::Result<u64> {
@@ -166,10 +166,10 @@ async fn copy_in(conn: &mut PgConnection, rows: &str) -> sqlx::Result<u64> {
 /// The statement is a round trip, and so are the data that go in.
 #[tokio::test]
 async fn a_copy_passes_and_is_injured() {
-    let bed = Bed::start().await;
+    let db = ProxiedDb::start().await;
     let rows = "1\n".repeat(1000);
-    let mut conn = bed.connect().await.unwrap();
-    bed.proxy.arm(&[]);
+    let mut conn = db.connect().await.unwrap();
+    db.proxy.arm(&[]);
     assert_eq!(copy_in(&mut conn, &rows).await.unwrap(), 1000);
     let out: Vec<_> = conn
         .copy_out_raw("COPY t TO STDOUT")
@@ -179,7 +179,7 @@ async fn a_copy_passes_and_is_injured() {
         .await
         .unwrap();
     assert_eq!(out.concat(), rows.as_bytes());
-    let steps = bed.proxy.steps();
+    let steps = db.proxy.steps();
     let shown: Vec<_> = steps
         .iter()
         .map(|step| (step.kind, step.sql.as_deref()))
@@ -198,12 +198,12 @@ async fn a_copy_passes_and_is_injured() {
         (2, ProxyFault::CutReply, 1000),
         (2, ProxyFault::TruncateReply, 1000),
     ] {
-        run(&mut bed.direct().await, "DELETE FROM t").await.unwrap();
-        let mut conn = bed.connect_disarmed().await;
-        bed.proxy.arm(&[(k, fault)]);
+        run(&mut db.direct().await, "DELETE FROM t").await.unwrap();
+        let mut conn = db.connect_disarmed().await;
+        db.proxy.arm(&[(k, fault)]);
         copy_in(&mut conn, &rows).await.unwrap_err();
-        assert!(bed.proxy.settle(Duration::from_mins(1)));
-        assert_eq!(Bed::rows(&mut bed.direct().await).await, lasts);
+        assert!(db.proxy.settle(Duration::from_mins(1)));
+        assert_eq!(ProxiedDb::rows(&mut db.direct().await).await, lasts);
     }
     // A COPY that fails, and one that the client gives up, leave the connection as it was.
     copy_in(&mut conn, "1\nno number\n").await.unwrap_err();
@@ -214,15 +214,15 @@ async fn a_copy_passes_and_is_injured() {
 
 #[tokio::test]
 async fn a_notification_passes_while_nothing_is_asked() {
-    let bed = Bed::start().await;
-    let mut listener = PgListener::connect(&bed.url()).await.unwrap();
+    let db = ProxiedDb::start().await;
+    let mut listener = PgListener::connect(&db.url()).await.unwrap();
     listener.listen("channel").await.unwrap();
-    bed.proxy.arm(&[]);
-    run(&mut bed.direct().await, "NOTIFY channel, 'news'")
+    db.proxy.arm(&[]);
+    run(&mut db.direct().await, "NOTIFY channel, 'news'")
         .await
         .unwrap();
     assert_eq!(listener.recv().await.unwrap().payload(), "news");
-    assert_eq!(bed.proxy.count(), 0);
+    assert_eq!(db.proxy.count(), 0);
 }
 
 /// Passwords pass as they are: by SCRAM, by MD5, in the clear. A role that must use TLS is turned
@@ -263,7 +263,7 @@ async fn the_server_decides_who_is_let_in() {
         run(&mut conn, "SELECT 1").await.unwrap();
         let wrong = options.password("wrong");
         let error = PgConnection::connect_with(&wrong).await.unwrap_err();
-        assert_eq!(Bed::code(&error), "28P01");
+        assert_eq!(ProxiedDb::code(&error), "28P01");
         for k in 1..=handshakes as u64 {
             proxy.arm(&[(k, ProxyFault::TruncateReply)]);
             PgConnection::connect_with(&right).await.unwrap_err();
@@ -296,9 +296,9 @@ fn query(sql: &str) -> Vec<u8> {
 /// sqlx does not look at it. A reply has one end.
 #[tokio::test]
 async fn the_reply_to_a_refused_request_tells_the_state_that_it_leaves() {
-    let bed = Bed::start().await;
-    let mut stream = TcpStream::connect(bed.proxy.address()).await.unwrap();
-    let who = format!("user\0postgres\0database\0{}\0\0", bed.database.name());
+    let db = ProxiedDb::start().await;
+    let mut stream = TcpStream::connect(db.proxy.address()).await.unwrap();
+    let who = format!("user\0postgres\0database\0{}\0\0", db.database.name());
     let length = u32::try_from(who.len() + 8).unwrap();
     let hello = [&length.to_be_bytes()[..], &[0, 3, 0, 0], who.as_bytes()].concat();
     ask(&mut stream, &hello).await;
@@ -313,24 +313,24 @@ async fn the_reply_to_a_refused_request_tells_the_state_that_it_leaves() {
         ("BEGIN; SELECT 1/0", "ROLLBACK; SELECT 1", b'I'),
     ] {
         ask(&mut stream, &query(before)).await;
-        bed.proxy.arm(&[FAILING]);
+        db.proxy.arm(&[FAILING]);
         let reply = ask(&mut stream, &query(failing)).await;
-        assert_eq!(bed.proxy.injected(), 1, "{failing}");
+        assert_eq!(db.proxy.injected(), 1, "{failing}");
         let ends = reply.windows(5).filter(|bytes| *bytes == b"Z\0\0\0\x05");
         assert_eq!(
             (ends.count(), reply.last()),
             (1, Some(&state)),
             "{before}: {failing}"
         );
-        bed.proxy.disarm();
+        db.proxy.disarm();
         ask(&mut stream, &query("ROLLBACK")).await;
     }
 }
 
 #[tokio::test]
 async fn no_session_is_left_of_a_settled_connection() {
-    let bed = Bed::start().await;
-    let mut direct = bed.direct().await;
+    let db = ProxiedDb::start().await;
+    let mut direct = db.direct().await;
     for fault in [
         Some(ProxyFault::CutRequest),
         Some(ProxyFault::CutReply),
@@ -338,13 +338,13 @@ async fn no_session_is_left_of_a_settled_connection() {
     ]
     .repeat(10)
     {
-        let mut conn = bed.connect_disarmed().await;
-        bed.proxy.arm(&[(1, fault.unwrap_or(ProxyFault::CutReply))]);
+        let mut conn = db.connect_disarmed().await;
+        db.proxy.arm(&[(1, fault.unwrap_or(ProxyFault::CutReply))]);
         if fault.is_some() {
             run(&mut conn, "SELECT 1").await.unwrap_err();
         }
         drop(conn);
-        assert!(bed.proxy.settle(Duration::from_mins(1)));
+        assert!(db.proxy.settle(Duration::from_mins(1)));
         let sessions: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
              AND backend_type = 'client backend'",
@@ -358,14 +358,14 @@ async fn no_session_is_left_of_a_settled_connection() {
 
 #[tokio::test]
 async fn what_is_not_the_protocol_is_trouble() {
-    let bed = Bed::start().await;
-    let mut stream = TcpStream::connect(bed.proxy.address()).await.unwrap();
+    let db = ProxiedDb::start().await;
+    let mut stream = TcpStream::connect(db.proxy.address()).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
-    let error = bed.proxy.error().unwrap();
+    let error = db.proxy.error().unwrap();
     assert_eq!(
         error,
         "the proxy closed a connection: the length of a message is impossible"
     );
-    bed.connect().await.unwrap();
+    db.connect().await.unwrap();
 }

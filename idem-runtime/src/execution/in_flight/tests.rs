@@ -23,7 +23,7 @@ fn later() -> Instant {
 
 async fn taken(state: &Arc<KeysInFlight>) -> KeyGuard {
     match take(state, key(), later()).await {
-        Turn::Taken(guard) => guard,
+        WaitResult::Acquired(guard) => guard,
         other => panic!("{other:?}"),
     }
 }
@@ -64,7 +64,8 @@ async fn a_call_that_stores_an_end_wakes_all_who_wait_and_the_next_begins_anew()
     let mut waiting = JoinSet::new();
     for _ in 0..5 {
         let state = state.clone();
-        waiting.spawn(async move { matches!(take(&state, key(), later()).await, Turn::Stored) });
+        waiting
+            .spawn(async move { matches!(take(&state, key(), later()).await, WaitResult::Stored) });
     }
     settle().await;
     first.stored();
@@ -78,7 +79,7 @@ async fn who_waits_no_longer_leaves_nothing_behind() {
     let state = state();
     let first = taken(&state).await;
     let turn = take(&state, key(), Instant::now()).await;
-    assert!(matches!(turn, Turn::TimedOut), "{turn:?}");
+    assert!(matches!(turn, WaitResult::TimedOut), "{turn:?}");
     let mut dropped = Box::pin(take(&state, key(), later()));
     let mut context = Context::from_waker(Waker::noop());
     assert!(dropped.as_mut().poll(&mut context).is_pending());

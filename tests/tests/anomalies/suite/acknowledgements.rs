@@ -10,7 +10,7 @@ use idem_tests::proxy::{Proxy, When};
 use rand::Rng as _;
 use tokio::task::JoinSet;
 
-use super::bed::Bed;
+use super::case_db::CaseDb;
 use super::handlers::applied;
 use super::{Axis, COMMITS, Pool};
 use crate::faults;
@@ -35,7 +35,7 @@ type Tally = BTreeMap<Cut, (usize, usize)>;
 /// claim and effect are one transaction, so that the next delivery executes if and only if it had
 /// not happened.
 pub(crate) async fn lost(axis: Axis) {
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     let replies = faults(10_000, 300);
     let each = |cuts: usize| cuts.div_ceil(WORKERS);
     let mut workers = JoinSet::new();
@@ -43,10 +43,10 @@ pub(crate) async fn lost(axis: Axis) {
         let mut cuts = vec![Cut::Reply; each(replies)];
         cuts.extend(vec![Cut::Request; each(replies / 4)]);
         cuts.extend(vec![Cut::AtRandom; each(replies / 4)]);
-        let proxy = Proxy::start(bed.database().address().unwrap()).unwrap();
-        let url = bed.database().url_through(proxy.address());
+        let proxy = Proxy::start(db.database().address().unwrap()).unwrap();
+        let url = db.database().url_through(proxy.address());
         let cut_off = super::connect(&url, axis, 1).await;
-        let direct = bed.connect(1).await;
+        let direct = db.connect(1).await;
         workers.spawn(async move { work(worker, &cuts, &proxy, &cut_off, &direct).await });
     }
     let mut tally = Tally::new();
@@ -66,28 +66,26 @@ pub(crate) async fn lost(axis: Axis) {
             format!("SELECT count(*) FROM {table}"),
             format!(
                 "SELECT count(DISTINCT {}) FROM {table}",
-                if table == "idem_keys" { super::KEY } else { "id" }
+                if table == "idem_keys" {
+                    super::KEY
+                } else {
+                    "id"
+                }
             ),
         ] {
-            let found = bed.number(&rows).await;
+            let found = db.number(&rows).await;
             assert_eq!(usize::try_from(found).unwrap(), deliveries, "{rows}");
         }
     }
-    let ended = bed.number("SELECT count(*) FROM idem_keys WHERE state = 1");
+    let ended = db.number("SELECT count(*) FROM idem_keys WHERE state = 1");
     assert_eq!(usize::try_from(ended.await).unwrap(), deliveries);
     // Each of these is known for certain.
     let (replies, requests) = (tally[&Cut::Reply], tally[&Cut::Request]);
     assert_eq!((replies.1, requests.1), (replies.0, 0));
-    bed.assert_at_rest(&[&bed.pool]).await;
+    db.assert_at_rest(&[&db.pool]).await;
 }
 
-async fn work(
-    worker: usize,
-    cuts: &[Cut],
-    proxy: &Proxy,
-    cut_off: &Pool,
-    direct: &Pool,
-) -> Tally {
+async fn work(worker: usize, cuts: &[Cut], proxy: &Proxy, cut_off: &Pool, direct: &Pool) -> Tally {
     let mut tally = Tally::new();
     let mut usual = Duration::from_millis(5);
     for (number, cut) in cuts.iter().enumerate() {

@@ -3,7 +3,7 @@
 
 use idem_tests::poll::drop_at_pending;
 
-use super::bed::Bed;
+use super::case_db::CaseDb;
 use super::handlers::{applied, apply};
 use super::other::Other;
 use super::{Axis, Pool};
@@ -17,8 +17,8 @@ use crate::stage::Stage;
 /// `begin()`, dropped half way, gives an open transaction back to the pool.
 pub(crate) async fn dropped_at_each_point(axis: Axis) {
     const BEGINS: usize = 500;
-    let bed = Bed::start(axis).await;
-    let pool = bed.connect(1).await;
+    let db = CaseDb::start(axis).await;
+    let pool = db.connect(1).await;
     let (mut dropped, mut k) = (0, 0);
     while dropped < BEGINS {
         let (order, stage) = (Order::held("o", []), Stage::new());
@@ -35,9 +35,9 @@ pub(crate) async fn dropped_at_each_point(axis: Axis) {
         } else {
             (dropped + 1, k + 1)
         };
-        bed.assert_at_rest(&[&pool]).await;
+        db.assert_at_rest(&[&pool]).await;
     }
-    bed.assert_then(&[&pool], State::nothing(), "Executed(7)", State::whole())
+    db.assert_then(&[&pool], State::nothing(), "Executed(7)", State::whole())
         .await;
 }
 
@@ -47,16 +47,16 @@ pub(crate) async fn dropped_at_each_point(axis: Axis) {
 /// would have.
 pub(crate) async fn dropped_in_the_hands_of_the_database(axis: Axis) {
     const ROUNDS: usize = 125;
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     // One connection each: what waits is of this very call.
     let pools: [Pool; 4] = [
-        bed.connect(1).await,
-        bed.connect(1).await,
-        bed.connect(1).await,
-        bed.connect(1).await,
+        db.connect(1).await,
+        db.connect(1).await,
+        db.connect(1).await,
+        db.connect(1).await,
     ];
     for _ in 0..ROUNDS {
-        let mut holder = Other::begin(&bed, Fate::RollsBack).await;
+        let mut holder = Other::begin(&db, Fate::RollsBack).await;
         let end = applied(&mut holder.tx, &Order::plain("o")).await;
         assert_eq!(end, "Executed(7)");
         for (before, pool) in pools.iter().enumerate() {
@@ -64,13 +64,13 @@ pub(crate) async fn dropped_in_the_hands_of_the_database(axis: Axis) {
             let waiting = super::waiting_after(i64::try_from(before).unwrap());
             tokio::select! {
                 end = apply(pool, &order, &stage) => panic!("its key is held: {end:?}"),
-                () = bed.until_waiting(pool, waiting) => {}
+                () = db.until_waiting(pool, waiting) => {}
             }
         }
-        holder.ends(&bed, Fate::RollsBack).await;
-        bed.assert_at_rest(&pools.each_ref()).await;
+        holder.ends(&db, Fate::RollsBack).await;
+        db.assert_at_rest(&pools.each_ref()).await;
     }
     let pools = pools.each_ref();
-    bed.assert_then(&pools, State::nothing(), "Executed(7)", State::whole())
+    db.assert_then(&pools, State::nothing(), "Executed(7)", State::whole())
         .await;
 }

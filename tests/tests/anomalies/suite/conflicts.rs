@@ -6,13 +6,11 @@ use std::sync::Arc;
 use idem_runtime::{Error, idempotent};
 use tokio::task::JoinSet;
 
-use super::bed::Bed;
+use super::case_db::CaseDb;
 use super::first::First;
 use super::handlers::{Which, applied, apply, deliver};
 use super::other::Other;
-use super::{
-    Axis, CONFLICTS, Conn, LOSE_TO_NEWER, READS_LOCK, WIN_DEADLOCKS, YIELD_IN_DEADLOCKS,
-};
+use super::{Axis, CONFLICTS, Conn, LOSE_TO_NEWER, READS_LOCK, WIN_DEADLOCKS, YIELD_IN_DEADLOCKS};
 use crate::fate::Fate;
 use crate::model::{Deed, Order, RESULT, State, end, sql, swallowed};
 use crate::stage::{Stage, Verdict};
@@ -24,8 +22,8 @@ const LOCK_ALL_BUT_11: &str = "UPDATE uniques SET n = n + 1 WHERE id >= 12";
 
 /// Leads a held delivery that has row 11 into a deadlock that it loses, with a transaction that
 /// goes on.
-async fn deadlock(bed: &Bed, first: &First, fate: Fate) -> Other {
-    let mut other = Other::begin(bed, fate).await;
+async fn deadlock(db: &CaseDb, first: &First, fate: Fate) -> Other {
+    let mut other = Other::begin(db, fate).await;
     other.sql(WIN_DEADLOCKS).await;
     other.sql(LOCK_ALL_BUT_11).await;
     let session = other.session;
@@ -33,7 +31,7 @@ async fn deadlock(bed: &Bed, first: &First, fate: Fate) -> Other {
         other.sql(LOCK_11).await;
         other
     });
-    super::until_locked(bed, session).await;
+    super::until_locked(db, session).await;
     first.stage.let_go_on(Verdict::Well);
     waits.await.unwrap()
 }
@@ -49,7 +47,7 @@ fn let_try_again(first: &First) {
 /// the server has rolled back all of it, sqlx still counts a transaction, and the next statement
 /// would commit by itself.
 pub(crate) async fn swallowed_deadlock(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     let deeds = [
         sql(YIELD_IN_DEADLOCKS),
         sql(LOCK_11),
@@ -57,16 +55,16 @@ pub(crate) async fn swallowed_deadlock(axis: Axis, fate: Fate) {
         swallowed(LOCK_12),
         swallowed("INSERT INTO effects (id) VALUES ('after')"),
     ];
-    let mut first = First::start(&bed, fate, Which::Apply, Order::held("o", deeds)).await;
-    let other = deadlock(&bed, &first, Fate::Commits).await;
+    let mut first = First::start(&db, fate, Which::Apply, Order::held("o", deeds)).await;
+    let other = deadlock(&db, &first, Fate::Commits).await;
     first.stage.met().await;
-    other.ends(&bed, Fate::Commits).await;
+    other.ends(&db, Fate::Commits).await;
     let expected = match fate {
         Fate::Commits => "RolledBack".to_owned(),
         fate => fate.end(""),
     };
-    assert_eq!(first.ends(&bed, fate).await, expected);
-    bed.assert_whole_if(false, &[&first.pool]).await;
+    assert_eq!(first.ends(&db, fate).await, expected);
+    db.assert_whole_if(false, &[&first.pool]).await;
 }
 
 /// Guards: `retry` runs the handler again on a fresh transaction. The fate is that of the
@@ -92,7 +90,7 @@ async fn deadlock_is_retried<const N: usize>(
     which: Which,
     before: [Deed; N],
 ) {
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     let deeds = [
         Deed::MeetAgain,
         sql(YIELD_IN_DEADLOCKS),
@@ -101,23 +99,27 @@ async fn deadlock_is_retried<const N: usize>(
         sql(LOCK_12),
     ];
     let order = Order::new("o", before.into_iter().chain(deeds).collect::<Vec<_>>());
-    let mut first = First::start(&bed, Fate::Commits, which, order).await;
-    let other = deadlock(&bed, &first, fate).await;
+    let mut first = First::start(&db, Fate::Commits, which, order).await;
+    let other = deadlock(&db, &first, fate).await;
     // It runs again, and waits for the one that won.
     first.stage.met().await;
     let_try_again(&first);
-    bed.until_waiting(&bed.pool, 1).await;
-    let ended = other.ends(&bed, fate).await;
+    db.until_waiting(&db.pool, 1).await;
+    let ended = other.ends(&db, fate).await;
     let of_first = first.pool.clone();
-    assert_eq!(first.ends(&bed, Fate::Commits).await, "Executed(7)");
-    let of_other = bed.number("SELECT n FROM uniques WHERE id = 100").await;
-    let of_both = bed.number("SELECT n FROM uniques WHERE id = 11").await;
-    assert_eq!(of_both, of_other + 1, "what the deadlock undid is done once");
+    assert_eq!(first.ends(&db, Fate::Commits).await, "Executed(7)");
+    let of_other = db.number("SELECT n FROM uniques WHERE id = 100").await;
+    let of_both = db.number("SELECT n FROM uniques WHERE id = 11").await;
+    assert_eq!(
+        of_both,
+        of_other + 1,
+        "what the deadlock undid is done once"
+    );
     let state = match which {
         Which::OuterRetried => State::whole().claim("anomalies.outer", RESULT, Some("7")),
         _ => State::whole(),
     };
-    bed.assert_then(
+    db.assert_then(
         &[&ended.pool, &of_first],
         state.clone(),
         "Replayed(7)",
@@ -129,7 +131,7 @@ async fn deadlock_is_retried<const N: usize>(
 /// Guards: as above, where another transaction has changed the row that this one has read. The fate
 /// is that of the other one.
 pub(crate) async fn retried_write_conflict(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     let deeds = [
         Deed::MeetAgain,
         sql("SELECT n FROM uniques WHERE id = 11"),
@@ -137,25 +139,25 @@ pub(crate) async fn retried_write_conflict(axis: Axis, fate: Fate) {
         sql(LOCK_11),
     ];
     let order = Order::new("o", deeds);
-    let mut first = First::start(&bed, Fate::Commits, Which::Retried, order).await;
+    let mut first = First::start(&db, Fate::Commits, Which::Retried, order).await;
     let other = if READS_LOCK.contains(&axis) {
-        let other = deadlock(&bed, &first, fate).await;
+        let other = deadlock(&db, &first, fate).await;
         first.stage.met().await;
         other
     } else {
-        let mut other = Other::begin(&bed, fate).await;
+        let mut other = Other::begin(&db, fate).await;
         other.sql(LOCK_11).await;
         first.stage.let_go_on(Verdict::Well);
         other
     };
     let_try_again(&first);
-    bed.until_waiting(&bed.pool, 1).await;
-    let ended = other.ends(&bed, fate).await;
+    db.until_waiting(&db.pool, 1).await;
+    let ended = other.ends(&db, fate).await;
     let (of_first, stage) = (first.pool.clone(), Arc::clone(&first.stage));
-    assert_eq!(first.ends(&bed, Fate::Commits).await, "Executed(7)");
+    assert_eq!(first.ends(&db, Fate::Commits).await, "Executed(7)");
     let conflict = READS_LOCK.contains(&axis) || LOSE_TO_NEWER.contains(&axis) && fate.commits();
     assert_eq!(stage.executions() > 1, conflict);
-    bed.assert_then(
+    db.assert_then(
         &[&ended.pool, &of_first],
         State::whole(),
         "Replayed(7)",
@@ -169,12 +171,14 @@ pub(crate) async fn retried_write_conflict(axis: Axis, fate: Fate) {
 /// Guards: a deadlock of a joined call is an error of the database, and the caller's transaction
 /// can be given up whole.
 pub(crate) async fn two_keys_in_opposite_order(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     let [o, p] = [Order::plain("o"), Order::plain("p")];
-    let mut winner = Other::begin(&bed, fate).await;
+    let mut winner = Other::begin(&db, fate).await;
     winner.sql(WIN_DEADLOCKS).await;
-    winner.sql("UPDATE uniques SET n = n + 1 WHERE id >= 100").await;
-    let mut loser = Other::begin(&bed, Fate::RollsBack).await;
+    winner
+        .sql("UPDATE uniques SET n = n + 1 WHERE id >= 100")
+        .await;
+    let mut loser = Other::begin(&db, Fate::RollsBack).await;
     loser.sql(YIELD_IN_DEADLOCKS).await;
     assert_eq!(applied(&mut winner.tx, &o).await, "Executed(7)");
     assert_eq!(applied(&mut loser.tx, &p).await, "Executed(7)");
@@ -182,7 +186,7 @@ pub(crate) async fn two_keys_in_opposite_order(axis: Axis, fate: Fate) {
         let end = applied(&mut winner.tx, &p).await;
         (end, winner)
     });
-    bed.until_waiting(&bed.pool, 1).await;
+    db.until_waiting(&db.pool, 1).await;
     let end = applied(&mut loser.tx, &o).await;
     assert!(
         CONFLICTS.iter().any(|code| end == format!("Store({code})")),
@@ -194,7 +198,7 @@ pub(crate) async fn two_keys_in_opposite_order(axis: Axis, fate: Fate) {
     drop(loser);
     let (end, winner) = waits.await.unwrap();
     assert_eq!(end, "Executed(7)");
-    let won = winner.ends(&bed, fate).await;
+    let won = winner.ends(&db, fate).await;
     let both = State::whole()
         .effect("p")
         .claim("anomalies.apply", RESULT, Some("7"))
@@ -204,7 +208,7 @@ pub(crate) async fn two_keys_in_opposite_order(axis: Axis, fate: Fate) {
     } else {
         (State::nothing(), "Executed(7)", State::whole())
     };
-    bed.assert_then(&[&won.pool, &lost], now, next, then).await;
+    db.assert_then(&[&won.pool, &lost], now, next, then).await;
 }
 
 /// Handles two orders in its transaction, and waits between them.
@@ -231,8 +235,8 @@ async fn pair(
 /// Guards: a conflict is found in the chain of a handler's error, also where an inner call met it,
 /// and the outer one runs again.
 pub(crate) async fn nested_handlers_in_opposite_order(axis: Axis) {
-    let bed = Bed::start(axis).await;
-    let pool = bed.connect(2).await;
+    let db = CaseDb::start(axis).await;
+    let pool = db.connect(2).await;
     let mut calls = JoinSet::new();
     let stages = [Arc::new(Stage::new()), Arc::new(Stage::new())];
     for (id, orders, stage) in [
@@ -252,7 +256,7 @@ pub(crate) async fn nested_handlers_in_opposite_order(axis: Axis) {
     assert_eq!(ends, ["Executed(())", "Executed(())"]);
     let executions: usize = stages.iter().map(|stage| stage.executions()).sum();
     assert!(executions > 2, "one of them had to run again");
-    let mut state = bed.state().await;
+    let mut state = db.state().await;
     state.events.sort();
     let expected = State::whole()
         .effect("p")
@@ -260,9 +264,12 @@ pub(crate) async fn nested_handlers_in_opposite_order(axis: Axis) {
         .claim("anomalies.pair", RESULT, None)
         .claim("anomalies.pair", RESULT, None)
         .event("p");
-    assert_eq!((state.effects, state.claims), (expected.effects, expected.claims));
+    assert_eq!(
+        (state.effects, state.claims),
+        (expected.effects, expected.claims)
+    );
     assert_eq!(state.events.len(), 2);
-    bed.assert_at_rest(&[&pool]).await;
+    db.assert_at_rest(&[&pool]).await;
 }
 
 /// Two deliveries, each of which reads what the other one writes. Where the database takes that for
@@ -275,8 +282,8 @@ pub(crate) async fn write_skew(axis: Axis) {
     for which in [Which::Retried, Which::Apply] {
         // Tables of its own: where rows were deleted, InnoDB locks the gaps between, and any two
         // inserts may conflict.
-        let bed = Bed::start(axis).await;
-        let pool = bed.connect(2).await;
+        let db = CaseDb::start(axis).await;
+        let pool = db.connect(2).await;
         let mut calls = JoinSet::new();
         let stages = [Arc::new(Stage::new()), Arc::new(Stage::new())];
         for (id, [reads, writes], stage) in [
@@ -305,17 +312,17 @@ pub(crate) async fn write_skew(axis: Axis) {
             assert_eq!(ends[0], "Executed(7)");
             let code = ends[1].split(['(', ')']).nth(1);
             assert!(CONFLICTS.contains(&code.unwrap_or_default()), "{ends:?}");
-            assert_eq!(bed.state().await.effects.len(), 1);
+            assert_eq!(db.state().await.effects.len(), 1);
             for id in ["o", "p"] {
-                applied(&bed.pool, &Order::plain(id)).await;
+                applied(&db.pool, &Order::plain(id)).await;
             }
         } else {
             assert_eq!(ends, ["Executed(7)", "Executed(7)"]);
             assert_eq!(executions > 2, serializable, "{executions}");
         }
-        let state = bed.state().await;
+        let state = db.state().await;
         assert_eq!(state.effects, ["o", "p"]);
         assert_eq!((state.claims.len(), state.events.len()), (2, 2));
-        bed.assert_at_rest(&[&pool]).await;
+        db.assert_at_rest(&[&pool]).await;
     }
 }

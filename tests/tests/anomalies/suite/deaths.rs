@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use super::Axis;
-use super::bed::Bed;
+use super::case_db::CaseDb;
 use super::handlers::{Which, applied, deliver};
 use crate::faults;
 use crate::model::Order;
@@ -49,7 +49,7 @@ pub(crate) async fn lose_the_acknowledgement(axis: Axis) {
 /// Kills this many; returns how many were killed, and how many of these had committed. One writer
 /// at a time: each worker has a database of its own.
 async fn work(axis: Axis, deaths: usize) -> (usize, usize) {
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     let (mut died, mut committed, mut deliveries) = (0, 0, 0);
     // About as long as it takes on this machine, now.
     let mut within = Duration::from_millis(2);
@@ -57,14 +57,14 @@ async fn work(axis: Axis, deaths: usize) -> (usize, usize) {
         let order = Order::held(&format!("{deliveries}"), []);
         deliveries += 1;
         let errand = Errand {
-            url: bed.database().url().into(),
+            url: db.database().url().into(),
             axis,
             order: order.clone(),
         };
         let death = tokio::task::spawn_blocking(move || one_death(&errand, within));
         let acknowledged = death.await.unwrap();
         within = within.mul_f64(if acknowledged { 0.8 } else { 1.1 });
-        let had_committed = match applied(&bed.pool, &Order::plain(&order.id)).await.as_str() {
+        let had_committed = match applied(&db.pool, &Order::plain(&order.id)).await.as_str() {
             "Replayed(7)" => true,
             "Executed(7)" => false,
             other => panic!("{other}"),
@@ -79,11 +79,11 @@ async fn work(axis: Axis, deaths: usize) -> (usize, usize) {
     for table in ["effects", "idem_keys", "idem_outbox"] {
         let id = if table == "idem_keys" { "key" } else { "id" };
         for rows in ["count(*)".into(), format!("count(DISTINCT {id})")] {
-            let found = bed.number(&format!("SELECT {rows} FROM {table}")).await;
+            let found = db.number(&format!("SELECT {rows} FROM {table}")).await;
             assert_eq!(found, deliveries, "{rows} of {table}");
         }
     }
-    bed.assert_at_rest(&[&bed.pool]).await;
+    db.assert_at_rest(&[&db.pool]).await;
     (died, committed)
 }
 
@@ -128,14 +128,11 @@ fn a_process_that_is_killed_at_commit() {
     crate::run(async move {
         let pool = super::connect(&errand.url, errand.axis, 1).await;
         let stage = Stage::new();
-        let (end, ()) = tokio::join!(
-            deliver(Which::Apply, &pool, &errand.order, &stage),
-            async {
-                stage.met().await;
-                println!("commits");
-                stage.let_go_on(Verdict::Well);
-            }
-        );
+        let (end, ()) = tokio::join!(deliver(Which::Apply, &pool, &errand.order, &stage), async {
+            stage.met().await;
+            println!("commits");
+            stage.let_go_on(Verdict::Well);
+        });
         assert_eq!(end, "Executed(7)");
         println!("acknowledged");
     });

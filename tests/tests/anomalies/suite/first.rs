@@ -6,7 +6,7 @@ use idem_tests::proxy::Proxy;
 use tokio::process::Child;
 use tokio::task::JoinHandle;
 
-use super::bed::Bed;
+use super::case_db::CaseDb;
 use super::handlers::{Which, deliver};
 use super::{KILLS_PROCESSES, Pool};
 use crate::fate::Fate;
@@ -31,22 +31,22 @@ enum Held {
 }
 
 impl First {
-    pub(crate) async fn start(bed: &Bed, fate: Fate, which: Which, order: Order) -> Self {
-        Self::start_among(1, bed, fate, which, order).await
+    pub(crate) async fn start(db: &CaseDb, fate: Fate, which: Which, order: Order) -> Self {
+        Self::start_among(1, db, fate, which, order).await
     }
 
     /// The same on a pool of this many connections.
     pub(crate) async fn start_among(
         connections: u32,
-        bed: &Bed,
+        db: &CaseDb,
         fate: Fate,
         which: Which,
         order: Order,
     ) -> Self {
-        let (pool, proxy) = pool_for(bed, fate, connections).await;
+        let (pool, proxy) = pool_for(db, fate, connections).await;
         let stage = Arc::new(Stage::new());
         let held = if fate == Fate::IsKilled && KILLS_PROCESSES {
-            Held::There(super::child(bed, which, &order).await)
+            Held::There(super::child(db, which, &order).await)
         } else {
             let task = tokio::spawn({
                 let (pool, stage) = (pool.clone(), Arc::clone(&stage));
@@ -64,16 +64,16 @@ impl First {
     }
 
     /// Brings its fate about, and returns how the call ended; `-` if it did not.
-    pub(crate) async fn ends(&mut self, bed: &Bed, fate: Fate) -> String {
+    pub(crate) async fn ends(&mut self, db: &CaseDb, fate: Fate) -> String {
         let verdict = match fate {
             Fate::RollsBack => Verdict::Refused,
             _ => Verdict::Well,
         };
-        self.ends_by(bed, fate, verdict).await
+        self.ends_by(db, fate, verdict).await
     }
 
     /// The same; `verdict` is what its body says.
-    pub(crate) async fn ends_by(&mut self, bed: &Bed, fate: Fate, verdict: Verdict) -> String {
+    pub(crate) async fn ends_by(&mut self, db: &CaseDb, fate: Fate, verdict: Verdict) -> String {
         let task = match &mut self.held {
             Held::Here(task) => task,
             Held::There(child) => {
@@ -88,7 +88,7 @@ impl First {
                 assert!(task.await.unwrap_err().is_cancelled());
                 return "-".into();
             }
-            Fate::IsKilled => super::kill(bed, self.stage.session()).await,
+            Fate::IsKilled => super::kill(db, self.stage.session()).await,
             Fate::IsCut => self.proxy.as_ref().expect("it leads to it").cut_all(),
         }
         self.stage.let_go_on(verdict);
@@ -97,14 +97,17 @@ impl First {
 }
 
 /// A pool that a connection can be cut of.
-pub(super) async fn pool_for(bed: &Bed, fate: Fate, connections: u32) -> (Pool, Option<Proxy>) {
-    let database = bed.database();
+pub(super) async fn pool_for(db: &CaseDb, fate: Fate, connections: u32) -> (Pool, Option<Proxy>) {
+    let database = db.database();
     let (Fate::IsCut, Some(address)) = (fate, database.address()) else {
-        return (bed.connect(connections).await, None);
+        return (db.connect(connections).await, None);
     };
     let proxy = Proxy::start(address).unwrap();
     let url = database.url_through(proxy.address());
-    (super::connect(&url, bed.axis, connections).await, Some(proxy))
+    (
+        super::connect(&url, db.axis, connections).await,
+        Some(proxy),
+    )
 }
 
 /// How a call in its own transaction ends.

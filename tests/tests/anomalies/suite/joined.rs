@@ -2,10 +2,10 @@
 
 use idem_tests::poll::drop_at_pending;
 
-use super::bed::Bed;
+use super::Axis;
+use super::case_db::CaseDb;
 use super::handlers::{Which, applied, apply, deliver};
 use super::other::Other;
-use super::Axis;
 use crate::fate::Fate;
 use crate::model::{Order, State};
 use crate::stage::Stage;
@@ -13,29 +13,29 @@ use crate::stage::Stage;
 /// Guards: a joined call commits nothing itself, and its claim holds the key until the caller's
 /// transaction ends.
 pub(crate) async fn is_its_callers(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
-    let mut caller = Other::begin(&bed, fate).await;
+    let db = CaseDb::start(axis).await;
+    let mut caller = Other::begin(&db, fate).await;
     caller
         .sql("INSERT INTO effects (id) VALUES ('caller')")
         .await;
     let order = Order::plain("o");
     assert_eq!(applied(&mut caller.tx, &order).await, "Executed(7)");
     assert_eq!(applied(&mut caller.tx, &order).await, "Replayed(7)");
-    bed.assert_state(&State::nothing()).await;
+    db.assert_state(&State::nothing()).await;
     let duplicate = tokio::spawn({
-        let pool = bed.pool.clone();
+        let pool = db.pool.clone();
         async move { deliver(Which::Apply, &pool, &Order::plain("o"), &Stage::new()).await }
     });
-    bed.until_waiting(&bed.pool, 1).await;
-    let ended = caller.ends(&bed, fate).await;
+    db.until_waiting(&db.pool, 1).await;
+    let ended = caller.ends(&db, fate).await;
     let (end, state) = if fate.commits() {
         ("Replayed(7)", State::whole().effect("caller"))
     } else {
         ("Executed(7)", State::whole())
     };
     assert_eq!(duplicate.await.unwrap(), end);
-    bed.assert_then(
-        &[&ended.pool, &bed.pool],
+    db.assert_then(
+        &[&ended.pool, &db.pool],
         state.clone(),
         "Replayed(7)",
         state,
@@ -45,8 +45,8 @@ pub(crate) async fn is_its_callers(axis: Axis, fate: Fate) {
 
 /// Guards: a joined call that is dropped in its body takes back its own effects and nothing else.
 pub(crate) async fn dropped_in_its_body(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
-    let mut caller = Other::begin(&bed, fate).await;
+    let db = CaseDb::start(axis).await;
+    let mut caller = Other::begin(&db, fate).await;
     caller
         .sql("INSERT INTO effects (id) VALUES ('caller')")
         .await;
@@ -58,7 +58,7 @@ pub(crate) async fn dropped_in_its_body(axis: Axis, fate: Fate) {
             () = stage.met() => {}
         }
     }
-    let ended = caller.ends(&bed, fate).await;
+    let ended = caller.ends(&db, fate).await;
     let caller = if fate.commits() {
         State::nothing().effect("caller")
     } else {
@@ -69,13 +69,14 @@ pub(crate) async fn dropped_in_its_body(axis: Axis, fate: Fate) {
     } else {
         State::whole()
     };
-    bed.assert_then(&[&ended.pool], caller, "Executed(7)", then).await;
+    db.assert_then(&[&ended.pool], caller, "Executed(7)", then)
+        .await;
 }
 
 /// Guards: a handler's error is undone to the call's savepoint; the caller's transaction goes on.
 pub(crate) async fn refused(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
-    let mut caller = Other::begin(&bed, fate).await;
+    let db = CaseDb::start(axis).await;
+    let mut caller = Other::begin(&db, fate).await;
     caller
         .sql("INSERT INTO effects (id) VALUES ('caller')")
         .await;
@@ -89,7 +90,7 @@ pub(crate) async fn refused(axis: Axis, fate: Fate) {
     }
     let order = Order::plain("p");
     assert_eq!(applied(&mut caller.tx, &order).await, "Executed(7)");
-    let ended = caller.ends(&bed, fate).await;
+    let ended = caller.ends(&db, fate).await;
     let handled = State::nothing()
         .effect("caller")
         .effect("p")
@@ -105,7 +106,8 @@ pub(crate) async fn refused(axis: Axis, fate: Fate) {
     } else {
         (State::nothing(), State::whole())
     };
-    bed.assert_then(&[&ended.pool], now, "Executed(7)", then).await;
+    db.assert_then(&[&ended.pool], now, "Executed(7)", then)
+        .await;
 }
 
 /// Inside the caller's transaction, whose COMMIT either keeps all of the rest or fails.
@@ -113,18 +115,18 @@ pub(crate) async fn refused(axis: Axis, fate: Fate) {
 /// Guards: the savepoint's begin is not dropped half way. sqlx would queue a ROLLBACK of the
 /// caller's transaction and let the caller's `commit()` say `Ok`.
 pub(crate) async fn dropped_at_any_pending_point(axis: Axis) {
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     let mut k = 0;
     loop {
-        let mut caller = Other::begin(&bed, Fate::Commits).await;
+        let mut caller = Other::begin(&db, Fate::Commits).await;
         caller
             .sql("INSERT INTO effects (id) VALUES ('caller')")
             .await;
         let (order, nobody) = (Order::plain("o"), Stage::new());
         let whole = drop_at_pending(k, apply(&mut caller.tx, &order, &nobody)).await;
         let committed = caller.tx.commit().await.is_ok();
-        super::assert_no_open_transaction(&bed).await;
-        let state = bed.state().await;
+        super::assert_no_open_transaction(&db).await;
+        let state = db.state().await;
         let mut expected = [State::nothing(), State::whole()].to_vec();
         if committed {
             for state in &mut expected {
@@ -143,13 +145,16 @@ pub(crate) async fn dropped_at_any_pending_point(axis: Axis) {
             k = 0;
         } else {
             k += 1;
-            let end = applied(&bed.pool, &order).await;
-            assert!(["Executed(7)", "Replayed(7)"].contains(&end.as_str()), "{end}");
-            assert_eq!(bed.state().await.events, State::whole().events);
+            let end = applied(&db.pool, &order).await;
+            assert!(
+                ["Executed(7)", "Replayed(7)"].contains(&end.as_str()),
+                "{end}"
+            );
+            assert_eq!(db.state().await.events, State::whole().events);
         }
         for table in ["effects", "idem_keys", "idem_outbox"] {
-            bed.execute(&format!("DELETE FROM {table}")).await;
+            db.execute(&format!("DELETE FROM {table}")).await;
         }
     }
-    bed.assert_at_rest(&[&bed.pool]).await;
+    db.assert_at_rest(&[&db.pool]).await;
 }

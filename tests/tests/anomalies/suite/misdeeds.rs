@@ -1,6 +1,6 @@
 //! What a handler must not do to its transaction, and what it may.
 
-use super::bed::Bed;
+use super::case_db::CaseDb;
 use super::first::{First, end_of};
 use super::handlers::{Which, applied};
 use super::{Axis, BEGIN_AGAIN, DDL_COMMITS, KILLS_PROCESSES, SWALLOWED_ERRORS_ABORT};
@@ -17,11 +17,11 @@ enum Leaves {
 }
 
 /// The first delivery does it and meets its fate: what it leaves is what the next delivery finds.
-async fn row(axis: Axis, fate: Fate, deeds: Vec<Deed>, leaves: Leaves) -> Bed {
-    let bed = Bed::start(axis).await;
+async fn row(axis: Axis, fate: Fate, deeds: Vec<Deed>, leaves: Leaves) -> CaseDb {
+    let db = CaseDb::start(axis).await;
     let leaks = deeds.iter().any(|deed| matches!(deed, Deed::LeakNested));
     let order = Order::held("o", deeds);
-    let mut first = First::start(&bed, fate, Which::Apply, order).await;
+    let mut first = First::start(&db, fate, Which::Apply, order).await;
     let expected = match (fate, leaves) {
         (Fate::Commits, Leaves::Nothing | Leaves::Unfinished) => "RolledBack".into(),
         // The end is not even tried.
@@ -29,19 +29,19 @@ async fn row(axis: Axis, fate: Fate, deeds: Vec<Deed>, leaves: Leaves) -> Bed {
         (Fate::IsKilled, _) if leaks && !KILLS_PROCESSES => "RolledBack".into(),
         _ => end_of(fate, "Executed(7)"),
     };
-    assert_eq!(first.ends(&bed, fate).await, expected);
+    assert_eq!(first.ends(&db, fate).await, expected);
     match leaves {
-        Leaves::Whole => bed.assert_whole_if(fate.commits(), &[&first.pool]).await,
-        Leaves::Nothing => bed.assert_whole_if(false, &[&first.pool]).await,
+        Leaves::Whole => db.assert_whole_if(fate.commits(), &[&first.pool]).await,
+        Leaves::Nothing => db.assert_whole_if(false, &[&first.pool]).await,
         Leaves::Unfinished => {
             for _ in 0..2 {
                 let state = State::unfinished();
-                bed.assert_then(&[&first.pool], state.clone(), "Unfinished", state)
+                db.assert_then(&[&first.pool], state.clone(), "Unfinished", state)
                     .await;
             }
         }
     }
-    bed
+    db
 }
 
 /// Guards: the end of the call is our own statement; an aborted transaction answers it with an
@@ -119,12 +119,12 @@ pub(crate) async fn ddl(axis: Axis, fate: Fate) {
     } else {
         Leaves::Whole
     };
-    let bed = row(axis, fate, vec![sql(CREATE)], leaves).await;
+    let db = row(axis, fate, vec![sql(CREATE)], leaves).await;
     if !DDL_COMMITS {
         // Made by the first delivery or not at all: then the next one can.
         let order = Order::new("p", [sql(CREATE)]);
-        let end = applied(&bed.pool, &order).await;
+        let end = applied(&db.pool, &order).await;
         assert_eq!(end.starts_with("Handler("), fate.commits(), "{end}");
     }
-    bed.execute("DROP TABLE made_by_handler").await;
+    db.execute("DROP TABLE made_by_handler").await;
 }

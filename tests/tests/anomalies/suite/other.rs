@@ -3,7 +3,7 @@
 use idem_tests::proxy::Proxy;
 use sqlx::{Row as _, Transaction, raw_sql};
 
-use super::bed::Bed;
+use super::case_db::CaseDb;
 use super::first::pool_for;
 use super::handlers::execute;
 use super::{BEGIN, Db, Pool, SESSION};
@@ -18,8 +18,8 @@ pub(crate) struct Other {
 }
 
 impl Other {
-    pub(crate) async fn begin(bed: &Bed, fate: Fate) -> Self {
-        let (pool, proxy) = pool_for(bed, fate, 1).await;
+    pub(crate) async fn begin(db: &CaseDb, fate: Fate) -> Self {
+        let (pool, proxy) = pool_for(db, fate, 1).await;
         let mut tx = pool.begin_with(BEGIN).await.unwrap();
         let session = raw_sql(SESSION).fetch_one(&mut *tx).await.unwrap().get(0);
         Self {
@@ -35,13 +35,13 @@ impl Other {
     }
 
     /// Brings its fate about. What it ran on is returned, to be looked at.
-    pub(crate) async fn ends(self, bed: &Bed, fate: Fate) -> Ended {
+    pub(crate) async fn ends(self, db: &CaseDb, fate: Fate) -> Ended {
         match fate {
             Fate::Commits => self.tx.commit().await.unwrap(),
             Fate::RollsBack => self.tx.rollback().await.unwrap(),
             Fate::IsDropped => drop(self.tx),
             Fate::IsKilled => {
-                super::kill(bed, self.session).await;
+                super::kill(db, self.session).await;
                 drop(self.tx);
             }
             Fate::IsCut => {

@@ -1,6 +1,6 @@
 //! A purge that runs at the same time as a claim of the same table.
 
-use super::bed::Bed;
+use super::case_db::CaseDb;
 use super::handlers::applied;
 use super::other::Other;
 use super::{Axis, BEGIN, LOSE_TO_PURGES};
@@ -13,12 +13,12 @@ use crate::model::{Order, State};
 /// duplicate is in a transaction of its caller, which claims in any case; one on a pool may ask
 /// first, and then finds what is committed.)
 pub(crate) async fn takes_the_row_of_a_duplicate(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
-    assert_eq!(applied(&bed.pool, &Order::plain("o")).await, "Executed(7)");
-    let mut purge = Other::begin(&bed, fate).await;
+    let db = CaseDb::start(axis).await;
+    assert_eq!(applied(&db.pool, &Order::plain("o")).await, "Executed(7)");
+    let mut purge = Other::begin(&db, fate).await;
     purge.sql("DELETE FROM idem_keys WHERE state = 1").await;
     let duplicate = tokio::spawn({
-        let pool = bed.pool.clone();
+        let pool = db.pool.clone();
         async move {
             let mut tx = pool.begin_with(BEGIN).await.unwrap();
             let end = applied(&mut tx, &Order::plain("o")).await;
@@ -26,8 +26,8 @@ pub(crate) async fn takes_the_row_of_a_duplicate(axis: Axis, fate: Fate) {
             end
         }
     });
-    bed.until_waiting(&bed.pool, 1).await;
-    let ended = purge.ends(&bed, fate).await;
+    db.until_waiting(&db.pool, 1).await;
+    let ended = purge.ends(&db, fate).await;
     let (end, state) = if fate.commits() {
         // Its retention was over. The event has the ID of the first one, and stays as it is.
         ("Executed(7)", State::whole().effect("o"))
@@ -37,12 +37,12 @@ pub(crate) async fn takes_the_row_of_a_duplicate(axis: Axis, fate: Fate) {
     if fate.commits() && LOSE_TO_PURGES.contains(&axis) {
         // The caller's whole transaction must run again.
         assert_eq!(duplicate.await.unwrap(), "Store(40001)");
-        assert_eq!(applied(&bed.pool, &Order::plain("o")).await, end);
+        assert_eq!(applied(&db.pool, &Order::plain("o")).await, end);
     } else {
         assert_eq!(duplicate.await.unwrap(), end);
     }
-    bed.assert_then(
-        &[&ended.pool, &bed.pool],
+    db.assert_then(
+        &[&ended.pool, &db.pool],
         state.clone(),
         "Replayed(7)",
         state,

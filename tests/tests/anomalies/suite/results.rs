@@ -1,35 +1,32 @@
 //! What is stored of a delivery, and what the next one makes of it.
 
 use super::Axis;
-use super::bed::Bed;
+use super::case_db::CaseDb;
 use super::first::{First, end_of};
 use super::handlers::{Which, applied, deliver};
 use crate::fate::Fate;
 use crate::model::{DONE, ERROR, Order, RESULT, State};
 use crate::stage::{Stage, Verdict};
 
-async fn delivered(bed: &Bed, which: Which) -> String {
-    deliver(which, &bed.pool, &Order::plain("o"), &Stage::new()).await
+async fn delivered(db: &CaseDb, which: Which) -> String {
+    deliver(which, &db.pool, &Order::plain("o"), &Stage::new()).await
 }
 
 /// Guards: a result that can't be read is an error, not a second execution and not an empty
 /// success.
 pub(crate) async fn unreadable(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     let order = Order::held("o", []);
-    let mut first = First::start(&bed, fate, Which::OtherType, order).await;
+    let mut first = First::start(&db, fate, Which::OtherType, order).await;
     let text = |outcome: &str| format!("{outcome}(\"7 cents\")");
-    assert_eq!(
-        first.ends(&bed, fate).await,
-        end_of(fate, &text("Executed"))
-    );
+    assert_eq!(first.ends(&db, fate).await, end_of(fate, &text("Executed")));
     if fate.commits() {
         let state = State::nothing()
             .effect("o")
             .claim("anomalies.apply", RESULT, Some("\"7 cents\""))
             .event("o");
         for _ in 0..2 {
-            bed.assert_then(
+            db.assert_then(
                 &[&first.pool],
                 state.clone(),
                 "ResultUndecodable",
@@ -38,23 +35,20 @@ pub(crate) async fn unreadable(axis: Axis, fate: Fate) {
             .await;
         }
         // The type that wrote it still reads it.
-        assert_eq!(delivered(&bed, Which::OtherType).await, text("Replayed"));
+        assert_eq!(delivered(&db, Which::OtherType).await, text("Replayed"));
     } else {
-        bed.assert_whole_if(false, &[&first.pool]).await;
-        assert_eq!(
-            delivered(&bed, Which::OtherType).await,
-            "ResultUndecodable"
-        );
+        db.assert_whole_if(false, &[&first.pool]).await;
+        assert_eq!(delivered(&db, Which::OtherType).await, "ResultUndecodable");
     }
 }
 
 /// Guards: `on_duplicate = "skip"` stores no result, and a claim that is done without one is
 /// skipped.
 pub(crate) async fn not_stored(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     let order = Order::held("o", []);
-    let mut first = First::start(&bed, fate, Which::Skipped, order).await;
-    assert_eq!(first.ends(&bed, fate).await, end_of(fate, "Executed(7)"));
+    let mut first = First::start(&db, fate, Which::Skipped, order).await;
+    assert_eq!(first.ends(&db, fate).await, end_of(fate, "Executed(7)"));
     let done = State::nothing()
         .effect("o")
         .claim("anomalies.apply", DONE, None)
@@ -64,11 +58,11 @@ pub(crate) async fn not_stored(axis: Axis, fate: Fate) {
     } else {
         (State::nothing(), "Executed(7)")
     };
-    bed.assert_state(&now).await;
-    bed.assert_at_rest(&[&first.pool]).await;
-    assert_eq!(delivered(&bed, Which::Skipped).await, next);
+    db.assert_state(&now).await;
+    db.assert_at_rest(&[&first.pool]).await;
+    assert_eq!(delivered(&db, Which::Skipped).await, next);
     // A handler that stores results finds none: an error, not an empty one.
-    bed.assert_then(&[&bed.pool], done.clone(), "ResultUndecodable", done)
+    db.assert_then(&[&db.pool], done.clone(), "ResultUndecodable", done)
         .await;
 }
 
@@ -76,13 +70,13 @@ pub(crate) async fn not_stored(axis: Axis, fate: Fate) {
 /// transaction. A permanent error of a call that was killed before its end is not recorded, and so
 /// not told, or its delivery would be acknowledged: the next one runs.
 pub(crate) async fn permanent_error(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
+    let db = CaseDb::start(axis).await;
     let (which, refusal) = match fate {
         Fate::RollsBack => (Which::RecordedIfClosed, "may pass on the next delivery"),
         _ => (Which::Recorded, "will be refused again"),
     };
-    let mut first = First::start(&bed, fate, which, Order::held("o", [])).await;
-    let end = first.ends_by(&bed, fate, Verdict::Refused).await;
+    let mut first = First::start(&db, fate, which, Order::held("o", [])).await;
+    let end = first.ends_by(&db, fate, Verdict::Refused).await;
     if fate == Fate::IsKilled {
         assert!(end == "-" || end.starts_with("Store("), "{end}");
     } else {
@@ -92,25 +86,20 @@ pub(crate) async fn permanent_error(axis: Axis, fate: Fate) {
         .effect("o")
         .claim("anomalies.recorded", RESULT, Some("7"));
     let (now, next, then) = if fate.commits() {
-        let recorded =
-            State::nothing().claim("anomalies.recorded", ERROR, Some("\"Closed\""));
-        (
-            recorded.clone(),
-            "Handler(will be refused again)",
-            recorded,
-        )
+        let recorded = State::nothing().claim("anomalies.recorded", ERROR, Some("\"Closed\""));
+        (recorded.clone(), "Handler(will be refused again)", recorded)
     } else {
         (State::nothing(), "Executed(7)", executed)
     };
-    bed.assert_state(&now).await;
-    bed.assert_at_rest(&[&first.pool]).await;
-    assert_eq!(delivered(&bed, Which::Recorded).await, next);
-    let mut found = bed.state().await;
+    db.assert_state(&now).await;
+    db.assert_at_rest(&[&first.pool]).await;
+    assert_eq!(delivered(&db, Which::Recorded).await, next);
+    let mut found = db.state().await;
     // Its ID is of another scope.
     assert_eq!(found.events.len(), then.effects.len());
     found.events.clear();
     assert_eq!(found, then);
-    bed.assert_at_rest(&[&bed.pool]).await;
+    db.assert_at_rest(&[&db.pool]).await;
     // Another scope: the key is free in it.
-    assert_eq!(applied(&bed.pool, &Order::plain("o")).await, "Executed(7)");
+    assert_eq!(applied(&db.pool, &Order::plain("o")).await, "Executed(7)");
 }

@@ -1,7 +1,7 @@
 //! What runs at the same time as a delivery that is under way, where more than one transaction
 //! writes.
 
-use super::bed::Bed;
+use super::case_db::CaseDb;
 use super::first::{First, end_of};
 use super::handlers::{Which, applied};
 use super::other::Other;
@@ -21,9 +21,9 @@ pub(crate) async fn joined_and_undone(axis: Axis, fate: Fate) {
 }
 
 async fn waits(axis: Axis, fate: Fate, caller_ends: Fate) {
-    let bed = Bed::start(axis).await;
-    let mut first = First::start(&bed, fate, Which::Apply, Order::held("o", [])).await;
-    let mut caller = Other::begin(&bed, caller_ends).await;
+    let db = CaseDb::start(axis).await;
+    let mut first = First::start(&db, fate, Which::Apply, Order::held("o", [])).await;
+    let mut caller = Other::begin(&db, caller_ends).await;
     caller
         .sql("INSERT INTO effects (id) VALUES ('caller')")
         .await;
@@ -33,14 +33,14 @@ async fn waits(axis: Axis, fate: Fate, caller_ends: Fate) {
         let end = applied(&mut caller.tx, &Order::plain("o")).await;
         (end, caller)
     });
-    bed.until_waiting(&bed.pool, 1).await;
-    first.ends(&bed, fate).await;
+    db.until_waiting(&db.pool, 1).await;
+    first.ends(&db, fate).await;
     let (end, caller) = call.await.unwrap();
     let sees_it = !LOSE_TO_NEWER.contains(&axis);
     let ended = if fate.commits() && !sees_it {
         assert_eq!(end, "Store(40001)");
         // Its snapshot won't see the row, however often it asks.
-        caller.ends(&bed, Fate::RollsBack).await
+        caller.ends(&db, Fate::RollsBack).await
     } else {
         let expected = if fate.commits() {
             "Replayed(7)"
@@ -48,7 +48,7 @@ async fn waits(axis: Axis, fate: Fate, caller_ends: Fate) {
             "Executed(7)"
         };
         assert_eq!(end, expected);
-        caller.ends(&bed, caller_ends).await
+        caller.ends(&db, caller_ends).await
     };
     let whole = fate.commits() || caller_ends.commits();
     let keeps_caller = caller_ends.commits() && (sees_it || !fate.commits());
@@ -60,7 +60,7 @@ async fn waits(axis: Axis, fate: Fate, caller_ends: Fate) {
         }
     };
     let next = if whole { "Replayed(7)" } else { "Executed(7)" };
-    bed.assert_then(
+    db.assert_then(
         &[&ended.pool, &first.pool],
         with_caller(State::whole_if(whole)),
         next,
@@ -73,14 +73,14 @@ async fn waits(axis: Axis, fate: Fate, caller_ends: Fate) {
 ///
 /// Guards: it takes what is expired, and waits for nobody who claims.
 pub(crate) async fn a_purge(axis: Axis, fate: Fate) {
-    let bed = Bed::start(axis).await;
-    assert_eq!(applied(&bed.pool, &Order::plain("p")).await, "Executed(7)");
-    bed.execute("UPDATE idem_keys SET expires_at = created_at")
+    let db = CaseDb::start(axis).await;
+    assert_eq!(applied(&db.pool, &Order::plain("p")).await, "Executed(7)");
+    db.execute("UPDATE idem_keys SET expires_at = created_at")
         .await;
-    let mut first = First::start(&bed, fate, Which::Apply, Order::held("o", [])).await;
-    let purged = idem_runtime::purge(&bed.pool).await.unwrap();
+    let mut first = First::start(&db, fate, Which::Apply, Order::held("o", [])).await;
+    let purged = idem_runtime::purge(&db.pool).await.unwrap();
     assert_eq!((purged.keys, purged.attempts), (1, 0));
-    assert_eq!(first.ends(&bed, fate).await, end_of(fate, "Executed(7)"));
+    assert_eq!(first.ends(&db, fate).await, end_of(fate, "Executed(7)"));
     let with_p = |state: State| State {
         effects: {
             let mut effects = state.effects;
@@ -99,15 +99,15 @@ pub(crate) async fn a_purge(axis: Axis, fate: Fate) {
     } else {
         "Executed(7)"
     };
-    bed.assert_then(
+    db.assert_then(
         &[&first.pool],
         with_p(State::whole_if(fate.commits())),
         next,
         with_p(State::whole()),
     )
     .await;
-    assert_eq!(applied(&bed.pool, &Order::plain("p")).await, "Executed(7)");
-    let state = bed.state().await;
+    assert_eq!(applied(&db.pool, &Order::plain("p")).await, "Executed(7)");
+    let state = db.state().await;
     assert_eq!(state.effects, ["o", "p", "p"]);
     assert_eq!(
         state.claims,

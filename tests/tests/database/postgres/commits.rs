@@ -3,14 +3,14 @@
 
 use idem_runtime::Error;
 
-use super::bed::{Bed, runs};
+use super::handlers::{count, runs, start};
 
 /// Guards: an error's place, by which one of our own functions is distinguished from a trigger of
 /// somebody else's.
 #[tokio::test]
 async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_code() {
-    let bed = Bed::start().await;
-    bed.execute(
+    let db = start().await;
+    db.execute(
         "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS \
          $$BEGIN RAISE EXCEPTION 'the user''s' USING ERRCODE = NEW.id; END$$; \
          CREATE TABLE failing (id text); \
@@ -24,7 +24,7 @@ async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_cod
     ] {
         let sql = format!("INSERT INTO failing VALUES ('{code}')");
         for events in [0, 1, 3] {
-            let failed = runs(&bed.pool, code, &sql, "text", events).await;
+            let failed = runs(&db.pool, code, &sql, "text", events).await;
             let Err(Error::Store(error)) = failed else {
                 panic!("{code}: {failed:?}");
             };
@@ -34,7 +34,7 @@ async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_cod
             assert_eq!(found.as_deref(), Some(code));
         }
         // Where the caller commits, its COMMIT says so.
-        let mut tx = bed.pool.begin().await.unwrap();
+        let mut tx = db.pool.begin().await.unwrap();
         let joined = runs(&mut tx, code, &sql, "text", 1).await.unwrap();
         assert!(joined.is_executed());
         let error = tx.commit().await.unwrap_err();
@@ -44,9 +44,12 @@ async fn an_error_of_a_trigger_at_commit_is_the_databases_error_whatever_its_cod
         assert_eq!(found.as_deref(), Some(code));
     }
     assert_eq!(
-        (bed.count("idem_keys").await, bed.count("idem_outbox").await),
+        (
+            count(&db, "idem_keys").await,
+            count(&db, "idem_outbox").await
+        ),
         (0, 0)
     );
-    let outcome = runs(&bed.pool, "42P01", "SELECT 1", "text", 1).await;
+    let outcome = runs(&db.pool, "42P01", "SELECT 1", "text", 1).await;
     assert!(outcome.unwrap().is_executed());
 }

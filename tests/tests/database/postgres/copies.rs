@@ -6,16 +6,17 @@ use idem_runtime::renew_namespace;
 use idem_tests::server;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, raw_sql};
 
-use super::bed::{Bed, connect, runs};
+use super::handlers::{Db, connect, runs, start};
 
 const FORGET: &str = "DELETE FROM idem_keys; DELETE FROM idem_outbox";
 
 /// The IDs of one execution.
-async fn execute(bed: &Bed) -> Vec<String> {
-    bed.execute(FORGET).await;
-    let outcome = runs(&bed.pool, "1", "SELECT 1", "text", 3).await;
+async fn execute(db: &Db) -> Vec<String> {
+    db.execute(FORGET).await;
+    let outcome = runs(&db.pool, "1", "SELECT 1", "text", 3).await;
     assert!(outcome.unwrap().is_executed());
-    bed.ids().await
+    db.texts("SELECT id::text FROM idem_outbox ORDER BY topic, payload")
+        .await
 }
 
 fn run(program: &str, arguments: &[&str]) {
@@ -41,13 +42,13 @@ async fn admin(sql: String) {
 /// Guards: the namespace is in the rows and in the functions that a dump holds.
 #[tokio::test]
 async fn a_database_restored_from_a_dump_has_its_event_ids() {
-    let mut bed = Bed::start().await;
-    let before = execute(&bed).await;
+    let mut db = start().await;
+    let before = execute(&db).await;
     let folder = tempfile::tempdir().unwrap();
     let dump = folder.path().join("dump.sql").display().to_string();
     run(
         "pg_dump",
-        &["--dbname", bed.database.url(), "--file", &dump],
+        &["--dbname", db.database().url(), "--file", &dump],
     );
     let restored = server::postgres().database().await;
     let url = restored.url();
@@ -63,35 +64,35 @@ async fn a_database_restored_from_a_dump_has_its_event_ids() {
             &dump,
         ],
     );
-    bed.pool = connect(&url.parse().unwrap(), 2).await;
-    idem_runtime::verify(&bed.pool).await.unwrap();
-    let replayed = runs(&bed.pool, "1", "SELECT 1", "text", 3).await;
+    db.pool = connect(&url.parse().unwrap(), 2).await;
+    idem_runtime::verify(&db.pool).await.unwrap();
+    let replayed = runs(&db.pool, "1", "SELECT 1", "text", 3).await;
     assert!(replayed.unwrap().is_replayed());
-    assert_eq!(execute(&bed).await, before);
-    idem_runtime::migrate(&bed.pool).await.unwrap();
-    assert_eq!(execute(&bed).await, before);
+    assert_eq!(execute(&db).await, before);
+    idem_runtime::migrate(&db.pool).await.unwrap();
+    assert_eq!(execute(&db).await, before);
 }
 
 /// Guards: the new namespace is in the table and in the functions.
 #[tokio::test]
 async fn a_template_copy_has_other_event_ids_once_its_namespace_is_renewed() {
-    let mut bed = Bed::start().await;
-    let before = execute(&bed).await;
-    bed.pool.close().await;
-    let name = format!("copy_of_{}", bed.database.name());
+    let mut db = start().await;
+    let before = execute(&db).await;
+    db.pool.close().await;
+    let name = format!("copy_of_{}", db.database().name());
     admin(format!(
         "CREATE DATABASE {name} TEMPLATE {}",
-        bed.database.name()
+        db.database().name()
     ))
     .await;
     let url = server::postgres().url(&name);
-    bed.pool = connect(&url.parse().unwrap(), 2).await;
-    assert_eq!(execute(&bed).await, before);
-    renew_namespace(&bed.pool).await.unwrap();
-    let renewed = execute(&bed).await;
+    db.pool = connect(&url.parse().unwrap(), 2).await;
+    assert_eq!(execute(&db).await, before);
+    renew_namespace(&db.pool).await.unwrap();
+    let renewed = execute(&db).await;
     assert!(before.iter().all(|id| !renewed.contains(id)));
-    idem_runtime::migrate(&bed.pool).await.unwrap();
-    assert_eq!(execute(&bed).await, renewed);
-    bed.pool.close().await;
+    idem_runtime::migrate(&db.pool).await.unwrap();
+    assert_eq!(execute(&db).await, renewed);
+    db.pool.close().await;
     admin(format!("DROP DATABASE {name}")).await;
 }

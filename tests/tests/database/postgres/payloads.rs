@@ -5,7 +5,7 @@ use idem_tests::server::{Options, Postgres};
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::OnceCell;
 
-use super::bed::{Bed, Done, keyless, runs};
+use super::handlers::{Done, keyless, on, pool_with, runs};
 
 /// A server with statistics of statements.
 async fn server() -> &'static Postgres {
@@ -88,22 +88,22 @@ async fn deliver(pool: &PgPool, n: usize) {
 /// they keep them.
 #[tokio::test]
 async fn statistics_of_statements_keep_one_entry_a_kind_and_no_value() {
-    let bed = Bed::on(server().await).await;
-    bed.execute("CREATE EXTENSION pg_stat_statements").await;
+    let db = on(server().await).await;
+    db.execute("CREATE EXTENSION pg_stat_statements").await;
     let entries = "SELECT count(*) FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    deliver(&bed.pool, 0).await;
+    deliver(&db.pool, 0).await;
     let large = "x".repeat(100_000);
-    let _outcome = runs(&bed.pool, "large", "SELECT 1", &large, 3)
+    let _outcome = runs(&db.pool, "large", "SELECT 1", &large, 3)
         .await
         .unwrap();
-    let once = bed.number(entries).await;
+    let once = db.number(entries).await;
     for n in 1..40 {
-        deliver(&bed.pool, n).await;
+        deliver(&db.pool, n).await;
     }
-    let often = bed.number(entries).await;
+    let often = db.number(entries).await;
     assert!(often <= once + 3, "{once} entries, then {often}");
     let texts: Vec<String> = sqlx::query_scalar("SELECT query FROM pg_stat_statements")
-        .fetch_all(&bed.pool)
+        .fetch_all(&db.pool)
         .await
         .unwrap();
     for secret in ["the-key-", "the-text-"] {
@@ -116,14 +116,14 @@ async fn statistics_of_statements_keep_one_entry_a_kind_and_no_value() {
     assert!(texts.iter().any(|text| text.contains("idem_finish")));
     // The application's own statement is there, counted as often as it ran.
     let calls = "SELECT sum(calls)::bigint FROM pg_stat_statements WHERE query LIKE 'SELECT $1' OR query LIKE '%of the application%'";
-    assert!(bed.number(calls).await >= 40 * 8);
+    assert!(db.number(calls).await >= 40 * 8);
 }
 
 /// Guards: the settings that `verify_warnings` looks at are those by which the server's log keeps
 /// what calls send.
 #[tokio::test]
 async fn a_setting_is_warned_of_if_and_only_if_the_log_then_keeps_payloads() {
-    let bed = Bed::on(server().await).await;
+    let db = on(server().await).await;
     for (n, (settings, kept)) in [
         (&[][..], false),
         (&[("log_statement", "ddl")], false),
@@ -145,7 +145,7 @@ async fn a_setting_is_warned_of_if_and_only_if_the_log_then_keeps_payloads() {
     .into_iter()
     .enumerate()
     {
-        let pool = bed.with(settings).await;
+        let pool = pool_with(&db, settings).await;
         let (key, text) = (format!("key-in-log-{n}-"), format!("text-in-log-{n}-"));
         let outcome = runs(&pool, &key, "SELECT 1", &text, 1).await;
         assert!(outcome.unwrap().is_executed());

@@ -3,7 +3,7 @@
 use idem_runtime::{Error, VerifyError, migrate, verify};
 use sqlx::{Executor as _, PgPool};
 
-use super::bed::{Bed, runs};
+use super::handlers::{count, pool_with, runs, start};
 
 /// Calls whose tables must not be found.
 async fn assert_refused(pool: &PgPool, case: &str) {
@@ -38,19 +38,19 @@ async fn a_renamed_schema_is_refused_until_it_is_migrated_and_then_knows_what_it
             "CREATE SCHEMA staging; -- migrated",
         ),
     ] {
-        let bed = Bed::start().await;
-        bed.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA staging")
+        let db = start().await;
+        db.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA staging")
             .await;
-        let staging = bed.with(&[("search_path", "staging")]).await;
+        let staging = pool_with(&db, &[("search_path", "staging")]).await;
         // It finds the tables before and after the rename, and knows where they were.
-        let running = bed.with(&[("search_path", "live,staging")]).await;
+        let running = pool_with(&db, &[("search_path", "live,staging")]).await;
         migrate(&staging).await.unwrap();
         for pool in [&staging, &running] {
             let _outcome = runs(pool, "known", "SELECT 1", "text", 1).await.unwrap();
         }
-        bed.execute("ALTER SCHEMA staging RENAME TO live").await;
-        bed.execute(new).await;
-        let live = bed.with(&[("search_path", "live")]).await;
+        db.execute("ALTER SCHEMA staging RENAME TO live").await;
+        db.execute(new).await;
+        let live = pool_with(&db, &[("search_path", "live")]).await;
         assert_refused(&live, case).await;
         let unfit = verify(&live).await;
         let Err(VerifyError::MissingRequirements(sentences)) = unfit else {
@@ -75,26 +75,23 @@ async fn a_renamed_schema_is_refused_until_it_is_migrated_and_then_knows_what_it
         assert_known(&running, case).await;
         let new_message = runs(&running, "new", "SELECT 1", "text", 1).await;
         assert!(new_message.unwrap().is_executed(), "{case}");
-        assert_eq!(bed.count("live.idem_keys").await, 2, "{case}");
+        assert_eq!(count(&db, "live.idem_keys").await, 2, "{case}");
     }
 }
 
 /// Guards: a pool forgets where the tables were once they are not there.
 #[tokio::test]
 async fn a_running_pool_finds_tables_that_were_dropped_and_made_anew_elsewhere() {
-    let bed = Bed::start().await;
-    bed.execute("CREATE SCHEMA other").await;
-    let pool = bed.with(&[("search_path", "other,public")]).await;
+    let db = start().await;
+    db.execute("CREATE SCHEMA other").await;
+    let pool = pool_with(&db, &[("search_path", "other,public")]).await;
     assert!(
         runs(&pool, "1", "SELECT 1", "text", 1)
             .await
             .unwrap()
             .is_executed()
     );
-    bed.pool
-        .execute("DROP SCHEMA public CASCADE")
-        .await
-        .unwrap();
+    db.pool.execute("DROP SCHEMA public CASCADE").await.unwrap();
     let missing = runs(&pool, "1", "SELECT 1", "text", 1).await;
     assert!(matches!(missing, Err(Error::NotMigrated)), "{missing:?}");
     migrate(&pool).await.unwrap();
@@ -104,5 +101,5 @@ async fn a_running_pool_finds_tables_that_were_dropped_and_made_anew_elsewhere()
             .unwrap()
             .is_executed()
     );
-    assert_eq!(bed.count("other.idem_outbox").await, 1);
+    assert_eq!(count(&db, "other.idem_outbox").await, 1);
 }

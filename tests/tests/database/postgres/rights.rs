@@ -4,7 +4,7 @@ use idem_runtime::{VerifyError, migrate, verify};
 use idem_tests::server;
 use sqlx::{AssertSqlSafe, PgPool, raw_sql};
 
-use super::bed::{Bed, runs};
+use super::handlers::{pool_with, runs, start};
 
 /// Types that a function could name. A domain of each name is put in front of it.
 const TYPES: [&str; 16] = [
@@ -30,13 +30,13 @@ const TYPES: [&str; 16] = [
 /// `pg_catalog` for types, and a check of a domain there would run as the owner.
 #[tokio::test]
 async fn no_type_of_a_caller_runs_with_the_rights_of_the_owner() {
-    let bed = Bed::start().await;
-    let role = format!("caller_{}", bed.database.name());
-    bed.execute(&format!(
+    let db = start().await;
+    let role = format!("caller_{}", db.database().name());
+    db.execute(&format!(
         "CREATE ROLE {role}; GRANT USAGE ON SCHEMA public TO {role}"
     ))
     .await;
-    let mut conn = bed.pool.acquire().await.unwrap();
+    let mut conn = db.pool.acquire().await.unwrap();
     let check = format!(
         "SET ROLE {role};
          CREATE FUNCTION pg_temp.rise() RETURNS pg_catalog.bool LANGUAGE plpgsql AS $$
@@ -76,9 +76,9 @@ async fn no_type_of_a_caller_runs_with_the_rights_of_the_owner() {
     raw_sql("RESET ROLE").execute(&mut *conn).await.unwrap();
     drop(conn);
     let risen = format!("SELECT count(*) FROM pg_roles WHERE rolname = '{role}' AND rolsuper");
-    assert_eq!(bed.number(&risen).await, 0);
-    bed.pool.close().await;
-    let admin = PgPool::connect(bed.database.url()).await.unwrap();
+    assert_eq!(db.number(&risen).await, 0);
+    db.pool.close().await;
+    let admin = PgPool::connect(db.database().url()).await.unwrap();
     let drop = format!("DROP OWNED BY {role}; DROP ROLE {role}");
     raw_sql(AssertSqlSafe(drop)).execute(&admin).await.unwrap();
 }
@@ -86,13 +86,13 @@ async fn no_type_of_a_caller_runs_with_the_rights_of_the_owner() {
 /// Guards: text is sent as ASCII. The header `causation` is the key, as text.
 #[tokio::test]
 async fn a_client_encoding_that_a_handler_sets_changes_no_text() {
-    let bed = Bed::start().await;
+    let db = start().await;
     let key = "ordé日😀";
     let sql = "SET client_encoding = 'LATIN1'";
-    let outcome = runs(&bed.pool, key, sql, "text", 1).await.unwrap();
+    let outcome = runs(&db.pool, key, sql, "text", 1).await.unwrap();
     assert!(outcome.is_executed());
     let headers = sqlx::query_scalar("SELECT headers FROM idem_outbox");
-    let headers: String = headers.fetch_one(&bed.with(&[]).await).await.unwrap();
+    let headers: String = headers.fetch_one(&pool_with(&db, &[]).await).await.unwrap();
     assert!(headers.contains(key), "{headers}");
 }
 

@@ -3,7 +3,7 @@
 use idem_runtime::{Disposition, Error, Outbox, idempotent, outbox};
 use sqlx::PgConnection;
 
-use super::bed::{Bed, Done, keyless, perform, runs};
+use super::handlers::{Db, Done, count, keyless, perform, pool_with, runs, start};
 
 /// Runs a statement, and then another handler in its transaction.
 #[idempotent(key = "id", scope = "postgres.outer")]
@@ -28,21 +28,21 @@ async fn outer(
 #[tokio::test]
 async fn a_search_path_that_a_handler_sets_leads_neither_claim_nor_events_elsewhere() {
     for migrated in [false, true] {
-        let bed = Bed::start().await;
-        bed.execute("CREATE SCHEMA tenant_1; CREATE TABLE tenant_1.effects (id text)")
+        let db = start().await;
+        db.execute("CREATE SCHEMA tenant_1; CREATE TABLE tenant_1.effects (id text)")
             .await;
         if migrated {
-            let tenant = bed.with(&[("search_path", "tenant_1")]).await;
+            let tenant = pool_with(&db, &[("search_path", "tenant_1")]).await;
             idem_runtime::migrate(&tenant).await.unwrap();
         }
         let sql = "SET LOCAL search_path TO tenant_1; INSERT INTO effects VALUES ('x')";
         for expected in [true, false] {
-            let outcome = outer(&bed.pool, "1", sql).await.unwrap();
+            let outcome = outer(&db.pool, "1", sql).await.unwrap();
             assert_eq!(outcome.is_executed(), expected);
-            let outcome = runs(&bed.pool, "2", sql, "text", 3).await.unwrap();
+            let outcome = runs(&db.pool, "2", sql, "text", 3).await.unwrap();
             assert_eq!(outcome.is_executed(), expected);
         }
-        let mut conn = bed.pool.acquire().await.unwrap();
+        let mut conn = db.pool.acquire().await.unwrap();
         assert!(
             runs(&mut conn, "3", sql, "text", 1)
                 .await
@@ -51,7 +51,7 @@ async fn a_search_path_that_a_handler_sets_leads_neither_claim_nor_events_elsewh
         );
         keyless(&mut conn, sql, "text").await.unwrap();
         drop(conn);
-        let mut tx = bed.pool.begin().await.unwrap();
+        let mut tx = db.pool.begin().await.unwrap();
         assert!(
             runs(&mut tx, "4", sql, "text", 1)
                 .await
@@ -72,20 +72,20 @@ async fn a_search_path_that_a_handler_sets_leads_neither_claim_nor_events_elsewh
                 .is_replayed()
         );
         tx.commit().await.unwrap();
-        assert_eq!(bed.count("public.idem_keys").await, 6);
-        assert_eq!(bed.count("public.idem_outbox").await, 2 + 3 + 1 + 1 + 2);
-        assert_eq!(bed.count("tenant_1.effects").await, 6);
+        assert_eq!(count(&db, "public.idem_keys").await, 6);
+        assert_eq!(count(&db, "public.idem_outbox").await, 2 + 3 + 1 + 1 + 2);
+        assert_eq!(count(&db, "tenant_1.effects").await, 6);
         if migrated {
-            assert_eq!(bed.count("tenant_1.idem_keys").await, 0);
-            assert_eq!(bed.count("tenant_1.idem_outbox").await, 0);
+            assert_eq!(count(&db, "tenant_1.idem_keys").await, 0);
+            assert_eq!(count(&db, "tenant_1.idem_outbox").await, 0);
         }
     }
 }
 
 /// A role of this test's own: roles are the server's, not the database's.
-async fn role(bed: &Bed, name: &str) -> String {
-    let role = format!("{name}_{}", bed.database.name());
-    bed.execute(&format!(
+async fn role(db: &Db, name: &str) -> String {
+    let role = format!("{name}_{}", db.database().name());
+    db.execute(&format!(
         "REVOKE USAGE ON SCHEMA public FROM PUBLIC; DROP ROLE IF EXISTS {role}; CREATE ROLE {role}; \
          CREATE SCHEMA {role} AUTHORIZATION {role}; CREATE TABLE {role}.effects (id text); \
          GRANT INSERT ON {role}.effects TO {role}"
@@ -98,47 +98,47 @@ async fn role(bed: &Bed, name: &str) -> String {
 /// that a role needs.
 #[tokio::test]
 async fn a_role_that_a_handler_takes_needs_usage_of_the_schema_and_nothing_else() {
-    let bed = Bed::start().await;
-    let role = role(&bed, "tenant").await;
+    let db = start().await;
+    let role = role(&db, "tenant").await;
     let sql = format!("SET LOCAL ROLE {role}; INSERT INTO {role}.effects VALUES ('x')");
-    let refused = runs(&bed.pool, "1", &sql, "text", 1).await.unwrap_err();
+    let refused = runs(&db.pool, "1", &sql, "text", 1).await.unwrap_err();
     assert_eq!(refused.disposition(), Disposition::DeadLetter);
     let Error::NotPermitted { grant } = &refused else {
         panic!("{refused:?}");
     };
     assert!(refused.to_string().contains(grant), "{refused}");
     for events in [0, 1, 3] {
-        let refused = runs(&bed.pool, "1", &sql, "text", events).await;
+        let refused = runs(&db.pool, "1", &sql, "text", events).await;
         assert!(
             matches!(refused, Err(Error::NotPermitted { .. })),
             "{refused:?}"
         );
     }
-    let refused = keyless(&bed.pool, &sql, "text").await;
+    let refused = keyless(&db.pool, &sql, "text").await;
     assert!(
         matches!(refused, Err(Error::NotPermitted { .. })),
         "{refused:?}"
     );
-    let mut tx = bed.pool.begin().await.unwrap();
+    let mut tx = db.pool.begin().await.unwrap();
     let refused = runs(&mut tx, "1", &sql, "text", 1).await;
     assert!(
         matches!(refused, Err(Error::NotPermitted { .. })),
         "{refused:?}"
     );
     tx.rollback().await.unwrap();
-    assert_eq!(bed.count("idem_keys").await, 0);
-    assert_eq!(bed.count(&format!("{role}.effects")).await, 0);
+    assert_eq!(count(&db, "idem_keys").await, 0);
+    assert_eq!(count(&db, &format!("{role}.effects")).await, 0);
 
     let grant = grant.replace("<the role that the handler takes>", &role);
-    bed.execute(&grant).await;
+    db.execute(&grant).await;
     for expected in [true, false] {
-        let outcome = runs(&bed.pool, "1", &sql, "text", 3).await.unwrap();
+        let outcome = runs(&db.pool, "1", &sql, "text", 3).await.unwrap();
         assert_eq!(outcome.is_executed(), expected);
-        let outcome = outer(&bed.pool, "2", &sql).await.unwrap();
+        let outcome = outer(&db.pool, "2", &sql).await.unwrap();
         assert_eq!(outcome.is_executed(), expected);
     }
-    keyless(&bed.pool, &sql, "text").await.unwrap();
-    let mut tx = bed.pool.begin().await.unwrap();
+    keyless(&db.pool, &sql, "text").await.unwrap();
+    let mut tx = db.pool.begin().await.unwrap();
     assert!(
         runs(&mut tx, "3", &sql, "text", 1)
             .await
@@ -152,9 +152,9 @@ async fn a_role_that_a_handler_takes_needs_usage_of_the_schema_and_nothing_else(
             .is_executed()
     );
     tx.commit().await.unwrap();
-    assert_eq!(bed.count("idem_keys").await, 5);
+    assert_eq!(count(&db, "idem_keys").await, 5);
     // The role reads nothing of what is stored.
-    let mut conn = bed.pool.acquire().await.unwrap();
+    let mut conn = db.pool.acquire().await.unwrap();
     perform(&mut conn, &format!("SET ROLE {role}"))
         .await
         .unwrap();
@@ -166,11 +166,11 @@ async fn a_role_that_a_handler_takes_needs_usage_of_the_schema_and_nothing_else(
 /// Guards: a call sets no role, so that a session's own is there afterwards.
 #[tokio::test]
 async fn a_session_that_took_a_role_keeps_it() {
-    let bed = Bed::start().await;
-    let role = role(&bed, "service").await;
-    bed.execute(&format!("GRANT USAGE ON SCHEMA public TO {role}"))
+    let db = start().await;
+    let role = role(&db, "service").await;
+    db.execute(&format!("GRANT USAGE ON SCHEMA public TO {role}"))
         .await;
-    let pool = bed.with(&[("role", &role)]).await;
+    let pool = pool_with(&db, &[("role", &role)]).await;
     let sql = format!("INSERT INTO {role}.effects VALUES ('x')");
     let mut conn = pool.acquire().await.unwrap();
     for expected in [true, false] {
@@ -194,17 +194,17 @@ async fn a_session_that_took_a_role_keeps_it() {
 /// Guards: the schema's name is quoted.
 #[tokio::test]
 async fn the_grant_names_a_schema_of_any_name() {
-    let bed = Bed::start().await;
-    let role = role(&bed, "odd").await;
-    bed.execute(r#"CREATE SCHEMA "My ""own"" one""#).await;
-    let pool = bed.with(&[("search_path", r#""My ""own"" one""#)]).await;
+    let db = start().await;
+    let role = role(&db, "odd").await;
+    db.execute(r#"CREATE SCHEMA "My ""own"" one""#).await;
+    let pool = pool_with(&db, &[("search_path", r#""My ""own"" one""#)]).await;
     idem_runtime::migrate(&pool).await.unwrap();
     let sql = format!("SET LOCAL ROLE {role}");
     let refused = runs(&pool, "1", &sql, "text", 1).await;
     let Err(Error::NotPermitted { grant }) = refused else {
         panic!("{refused:?}");
     };
-    bed.execute(&grant.replace("<the role that the handler takes>", &role))
+    db.execute(&grant.replace("<the role that the handler takes>", &role))
         .await;
     assert!(
         runs(&pool, "1", &sql, "text", 1)

@@ -8,14 +8,14 @@ use sqlx::PgConnection;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::bed::Bed;
+use super::handlers::{Db, count, pool_with, start};
 
 /// Guards: what is due is compared with a time that does not change in a statement, so that an
 /// index answers.
 #[tokio::test]
 async fn a_purge_finds_what_is_due_by_an_index() {
-    let bed = Bed::start().await;
-    bed.execute(
+    let db = start().await;
+    db.execute(
         "INSERT INTO idem_attempts (origin, name, source, id, attempts) \
          SELECT 'relay', 'default', '', n::text, 1 FROM generate_series(1, 20000) AS n; \
          INSERT INTO idem_keys (scope, key, state, expires_at) \
@@ -24,21 +24,20 @@ async fn a_purge_finds_what_is_due_by_an_index() {
     )
     .await;
     // Logs the plans of the very statements.
-    let name = bed.database.name();
-    let explained = bed
-        .with(&[
-            ("session_preload_libraries", "auto_explain"),
-            ("auto_explain.log_min_duration", "0"),
-            ("application_name", name),
-        ])
-        .await;
+    let name = db.database().name();
+    let explained = [
+        ("session_preload_libraries", "auto_explain"),
+        ("auto_explain.log_min_duration", "0"),
+        ("application_name", name),
+    ];
+    let explained = pool_with(&db, &explained).await;
     let before = server::postgres().log().len();
     purge(&explained).await.unwrap();
     let log = server::postgres().log();
     for condition in ["Index Cond: (touched_at <=", "Index Cond: (expires_at <="] {
         assert!(log[before..].contains(condition), "{}", &log[before..]);
     }
-    assert_eq!(bed.count("idem_attempts").await, 20_000);
+    assert_eq!(count(&db, "idem_attempts").await, 20_000);
 }
 
 #[idempotent(key = "number", scope = "postgres.kept")]
@@ -59,10 +58,10 @@ async fn retained(tx: &mut PgConnection, number: i64) -> Result<String, sqlx::Er
 async fn nearly_every_finish_stays_on_its_page() {
     const CALLS: i64 = 1_500;
     for with_retention in [false, true] {
-        let bed = Bed::start().await;
+        let db = start().await;
         let mut calls = JoinSet::new();
         for first in 0..4 {
-            let pool = bed.pool.clone();
+            let pool = db.pool.clone();
             calls.spawn(async move {
                 for number in (first..CALLS).step_by(4) {
                     let outcome = if with_retention {
@@ -75,7 +74,7 @@ async fn nearly_every_finish_stays_on_its_page() {
             });
         }
         calls.join_all().await;
-        let hot = hot_updates(&bed, CALLS).await;
+        let hot = hot_updates(&db, CALLS).await;
         assert!(
             hot * 100 >= CALLS * 99,
             "{hot} of {CALLS}, retention: {with_retention}"
@@ -84,14 +83,14 @@ async fn nearly_every_finish_stays_on_its_page() {
 }
 
 /// Waits until the statistics know all updates; how many of them were HOT.
-async fn hot_updates(bed: &Bed, all: i64) -> i64 {
+async fn hot_updates(db: &Db, all: i64) -> i64 {
     let deadline = Instant::now() + Duration::from_secs(20);
     let updates = |column: &str| {
         format!("SELECT {column} FROM pg_stat_user_tables WHERE relname = 'idem_keys'")
     };
-    while bed.number(&updates("n_tup_upd")).await < all {
+    while db.number(&updates("n_tup_upd")).await < all {
         assert!(Instant::now() < deadline, "the statistics do not come");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    bed.number(&updates("n_tup_hot_upd")).await
+    db.number(&updates("n_tup_hot_upd")).await
 }

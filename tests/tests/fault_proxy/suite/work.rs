@@ -5,7 +5,7 @@ use std::time::Duration;
 use idem_testing::__internals::{InjectedError, ProxyFault, Step, StepKind};
 use sqlx::{Connection as _, Executor as _};
 
-use super::{Bed, Conn};
+use super::{Conn, ProxiedDb};
 
 pub(crate) const WITHIN: Duration = Duration::from_mins(1);
 pub(crate) const CUTS: [ProxyFault; 3] = [
@@ -23,7 +23,10 @@ pub(crate) const STEPS: u64 = 7;
 pub(crate) async fn transaction(conn: &mut Conn) -> sqlx::Result<()> {
     let mut tx = conn.begin().await?;
     tx.execute("INSERT INTO t VALUES (1)").await?;
-    sqlx::query(Bed::INSERT).bind(2).execute(&mut *tx).await?;
+    sqlx::query(ProxiedDb::INSERT)
+        .bind(2)
+        .execute(&mut *tx)
+        .await?;
     let rows: Vec<i32> = sqlx::query_scalar("SELECT x FROM t ORDER BY x")
         .fetch_all(&mut *tx)
         .await?;

@@ -5,7 +5,7 @@ use idem_runtime::Outcome;
 use idem_tests::poll::drop_at_pending;
 
 use super::handlers::place;
-use super::{Db, Conn, start, outbox_rows};
+use super::{Conn, Db, outbox_rows, start};
 use crate::model::Order;
 
 /// Points at which a call may wait. A reply that is there already is none, so rounds find them all.
@@ -15,9 +15,18 @@ const ROUNDS: usize = 2;
 /// What a dropped call and the next one left: each message once, with its events, or not at all.
 async fn assert_once(db: &Db, order: &Order, next: &Order, at: &str) {
     for order in [order, next] {
-        let here = db.effects().await.iter().filter(|id| **id == order.id).count();
+        let here = db
+            .effects()
+            .await
+            .iter()
+            .filter(|id| **id == order.id)
+            .count();
         let again = place(&db.pool, order).await.unwrap();
-        assert_eq!(again.is_replayed(), here == 1, "{at}: {here} effects, then {again:?}");
+        assert_eq!(
+            again.is_replayed(),
+            here == 1,
+            "{at}: {here} effects, then {again:?}"
+        );
         let effects = db.effects().await;
         let effects = effects.iter().filter(|id| **id == order.id).count();
         assert_eq!(effects, 1, "{at}");

@@ -3,8 +3,8 @@
 
 use idem_runtime::{Disposition, Error, Outcome};
 
-use super::{start, outbox_rows};
 use super::handlers::{apply, begin, returned};
+use super::{outbox_rows, start};
 use crate::model::Order;
 
 /// Guards: the statement that writes one event compares it with the one that is there.
@@ -22,10 +22,16 @@ async fn one_event_that_differs_from_an_earlier_one_fails_its_call() {
     assert_eq!(conflict.disposition(), Disposition::DeadLetter);
     let mut conn = db.pool.acquire().await.unwrap();
     let conflict = returned(&mut conn, &other).await;
-    assert!(matches!(conflict, Err(Error::EventConflict)), "{conflict:?}");
+    assert!(
+        matches!(conflict, Err(Error::EventConflict)),
+        "{conflict:?}"
+    );
     let mut tx = begin(&db.pool).await;
     let conflict = returned(&mut tx, &other).await;
-    assert!(matches!(conflict, Err(Error::EventConflict)), "{conflict:?}");
+    assert!(
+        matches!(conflict, Err(Error::EventConflict)),
+        "{conflict:?}"
+    );
     // The caller's transaction goes on.
     let beside = Order::new("beside");
     assert!(apply(&mut tx, &beside).await.unwrap().is_executed());

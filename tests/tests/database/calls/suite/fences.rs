@@ -5,7 +5,7 @@ use idem_runtime::{Outcome, idempotent};
 use sqlx::{AssertSqlSafe, raw_sql};
 
 use super::handlers::{apply, begin, effect};
-use super::{Conn, start, claims};
+use super::{Conn, claims, start};
 use crate::model::{Order, Refusal, end};
 
 /// Runs a statement that a handler must not run.
@@ -26,7 +26,10 @@ async fn a_claim_that_is_gone_at_the_end_takes_the_effect_along() {
     );
     let mut tx = begin(&db.pool).await;
     effect(&mut tx, "caller").await.unwrap();
-    assert_eq!(end(meddle(&mut tx, "o", sql).await), Err("RolledBack".into()));
+    assert_eq!(
+        end(meddle(&mut tx, "o", sql).await),
+        Err("RolledBack".into())
+    );
     tx.commit().await.unwrap();
     assert_eq!(db.effects().await, ["caller"]);
     assert_eq!(claims(&db).await, []);

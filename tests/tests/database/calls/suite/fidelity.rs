@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::handlers::effect;
-use super::{Conn, start, claims};
+use super::{Conn, claims, start};
 use crate::model::Refusal;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -108,7 +108,9 @@ async fn a_result_that_a_duplicate_would_not_get_fails_before_commit() {
         Outcome::Executed(set.clone())
     );
     assert_eq!(
-        returning(&db.pool, "o", HashSet::<u32>::new()).await.unwrap(),
+        returning(&db.pool, "o", HashSet::<u32>::new())
+            .await
+            .unwrap(),
         Outcome::Replayed(set)
     );
     let plain = Skipping { a: 1, b: 0 };
@@ -151,10 +153,7 @@ async fn an_error_that_a_duplicate_would_not_get_is_not_recorded() {
         let tuple_keys = || HashMap::from([((1_u8, 2_u8), 3_u8)]);
         assert_declined(declining(&db.pool, "o", tuple_keys()).await, tuple_keys());
         assert_declined(declining(&db.pool, "o", Some(())).await, Some(()));
-        assert_declined(
-            skipping_error(&db.pool, "o").await,
-            Skipping { a: 1, b: 7 },
-        );
+        assert_declined(skipping_error(&db.pool, "o").await, Skipping { a: 1, b: 7 });
     }
     let mut tx = db.pool.begin().await.unwrap();
     assert_declined(declining(&mut tx, "o", Some(())).await, Some(()));

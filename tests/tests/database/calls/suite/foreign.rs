@@ -8,7 +8,7 @@ use idem_runtime::Error;
 use sqlx::{AssertSqlSafe, Connection as _, Database as _, raw_sql};
 
 use super::handlers::{apply, effect, keyless, place};
-use super::{Conn, start, claims, outbox_rows, another_pool};
+use super::{Conn, another_pool, claims, outbox_rows, start};
 use crate::model::{Order, Refusal};
 
 type Database = <Conn as sqlx::Connection>::Database;
@@ -35,7 +35,10 @@ const fn foreign(begin: &'static [&'static str], writes: bool) -> Foreign {
 
 const POSTGRES: &[Foreign] = &[
     foreign(&["BEGIN"], true),
-    foreign(&["BEGIN ISOLATION LEVEL SERIALIZABLE", "SAVEPOINT mine"], true),
+    foreign(
+        &["BEGIN ISOLATION LEVEL SERIALIZABLE", "SAVEPOINT mine"],
+        true,
+    ),
     foreign(&["START TRANSACTION READ ONLY"], false),
     foreign(&["BEGIN", "COMMIT AND CHAIN"], true),
     // Aborted: its COMMIT is a ROLLBACK, with or without a call.
@@ -202,12 +205,16 @@ async fn a_pools_connections_that_were_left_in_a_transaction_are_replaced() {
             assert!(!place(&pool, &order).await.unwrap().is_executed());
         }
         let left = db.effects().await;
-        assert!(!left.contains(&"left behind".to_owned()), "{:?}: {left:?}", foreign.begin);
+        assert!(
+            !left.contains(&"left behind".to_owned()),
+            "{:?}: {left:?}",
+            foreign.begin
+        );
         assert!(left.contains(&order.id), "{left:?}");
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        let warned = log
-            .lines()
-            .any(|line| line.contains("WARN") && line.contains("a connection of the pool was in a transaction"));
+        let warned = log.lines().any(|line| {
+            line.contains("WARN") && line.contains("a connection of the pool was in a transaction")
+        });
         assert!(warned, "{:?}: {log}", foreign.begin);
     }
 }

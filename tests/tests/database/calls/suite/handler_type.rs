@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, raw_sql};
 use tokio::task::JoinHandle;
 
 use super::handlers::effect;
-use super::{Db, Conn, Pool, start, claims};
+use super::{Conn, Db, Pool, claims, start};
 use crate::model::{Ending, Order, Receipt, Refusal};
 
 #[idempotent(
@@ -120,7 +120,10 @@ async fn a_lookup_gets_what_a_duplicate_would_get_and_runs_nothing() {
     let found = looked_up(&db, order.clone()).await;
     assert_eq!(found.unwrap(), Some(order.receipt()));
     let other = looked_up(&db, Order::of("o", 7)).await;
-    assert!(matches!(other, Err(Error::FingerprintMismatch)), "{other:?}");
+    assert!(
+        matches!(other, Err(Error::FingerprintMismatch)),
+        "{other:?}"
+    );
 
     let closed = Order::refused("closed", Refusal::Closed);
     plain(&db.pool, &closed).await.unwrap_err();
@@ -135,7 +138,9 @@ async fn a_lookup_under_skip_says_that_the_handler_ran() {
     let received = received("o");
     let asked = || lookup::<InContext>(&db.pool, &received, &Tenant("acme"));
     assert_eq!(asked().await.unwrap(), None);
-    let _ = in_context(&db.pool, &received.data, &Tenant("acme")).await.unwrap();
+    let _ = in_context(&db.pool, &received.data, &Tenant("acme"))
+        .await
+        .unwrap();
     assert_eq!(asked().await.unwrap(), Some(()));
 }
 

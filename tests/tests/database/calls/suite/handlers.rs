@@ -3,7 +3,7 @@
 use idem_runtime::{Key, Outbox, idempotent, outbox};
 use sqlx::{AssertSqlSafe, Row as _, raw_sql};
 
-use super::{Db, CLAIMS, Conn, EMITTED, Pool, empty};
+use super::{CLAIMS, Conn, Db, EMITTED, Pool, empty};
 use crate::model::{
     Claim, Emitted, Ending, MailDue, Meeting, Order, Placed, Receipt, Refusal, Ticket,
 };
@@ -243,6 +243,8 @@ pub(crate) async fn keyless_returned(tx: &mut Conn, order: &Order) -> Result<Rec
 }
 
 /// A transaction of the caller's.
-pub(crate) async fn begin(pool: &Pool) -> sqlx::Transaction<'static, <Conn as sqlx::Connection>::Database> {
+pub(crate) async fn begin(
+    pool: &Pool,
+) -> sqlx::Transaction<'static, <Conn as sqlx::Connection>::Database> {
     pool.begin().await.unwrap()
 }

@@ -6,7 +6,7 @@ use idem_runtime::{Error, Outcome};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::handlers::{meet, meet_at_once, meet_soon};
-use super::{Pool, start, WAITS_FOR_KEYS, another_pool};
+use super::{Pool, WAITS_FOR_KEYS, another_pool, start};
 use crate::model::{Meeting, Order, Receipt, Refusal, end, refused};
 
 type End = Result<Outcome<Receipt>, String>;

@@ -30,18 +30,31 @@ async fn level(tx: &mut Conn) -> Result<Option<String>, sqlx::Error> {
         if let Some(row) = rows.first() {
             return row.try_get(0).map(Some);
         }
-        assert!(Instant::now() < deadline, "the transaction is not on the list");
+        assert!(
+            Instant::now() < deadline,
+            "the transaction is not on the list"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(150)).await;
     }
 }
 
-#[idempotent(key = "order.id", scope = "contract.serializable", isolation = "serializable", retry = 0)]
+#[idempotent(
+    key = "order.id",
+    scope = "contract.serializable",
+    isolation = "serializable",
+    retry = 0
+)]
 async fn serializable(tx: &mut Conn, order: &Order) -> Result<Option<String>, sqlx::Error> {
     let _ = order;
     level(tx).await
 }
 
-#[idempotent(key = "order.id", scope = "contract.repeatable", isolation = "repeatable read", retry = 0)]
+#[idempotent(
+    key = "order.id",
+    scope = "contract.repeatable",
+    isolation = "repeatable read",
+    retry = 0
+)]
 async fn repeatable_read(tx: &mut Conn, order: &Order) -> Result<Option<String>, sqlx::Error> {
     let _ = order;
     level(tx).await
@@ -92,7 +105,10 @@ async fn a_transaction_that_is_weaker_than_its_handler_asks_for_is_refused() {
     assert_eq!(error.disposition(), Disposition::DeadLetter);
     assert!(error.to_string().contains("SERIALIZABLE"), "{error}");
     // The transaction is whole.
-    raw_sql("INSERT INTO effects (id) VALUES ('caller')").execute(&mut *tx).await.unwrap();
+    raw_sql("INSERT INTO effects (id) VALUES ('caller')")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(db.effects().await, ["caller"]);
     let begin_with = match Database::NAME {
@@ -101,13 +117,19 @@ async fn a_transaction_that_is_weaker_than_its_handler_asks_for_is_refused() {
     };
     let mut tx = db.pool.begin_with(begin_with).await.unwrap();
     let weaker = serializable(&mut tx, &order).await;
-    assert!(matches!(weaker, Err(Error::IsolationTooWeak { .. })), "{weaker:?}");
+    assert!(
+        matches!(weaker, Err(Error::IsolationTooWeak { .. })),
+        "{weaker:?}"
+    );
     let as_strict = repeatable_read(&mut tx, &order).await;
     if Database::NAME == "PostgreSQL" {
         assert!(as_strict.unwrap().is_executed());
     } else {
         // The server does not tell the level of a transaction that is open.
-        assert!(matches!(as_strict, Err(Error::IsolationTooWeak { .. })), "{as_strict:?}");
+        assert!(
+            matches!(as_strict, Err(Error::IsolationTooWeak { .. })),
+            "{as_strict:?}"
+        );
     }
     tx.commit().await.unwrap();
 }
@@ -123,7 +145,12 @@ async fn leave(tx: &mut Conn, doctor: i64, meeting: &Meeting) -> Result<bool, sq
     let count = "SELECT CAST(count(*) AS CHAR(9)) FROM doctors WHERE on_call = 1";
     let on_call: String = raw_sql(count).fetch_one(&mut *tx).await?.try_get(0)?;
     meeting.here.add_permits(1);
-    meeting.go_on.acquire().await.expect("never closed").forget();
+    meeting
+        .go_on
+        .acquire()
+        .await
+        .expect("never closed")
+        .forget();
     if on_call.trim() != "2" {
         return Ok(false);
     }
@@ -132,7 +159,12 @@ async fn leave(tx: &mut Conn, doctor: i64, meeting: &Meeting) -> Result<bool, sq
     Ok(true)
 }
 
-#[idempotent(key = "doctor", scope = "contract.leave", isolation = "serializable", retry = 5)]
+#[idempotent(
+    key = "doctor",
+    scope = "contract.leave",
+    isolation = "serializable",
+    retry = 5
+)]
 async fn leave_serializable(
     tx: &mut Conn,
     doctor: i64,
@@ -160,7 +192,8 @@ async fn a_write_skew_is_prevented_by_serializable_and_retry() {
     let several_writers = matches!(Database::NAME, "PostgreSQL" | "MySQL");
     for is_serializable in [false, true] {
         db.execute("DELETE FROM doctors").await;
-        db.execute("INSERT INTO doctors VALUES (1, 1), (2, 1)").await;
+        db.execute("INSERT INTO doctors VALUES (1, 1), (2, 1)")
+            .await;
         let meeting = Arc::new(Meeting {
             here: Semaphore::new(0),
             go_on: Semaphore::new(0),
@@ -182,7 +215,11 @@ async fn a_write_skew_is_prevented_by_serializable_and_retry() {
         for call in calls {
             left += usize::from(call.await.unwrap().unwrap().into_inner());
         }
-        let expected = if is_serializable || !several_writers { 1 } else { 2 };
+        let expected = if is_serializable || !several_writers {
+            1
+        } else {
+            2
+        };
         assert_eq!(left, expected, "serializable: {is_serializable}");
     }
 }

@@ -3,9 +3,9 @@
 use idem_runtime::Outcome;
 use sqlx::raw_sql;
 
-use super::{start, claims, outbox_rows, CLAIMS_AFTER_READING};
 use super::handlers::{Shop, apply, begin, effect, keyless, outer, place, record};
 use super::in_flight::database_code;
+use super::{CLAIMS_AFTER_READING, claims, outbox_rows, start};
 use crate::model::{Ending, Order, Receipt, Refusal, end, refused, refused_before};
 
 #[tokio::test]
@@ -31,13 +31,20 @@ async fn the_callers_commit_decides() {
         } else {
             tx.rollback().await.unwrap();
             assert_eq!(
-                (db.effects().await, claims(&db).await, outbox_rows(&db).await),
+                (
+                    db.effects().await,
+                    claims(&db).await,
+                    outbox_rows(&db).await
+                ),
                 (vec![], vec![], vec![])
             );
         }
     }
     assert_eq!(db.effects().await, ["o", "p"]);
-    assert_eq!((claims(&db).await.len(), outbox_rows(&db).await.len()), (1, 4));
+    assert_eq!(
+        (claims(&db).await.len(), outbox_rows(&db).await.len()),
+        (1, 4)
+    );
     assert_eq!(
         end(place(&db.pool, &order).await),
         Ok(Outcome::Replayed(order.receipt()))
@@ -115,10 +122,7 @@ async fn nested_handlers_are_one_transaction() {
         ending: Ending::Refused(Refusal::Busy),
         ..order.clone()
     };
-    assert_eq!(
-        end(outer(&db.pool, &fails).await),
-        refused(Refusal::Busy)
-    );
+    assert_eq!(end(outer(&db.pool, &fails).await), refused(Refusal::Busy));
     assert_eq!((db.effects().await, claims(&db).await), (vec![], vec![]));
 
     let result = (order.receipt(), true);

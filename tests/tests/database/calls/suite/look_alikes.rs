@@ -8,8 +8,30 @@ use super::{KEYS_LIKE_OURS, bytes, start};
 
 /// What collations, paddings and C strings take for one, or for nothing.
 const PIECES: [&str; 24] = [
-    "a", "A", "b", "B", " ", "\t", "\0", "á", "a\u{301}", "Á", "ß", "ss", "i", "I", "ı", "İ", "1", "１", "_", "%",
-    "\\", "'", "\u{200b}", "\u{10ffff}",
+    "a",
+    "A",
+    "b",
+    "B",
+    " ",
+    "\t",
+    "\0",
+    "á",
+    "a\u{301}",
+    "Á",
+    "ß",
+    "ss",
+    "i",
+    "I",
+    "ı",
+    "İ",
+    "1",
+    "１",
+    "_",
+    "%",
+    "\\",
+    "'",
+    "\u{200b}",
+    "\u{10ffff}",
 ];
 
 /// A fixed sequence (`SplitMix64`), so that a failure can be looked at twice.

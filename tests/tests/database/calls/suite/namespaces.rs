@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, Connection as _, Database as _, Row as _, raw_sql};
 
 use super::handlers::{begin, place};
-use super::{Db, Conn, NAMESPACE, Pool, start, outbox_rows, empty, another_pool};
+use super::{Conn, Db, NAMESPACE, Pool, another_pool, empty, outbox_rows, start};
 use crate::model::{Order, Refusal};
 
 type Database = <Conn as sqlx::Connection>::Database;
@@ -173,7 +173,10 @@ async fn numbered(
     outbox: &mut Outbox<Numbered>,
     order: &Order,
 ) -> Result<i64, Refusal> {
-    let sql = format!("INSERT INTO numbered (name) VALUES ('{}') RETURNING id", order.id);
+    let sql = format!(
+        "INSERT INTO numbered (name) VALUES ('{}') RETURNING id",
+        order.id
+    );
     let row = raw_sql(AssertSqlSafe(sql)).fetch_one(&mut *tx).await?;
     let number = row.get::<i32, _>(0).into();
     outbox.emit(&Numbered { number });

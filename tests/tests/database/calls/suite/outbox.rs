@@ -4,8 +4,8 @@ use idem_runtime::Outcome;
 use idem_tests::event_id;
 use sqlx::Row as _;
 
-use super::{Db, NAMESPACE, start, claims, outbox_rows};
 use super::handlers::{keyless, keyless_returned, place, returned};
+use super::{Db, NAMESPACE, claims, outbox_rows, start};
 use crate::model::{Emitted, Order, Refusal, end, refused};
 
 fn emitted(id: &str, topic: &str, key: Option<&str>, kind: &str, payload: &str) -> Emitted {
@@ -64,7 +64,10 @@ async fn events_are_there_if_and_only_if_the_effect_is() {
         end(place(&db.pool, &Order::refused("o", Refusal::Busy)).await),
         refused(Refusal::Busy)
     );
-    assert_eq!((db.effects().await, outbox_rows(&db).await), (vec![], vec![]));
+    assert_eq!(
+        (db.effects().await, outbox_rows(&db).await),
+        (vec![], vec![])
+    );
     let order = Order::new("o");
     assert_eq!(
         end(place(&db.pool, &order).await),
@@ -172,7 +175,10 @@ async fn without_a_key_the_events_are_still_one_with_the_effect() {
         r#"{"order":"o","cents":1250,"note":null}"#,
     );
     assert_eq!(
-        events.iter().map(|event| event.headers.as_str()).collect::<Vec<_>>(),
+        events
+            .iter()
+            .map(|event| event.headers.as_str())
+            .collect::<Vec<_>>(),
         ["{}", "{}", "{}"]
     );
     assert_eq!(

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::handlers::{apply, effect};
-use super::{Conn, Pool, start, empty, another_pool, WAITS_FOR_KEYS};
+use super::{Conn, Pool, WAITS_FOR_KEYS, another_pool, empty, start};
 use crate::model::{Order, Refusal};
 
 type Database = <Conn as sqlx::Connection>::Database;

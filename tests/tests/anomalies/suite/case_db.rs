@@ -1,4 +1,4 @@
-//! A database with tables, and what is asserted of it after every case.
+//! A database of a case with tables, and what is asserted of it after the case.
 
 use std::sync::Mutex;
 
@@ -7,13 +7,13 @@ use idem_tests::server::Database;
 use sqlx::{AssertSqlSafe, Row as _, raw_sql};
 
 use super::handlers::applied;
-use super::{Axis, CLAIMS, NAMESPACE, CLEAN, EVENTS, LEASED, Pool, SETTINGS, SETUP};
+use super::{Axis, CLAIMS, CLEAN, EVENTS, LEASED, NAMESPACE, Pool, SETTINGS, SETUP};
 use crate::POLL_EVERY;
 use crate::model::{Order, State, event};
 
 /// A database at one point of its axis.
 #[derive(Debug)]
-pub(crate) struct Bed {
+pub(crate) struct CaseDb {
     pub(crate) axis: Axis,
     /// Duplicates come from here: to a first delivery on a pool of its own it is what another
     /// process is.
@@ -27,7 +27,7 @@ pub(crate) struct Bed {
 /// Databases whose case has passed.
 static FREE: Mutex<Vec<Database>> = Mutex::new(Vec::new());
 
-impl Bed {
+impl CaseDb {
     pub(crate) async fn start(axis: Axis) -> Self {
         let free = FREE.lock().expect("nobody panics with it").pop();
         let used = free.is_some();
@@ -127,7 +127,11 @@ impl Bed {
 
     /// The same where the next delivery replays, or executes and makes all of it.
     pub(crate) async fn assert_whole_if(&self, committed: bool, pools: &[&Pool]) {
-        let next = if committed { "Replayed(7)" } else { "Executed(7)" };
+        let next = if committed {
+            "Replayed(7)"
+        } else {
+            "Executed(7)"
+        };
         self.assert_then(pools, State::whole_if(committed), next, State::whole())
             .await;
     }
@@ -140,7 +144,7 @@ impl Bed {
     }
 }
 
-impl Drop for Bed {
+impl Drop for CaseDb {
     fn drop(&mut self) {
         if LEASED
             && !std::thread::panicking()
