@@ -10,7 +10,7 @@ use tracing::Span;
 #[cfg(feature = "metrics")]
 pub(crate) use self::recorded::ConsumerMetrics;
 #[cfg(feature = "metrics")]
-pub(super) use self::recorded::describe;
+pub(crate) use self::recorded::describe;
 #[cfg(not(feature = "metrics"))]
 pub(crate) use self::unrecorded::ConsumerMetrics;
 use super::link;

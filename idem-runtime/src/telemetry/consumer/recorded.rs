@@ -14,7 +14,7 @@ const IN_HAND_BYTES: &str = "idem_consumer_in_hand_bytes";
 const PARKED: &str = "idem_consumer_parked";
 
 /// Describes the metrics of a consumer.
-pub(in crate::telemetry) fn describe() {
+pub(crate) fn describe() {
     describe_counter!(RECEIVED, Unit::Count, "Deliveries that a consumer received");
     describe_counter!(
         ENDED,
