@@ -1,6 +1,6 @@
 //! A run: from the start of the services to the proof.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,6 +27,7 @@ const PAUSE: Duration = Duration::from_millis(120);
 /// Runs it, until its end or an interrupt.
 pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let (folder, is_temporary) = folder(options.data.clone())?;
+    let _lock = lock(&folder)?;
     let watchdog = Watchdog::start(is_temporary.then_some(&*folder))?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -146,4 +147,15 @@ fn folder(data: Option<PathBuf>) -> Result<(PathBuf, bool)> {
     // The watchdog removes it, also after a SIGKILL.
     let folder = tempfile::Builder::new().prefix("idem-shop-").tempdir()?;
     Ok((folder.keep(), true))
+}
+
+/// Two runs on one folder would start two brokers on the same data.
+fn lock(folder: &Path) -> Result<File> {
+    let file = folder.join("lock");
+    let lock = File::create(&file).with_context(|| format!("can't write {}", file.display()))?;
+    lock.try_lock().with_context(|| {
+        let folder = folder.display();
+        format!("another run works in {folder}: wait for its end, or give another --data")
+    })?;
+    Ok(lock)
 }

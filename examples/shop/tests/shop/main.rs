@@ -5,6 +5,7 @@ mod chaos;
 mod program;
 mod serve;
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,4 +54,16 @@ fn a_broker_that_does_not_answer_is_named_within_a_bound() {
         );
         assert!(start.elapsed() < Duration::from_secs(25), "{broker}");
     }
+}
+
+#[test]
+fn a_folder_in_which_another_run_works_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = File::create(folder.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let ran = run(shop().arg("--data").arg(folder.path()));
+    assert!(
+        !ran.succeeded && ran.stderr.contains("another run works in"),
+        "{ran:?}"
+    );
 }
