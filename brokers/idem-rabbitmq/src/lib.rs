@@ -69,7 +69,7 @@
 //! | repeats | each message that was in hand when a connection ends, a node fails, or a channel is closed | its handler's key: a duplicate has no second effect |
 //! | repeats | an event whose confirmation was lost | the same event ID |
 //! | reorders | deliveries to **several consumers** of a queue | [`QuorumQueue::single_active_consumer`], or one queue for each part of the keys |
-//! | reorders | a message that is **given back** alone: a quorum queue puts it behind those that came back before it | at a shutdown nothing is given back alone: what was not handled is left to the end of the connection, and comes again in its order, from quorum and classic queues |
+//! | reorders | a message that is **given back** alone: a quorum queue puts it behind those that came back before it | at a shutdown nothing is given back alone: what was not handled is left to the end of the connection, once what runs has ended, and comes again in its order, from quorum and classic queues. Until then RabbitMQ delivers on, at most the prefetch, and other instances wait for that |
 //!
 //! Within one instance messages of one ordering key are handled in the order in which they were
 //! delivered.
