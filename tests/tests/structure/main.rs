@@ -13,8 +13,9 @@ use std::path::Path;
 use graph::{Import, circles, imports};
 use source::{is_test, modules, repository, rust_files, tokens};
 
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "benches",
+    "brokers/idem-nats",
     "brokers/idem-rabbitmq",
     "examples",
     "idem-http",
