@@ -9,6 +9,7 @@ use async_nats::connection::State;
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr};
 use futures_util::future::BoxFuture;
+use percent_encoding::percent_decode_str;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
@@ -66,8 +67,9 @@ pub(crate) struct NotConnected {
 }
 
 impl Connector {
-    /// By a URL: `nats://user:password@host:port`, or several with commas between them. `tls://`
-    /// asks for TLS with the system's certificates.
+    /// By a URL: `nats://user:password@host:port`, `nats://token@host:port`, or several with commas
+    /// between them, of which the first that names a user counts. `tls://` asks for TLS with the
+    /// system's certificates.
     ///
     /// The server is asked for a sign of life each 10 s, so that a dead connection is noticed after
     /// 20 to 30 s.
@@ -81,6 +83,12 @@ impl Connector {
         let addresses = addresses.map_err(|_| NatsError::Url)?;
         Ok(Self::new(move || {
             let options = ConnectOptions::new().name("idem").ping_interval(PING_EVERY);
+            // The client itself leaves out who is named in a URL.
+            let options = match addresses.iter().find_map(user) {
+                Some((user, Some(password))) => options.user_and_password(user, password),
+                Some((token, None)) => options.token(token),
+                None => options,
+            };
             options.connect(addresses.clone())
         }))
     }
@@ -119,6 +127,13 @@ impl Connector {
         };
         Ok(made.insert(jetstream::new(client)).clone())
     }
+}
+
+/// The user and the password of a URL, or a token.
+fn user(address: &ServerAddr) -> Option<(String, Option<String>)> {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let user = decoded(address.username()?);
+    Some((user, address.password().map(decoded)))
 }
 
 fn not_connected(error: &ConnectError) -> NotConnected {

@@ -60,8 +60,12 @@ pub(crate) fn size(headers: &HeaderMap, payload: usize) -> usize {
 }
 
 /// What a stream gave.
-pub(crate) fn incoming(message: async_nats::Message, info: &Info<'_>) -> Incoming {
-    let headers = message.headers.unwrap_or_default();
+pub(crate) fn incoming(
+    headers: &HeaderMap,
+    body: Vec<u8>,
+    subject: &str,
+    info: &Info<'_>,
+) -> Incoming {
     let headers: Vec<(&str, &str)> = headers
         .iter()
         .filter_map(|(name, values)| Some((name.as_ref(), values.last()?.as_str())))
@@ -75,7 +79,7 @@ pub(crate) fn incoming(message: async_nats::Message, info: &Info<'_>) -> Incomin
         Some((name.to_owned(), decoded(value)))
     });
     let content_type = named(CONTENT_TYPE).map(str::to_owned);
-    let mut incoming = Incoming::from_attributes(attributes, content_type, message.payload.into());
+    let mut incoming = Incoming::from_attributes(attributes, content_type, body);
     let is_event = !incoming.id.is_empty() || incoming.malformed().is_some();
     if !is_event && let Some(id) = named(MESSAGE_ID) {
         id.clone_into(&mut incoming.id);
@@ -90,7 +94,7 @@ pub(crate) fn incoming(message: async_nats::Message, info: &Info<'_>) -> Incomin
         }
     }
     if incoming.topic.is_empty() {
-        message.subject.as_str().clone_into(&mut incoming.topic);
+        subject.clone_into(&mut incoming.topic);
     }
     if incoming.published_at.is_none() {
         incoming.published_at = Some(SystemTime::from(info.published));

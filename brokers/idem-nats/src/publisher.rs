@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::connector::{Connection, Connector};
 use crate::envelope::{headers, size};
 use crate::error::NatsError;
-use crate::subject::{is_subject, name};
+use crate::subject::{is_for_events, is_subject, name};
 
 /// Sends each event to the subject that is called as its topic, for the stream that takes it, as
 /// CloudEvents 1.0 in binary mode.
@@ -126,9 +126,10 @@ impl NatsPublisher {
 
     async fn send(&self, message: &Message) -> Result<(), PublishError> {
         let subject = format!("{}{}", self.prefix, message.topic);
-        if !is_subject(&message.topic) {
+        if !is_subject(&message.topic) || !is_for_events(&subject) {
             return Err(PublishError::permanent(format!(
-                "its topic `{}` can't be a subject of NATS: words with dots between them, without blanks, `*` and `>`",
+                "its topic `{}` can't be a subject of NATS: words with dots between them, without blanks, `*` and `>`, of 1,024 bytes at \
+                 most, and not the servers' own",
                 message.topic.escape_debug()
             )));
         }

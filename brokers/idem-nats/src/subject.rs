@@ -2,7 +2,17 @@
 
 use crate::error::NatsError;
 
-/// Whether it can be published to: words with dots between them.
+/// The line of the protocol that a subject is in has 4 KiB, and the server ends the connection of who
+/// sends a longer one.
+const LONGEST: usize = 1_024;
+
+/// Whether events can be published to it. What is sent to the servers themselves is none.
+pub(crate) fn is_for_events(subject: &str) -> bool {
+    let is_own = subject.starts_with("$JS.") || subject.starts_with("$SYS.");
+    is_subject(subject) && !is_own && subject.len() <= LONGEST
+}
+
+/// Whether it is words with dots between them.
 pub(crate) fn is_subject(subject: &str) -> bool {
     subject.split('.').all(|word| {
         let is_text = word.chars().all(|c| !c.is_whitespace() && !c.is_control());
@@ -61,6 +71,19 @@ mod tests {
         ] {
             assert!(!is_subject(no), "{no:?}");
         }
+    }
+
+    #[test]
+    fn events_are_not_sent_to_the_servers_themselves_nor_in_too_long_a_line() {
+        assert!(is_for_events("orders") && is_for_events("$KV.bucket.key"));
+        for no in [
+            "$JS.API.STREAM.DELETE.EVENTS",
+            "$SYS.REQ.SERVER.PING",
+            "a b",
+        ] {
+            assert!(!is_for_events(no), "{no}");
+        }
+        assert!(is_for_events(&"x".repeat(1_024)) && !is_for_events(&"x".repeat(1_025)));
     }
 
     #[test]

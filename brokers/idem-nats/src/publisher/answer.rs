@@ -37,6 +37,9 @@ pub(super) fn verdict(answer: &[u8], subject: &str) -> Result<(), PublishError> 
         ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => PublishError::permanent(format!(
             "{says}: raise `max_msg_size` of the stream, or make the event smaller"
         )),
+        ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM => {
+            PublishError::permanent(format!("{says}: put less into headers"))
+        }
         ErrorCode::STREAM_NOT_MATCH => PublishError::retryable(format!(
             "{says}: the subject belongs to another stream than the one that the publisher was told"
         )),
@@ -85,7 +88,9 @@ mod tests {
         for code in [10002, 10008, 10023, 10047, 10076, 10039] {
             assert!(refused(code).is_unavailable(), "{code}");
         }
-        assert!(refused(10054).is_permanent());
+        for code in [10054, 10097] {
+            assert!(refused(code).is_permanent(), "{code}");
+        }
         for code in [10060, 10077, 1] {
             let error = refused(code);
             assert!(!error.is_permanent() && !error.is_unavailable(), "{code}");

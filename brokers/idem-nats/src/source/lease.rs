@@ -67,17 +67,15 @@ impl Lease {
     pub(super) async fn extend(&self) -> Result<(), SettleError> {
         // The server's time begins later, when it hears of it.
         let begun = Instant::now();
-        let told = self.tell("+WPI", true).await;
+        // A server that answers later may have given it away before it heard of it.
+        let told = timeout(self.time_left(), self.tell("+WPI", true)).await;
         let mut times = self.times();
         times.is_extending = false;
-        told?;
-        // An answer that is late may be of a server that had given it away before it heard of it.
-        if Instant::now() < times.deadline {
+        if matches!(told, Ok(Ok(()))) {
             times.deadline = begun + self.ack_wait;
-            return Ok(());
         }
         drop(times);
-        self.check()
+        told.unwrap_or_else(|_| self.check())
     }
 
     /// Tells the server, and waits until it has taken that. `again`: on another connection, too, if

@@ -1,5 +1,6 @@
 //! The task that takes messages from the server, and keeps them while they wait.
 
+use std::mem;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::delivery::NatsDelivery;
 use super::in_hand::InHand;
 use super::lease::Lease;
 use super::limits::Limits;
-use super::pull::{Pull, Status, request};
+use super::pull::{Ask, Pull, Status, request};
 use crate::connector::{ANSWER_WITHIN, Connection, LOOK_EVERY};
 use crate::envelope::incoming;
 
@@ -56,14 +57,15 @@ impl Pump {
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut pull: Option<Pull> = None;
-        let mut is_too_large = false;
+        let mut ask = Ask::Room;
         let mut pulls = 0_u64;
         loop {
             if pull.is_none()
+                && (ask != Ask::RoomOnceEmpty || self.buffer.is_empty())
                 && let Some(room) = self.buffer.room(self.limits)
             {
                 let config = &self.consumer.cached_info().config;
-                let next = request(room, config, is_too_large);
+                let next = request(room, config, ask);
                 pulls += 1;
                 let inbox = format!("{}.{pulls}", self.inbox);
                 let opened = Pull::new(inbox.clone(), &next, self.buffer.is_empty());
@@ -85,7 +87,7 @@ impl Pump {
                         return End::Failed("its client has given up".into());
                     };
                     match self.taken(message, &mut pull) {
-                        ControlFlow::Continue(Some(too_large)) => is_too_large = too_large,
+                        ControlFlow::Continue(Some(how)) => ask = how,
                         ControlFlow::Continue(None) => {}
                         ControlFlow::Break(why) => return End::Failed(why),
                     }
@@ -104,12 +106,12 @@ impl Pump {
         }
     }
 
-    /// A message or a status. `Some`: a request has ended, and whether the next message is too large.
+    /// A message or a status. `Some`: the request has ended, and how to ask anew.
     fn taken(
         &self,
         message: async_nats::Message,
         open: &mut Option<Pull>,
-    ) -> ControlFlow<String, Option<bool>> {
+    ) -> ControlFlow<String, Option<Ask>> {
         match message.status {
             None | Some(StatusCode::OK) => {}
             Some(code) => {
@@ -121,9 +123,9 @@ impl Pump {
                 let description = message.description.as_deref().unwrap_or_default();
                 return match pull.status(code, description) {
                     Status::Open => ControlFlow::Continue(None),
-                    Status::Ended { is_too_large } => {
+                    Status::Ended(ask) => {
                         *open = None;
-                        ControlFlow::Continue(Some(is_too_large))
+                        ControlFlow::Continue(Some(ask))
                     }
                     Status::Failed(why) => ControlFlow::Break(why),
                 };
@@ -136,16 +138,20 @@ impl Pump {
         if let Some(delivery) = self.delivery(message) {
             self.buffer.push(delivery);
         }
-        ControlFlow::Continue(ended.then_some(false))
+        ControlFlow::Continue(ended.then_some(Ask::Room))
     }
 
     /// `None` for what is no message of a stream: somebody else has published to this subject.
     fn delivery(&self, message: async_nats::Message) -> Option<NatsDelivery> {
-        let message = jetstream::Message {
+        let mut message = jetstream::Message {
             message,
             context: self.context.clone(),
         };
         let settle_at = message.reply.clone()?;
+        let (headers, body) = (
+            message.message.headers.take(),
+            mem::take(&mut message.message.payload),
+        );
         let info = message.info();
         let info = match &info {
             Ok(info) => info,
@@ -156,7 +162,8 @@ impl Pump {
         };
         let (place, is_again) = self.in_hand.arrived(info.stream_sequence);
         let ack_wait = self.ack_wait(info.delivered);
-        let mut incoming = incoming(message.message.clone(), info);
+        let headers = headers.unwrap_or_default();
+        let mut incoming = incoming(&headers, body.into(), &message.subject, info);
         incoming.redelivered |= is_again;
         let lease = Lease::new(self.client.clone(), settle_at, ack_wait);
         Some(NatsDelivery::new(incoming, lease, place))

@@ -187,7 +187,10 @@ async fn an_event_that_is_too_large_is_given_up_and_no_other_with_it() {
             large.payload = vec![b'1'; bytes];
             large
         };
-        let messages = vec![of(LARGEST), of(10_000), of(100)];
+        // A stream takes 64 KiB of headers.
+        let mut wide = of(100);
+        wide.headers.insert("wide".into(), "x".repeat(70_000));
+        let messages = vec![of(LARGEST), of(10_000), of(100), wide];
         let verdicts = publish(&publisher, messages).await;
         let error = failure(&verdicts[0]);
         assert!(error.is_permanent(), "{error}");
@@ -201,6 +204,7 @@ async fn an_event_that_is_too_large_is_given_up_and_no_other_with_it() {
             "{error}"
         );
         assert_eq!(verdicts[2], Some(Ok(())));
+        assert!(failure(&verdicts[3]).is_permanent(), "{verdicts:?}");
     }
 }
 
@@ -231,6 +235,7 @@ async fn a_topic_that_can_be_no_subject_is_given_up_and_named() {
     let broker = Broker::shared(Oldest).await;
     broker.stream("subjects").await;
     let publisher = NatsPublisher::new(broker.url()).unwrap();
+    let long = format!("subjects.{}", "x".repeat(5_000));
     for topic in [
         "subjects.a b",
         "subjects.*",
@@ -238,6 +243,8 @@ async fn a_topic_that_can_be_no_subject_is_given_up_and_named() {
         "subjects..a",
         "",
         "subjects.a\r\nPUB x 0",
+        "$JS.API.STREAM.PURGE.subjects",
+        &long,
     ] {
         let verdicts = publish(&publisher, vec![message(topic, None)]).await;
         let error = failure(&verdicts[0]);

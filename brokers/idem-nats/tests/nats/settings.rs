@@ -7,7 +7,7 @@ use std::time::Duration;
 use idem_nats::async_nats::jetstream::consumer::{AckPolicy, pull, push};
 use idem_nats::async_nats::{ConnectOptions, ServerAddr};
 use idem_nats::{Connector, DurableConsumer, NatsError, NatsPublisher, NatsSource};
-use idem_runtime::Delivery as _;
+use idem_runtime::{Delivery as _, EventId, Message, PublishBatch, Publisher as _};
 use idem_tests::server::NatsRelease::{Newest, Oldest};
 use idem_tests::server::{Nats, Options};
 
@@ -176,4 +176,72 @@ async fn a_client_of_ones_own_is_asked_for_until_it_is_there() {
     let source = NatsSource::with(client, "own", "own").unwrap();
     broker.send_plain("own.a", 1).await;
     delivered(&source).await.ack().await.unwrap();
+}
+
+/// Guards: who is named in a URL, which the client leaves out. A password may have any letter.
+#[tokio::test]
+async fn a_url_names_a_user_or_a_token() {
+    for (authorization, user) in [
+        ("{ user: me, password: \"a/b@c\" }", "me:a%2Fb%40c"),
+        ("{ token: s3cret }", "s3cret"),
+    ] {
+        let options = Options::default().set("authorization", authorization);
+        let server = Nats::start(Oldest, options).await.unwrap();
+        let url = format!("nats://127.0.0.1:1,nats://{user}@{}", server.address());
+        let source = NatsSource::new(&url, "users", "user").unwrap();
+        let error = next(&source).await.unwrap_err();
+        // It is let in, and told about its stream.
+        assert!(error.reason().contains("stream not found"), "{error}");
+    }
+}
+
+/// Guards: what the front page says that a user needs. Nothing else is asked for.
+#[tokio::test]
+async fn what_a_user_may_do_is_enough() {
+    const PERMISSIONS: &str = r#"{ users: [
+        { user: admin, password: p }
+        { user: publisher, password: p, permissions: {
+            publish: [ "shop.>", "$JS.API.STREAM.NAMES" ], subscribe: "_INBOX.>" } }
+        { user: consumer, password: p, permissions: {
+            publish: [ "$JS.API.CONSUMER.INFO.shop.ledger", "$JS.API.CONSUMER.MSG.NEXT.shop.ledger",
+                       "$JS.ACK.shop.ledger.>" ], subscribe: "_INBOX.>" } }
+        { user: owner, password: p, permissions: {
+            publish: [ "$JS.API.CONSUMER.INFO.shop.ledger", "$JS.API.CONSUMER.MSG.NEXT.shop.ledger",
+                       "$JS.ACK.shop.ledger.>", "$JS.API.STREAM.INFO.shop", "$JS.API.STREAM.CREATE.shop",
+                       "$JS.API.CONSUMER.CREATE.shop.ledger", "$JS.API.CONSUMER.CREATE.shop.ledger.>" ],
+            subscribe: "_INBOX.>" } }
+    ] }"#;
+    for release in [Oldest, Newest] {
+        let options = Options::default().set("authorization", PERMISSIONS);
+        let server = Nats::start(release, options).await.unwrap();
+        let url = |user: &str| format!("nats://{user}:p@{}", server.address());
+        let declared = DurableConsumer::new(["shop.>"]).unwrap();
+        let declared = declared.filter("shop.paid").unwrap();
+        let owner = NatsSource::new(&url("owner"), "shop", "ledger").unwrap();
+        let owner = owner.declare(declared.ack_wait(Duration::from_secs(1)));
+        let publisher = NatsPublisher::new(&url("publisher")).unwrap();
+        let consumer = NatsSource::new(&url("consumer"), "shop", "ledger").unwrap();
+        for source in [owner, consumer] {
+            // The owner makes the stream first.
+            let sent = async {
+                while !is_published(&publisher, "shop.paid").await {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let sent = tokio::time::timeout(Duration::from_secs(30), sent);
+            let (delivery, sent) = tokio::join!(delivered(&source), sent);
+            sent.expect("it is published");
+            delivery.extend().await.unwrap();
+            delivery.ack().await.unwrap();
+        }
+        assert!(!is_published(&publisher, "nobody").await);
+    }
+}
+
+async fn is_published(publisher: &NatsPublisher, topic: &str) -> bool {
+    let id = EventId::new(uuid::Uuid::now_v7());
+    let message = Message::new(id, topic, "Happened", "{}");
+    let (batch, mut verdicts) = PublishBatch::new(vec![message]);
+    publisher.publish(batch).await;
+    matches!(verdicts.next().await, Some((0, Ok(()))))
 }

@@ -25,13 +25,17 @@ pub(crate) async fn next(source: &NatsSource) -> Result<NatsDelivery, SourceErro
     }
 }
 
-/// The next delivery, whatever goes wrong before it.
+/// The next delivery, whatever goes wrong before it and passes.
 pub(crate) async fn delivered(source: &NatsSource) -> NatsDelivery {
-    loop {
-        if let Ok(delivery) = next(source).await {
-            return delivery;
+    let delivered = async {
+        loop {
+            match next(source).await {
+                Ok(delivery) => return delivery,
+                Err(error) => assert!(!error.is_permanent(), "{error}"),
+            }
         }
-    }
+    };
+    timeout(LIMIT, delivered).await.expect("it comes")
 }
 
 /// Of the stream of this name, by a consumer of the same one.
@@ -315,4 +319,20 @@ async fn a_source_that_stops_while_messages_come_hands_all_of_them_out() {
         // Nothing is out with anybody.
         assert_eq!(broker.info("stops", "stops").await.num_ack_pending, 0);
     }
+}
+
+/// Guards: the heartbeat that is asked for, without which an idle source would take its server for
+/// dead.
+#[tokio::test]
+async fn a_source_to_which_nothing_comes_goes_on_waiting() {
+    let idle = async |release| {
+        let broker = Broker::shared(release).await;
+        broker.stream("idle").await;
+        let source = source(&broker, "idle");
+        let waits = timeout(Duration::from_secs(11), source.receive());
+        assert!(waits.await.is_err(), "it reports something");
+        broker.send_plain("idle", 1).await;
+        next(&source).await.unwrap().ack().await.unwrap();
+    };
+    tokio::join!(idle(Oldest), idle(Newest));
 }
