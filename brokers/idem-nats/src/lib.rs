@@ -88,7 +88,7 @@
 //! | `ack_wait` of the consumer, or its `backoff` | 30 s, [`DurableConsumer::ack_wait`] | the message is handed out again. Consumer and source extend it at a third of that, without an end |
 //! | a connection, and the beginning of a session | 10 s | it is tried again |
 //! | pings | each 10 s, with [`Connector::url`] | a connection without two answers is dead |
-//! | a request for messages | a heartbeat each 3 s | after 10 s of silence the source reports it, and asks anew |
+//! | a request for messages | a heartbeat each 2 s | after 6 s of silence the source reports it, and asks anew |
 //! | a confirmation | 10 s, [`NatsPublisher::timeout`] | the event is tried again |
 //! | a settlement | 10 s | it is not confirmed, and the message may come again |
 //! | the end of a source | about 1 s | what is on its way by then is handed out; what comes later comes again after `ack_wait` |

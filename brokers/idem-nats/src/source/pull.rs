@@ -13,10 +13,10 @@ use super::limits::Limits;
 const EXPIRES: Duration = Duration::from_secs(30);
 
 /// How often it says that it still has it.
-const HEARTBEAT: Duration = Duration::from_secs(3);
+const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// How long it may be silent.
-const SILENCE: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(6);
 
 /// A request that the server has, for as long as it is open.
 #[derive(Debug)]

@@ -329,7 +329,7 @@ async fn a_source_to_which_nothing_comes_goes_on_waiting() {
         let broker = Broker::shared(release).await;
         broker.stream("idle").await;
         let source = source(&broker, "idle");
-        let waits = timeout(Duration::from_secs(11), source.receive());
+        let waits = timeout(Duration::from_secs(7), source.receive());
         assert!(waits.await.is_err(), "it reports something");
         broker.send_plain("idle", 1).await;
         next(&source).await.unwrap().ack().await.unwrap();
