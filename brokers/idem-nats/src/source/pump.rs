@@ -22,7 +22,7 @@ use crate::connector::{ANSWER_WITHIN, Connection, LOOK_EVERY};
 use crate::envelope::incoming;
 
 /// How long nothing must have come before an open request is withdrawn at the end.
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET: Duration = Duration::from_millis(200);
 
 /// How long the end may take.
 const END_WITHIN: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use idem_nats::{DurableConsumer, NatsDelivery, NatsSource};
 use idem_runtime::{Arrival, Delivery as _, Source as _, SourceError};
 use idem_tests::proxy::When;
@@ -198,21 +199,29 @@ async fn the_server_hands_a_message_out_as_often_as_the_source_says() {
     }
 }
 
-/// Guards: the bound in bytes, and that a message beyond it does not stop the source.
+/// Guards: the bound in bytes, and that a message beyond it neither stops the source nor is asked for
+/// again and again while there is no room.
 #[tokio::test]
 async fn a_message_that_is_larger_than_the_bound_comes_alone() {
     for release in [Oldest, Newest] {
-        let broker = Broker::shared(release).await;
+        let broker = Broker::start(release).await;
         broker.stream("bytes").await;
-        let sizes = [10, 50_000, 10, 400, 400, 400, 20_000];
+        let sizes = [10, 10, 50_000, 10, 400, 400, 400, 20_000];
         for bytes in sizes {
             broker.send_plain("bytes", bytes).await;
         }
         let source = source(&broker, "bytes").prefetch_bytes(1_000);
-        for bytes in sizes {
+        for (place, bytes) in sizes.into_iter().enumerate() {
             let delivery = next(&source).await.unwrap();
             assert_eq!(delivery.incoming().body.len(), bytes);
             delivery.ack().await.unwrap();
+            if place == 0 {
+                // The second one waits, and the third one is too large.
+                let before = broker.proxy.traffic().to_server;
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let asked = broker.proxy.traffic().to_server - before;
+                assert!(asked < 2_000, "{asked} bytes were sent meanwhile");
+            }
             let taken = broker.info("bytes", "bytes").await.num_ack_pending;
             assert!(taken <= 4, "{taken} messages wait in the source");
         }
@@ -293,32 +302,44 @@ async fn what_is_in_hand_when_the_server_is_killed_can_still_be_acknowledged() {
     }
 }
 
-/// Guards: the end is prompt, and takes along what was on its way.
+/// Guards: the end waits for what the server has sent already. The client forgets a subscription before
+/// that has arrived.
 #[tokio::test]
-async fn a_source_that_stops_while_messages_come_hands_all_of_them_out() {
-    let broker = Broker::shared(Newest).await;
+async fn a_source_that_stops_hands_out_what_is_on_its_way() {
+    const MESSAGES: usize = 50;
+    let broker = Broker::start(Newest).await;
     broker.stream("stops").await;
-    for _ in 0..300 {
-        broker.send_plain("stops", 1).await;
+    for _ in 0..MESSAGES {
+        // More than arrives at once.
+        broker.send_plain("stops", 20_000).await;
     }
-    for _ in 0..3 {
-        let source = NatsSource::new(broker.url(), "stops", "stops").unwrap();
-        let source = source
-            .declare(durable("stops").ack_wait(LIMIT))
-            .prefetch(80);
-        drop(next(&source).await.unwrap().ack().await);
-        source.stop();
-        let begun = Instant::now();
+    let source = source(&broker, "stops").declare(durable("stops").ack_wait(LIMIT));
+    broker.proxy.delay(Duration::from_millis(50));
+    let taken = async {
+        let mut taken = Vec::new();
         while let Some(arrival) = timeout(LIMIT, source.receive()).await.unwrap() {
             let Ok(Arrival::Delivery(delivery)) = arrival else {
                 panic!("{arrival:?}");
             };
-            delivery.ack().await.unwrap();
+            taken.push(delivery);
         }
-        assert!(begun.elapsed() < Duration::from_secs(5));
-        // Nothing is out with anybody.
-        assert_eq!(broker.info("stops", "stops").await.num_ack_pending, 0);
+        taken
+    };
+    let stop = async {
+        while broker.info("stops", "stops").await.num_ack_pending == 0 {
+            tokio::task::yield_now().await;
+        }
+        source.stop();
+        Instant::now()
+    };
+    let (taken, stopped) = tokio::join!(taken, stop);
+    assert!(stopped.elapsed() < Duration::from_secs(5));
+    assert_eq!(taken.len(), MESSAGES);
+    let acks = taken.into_iter().map(NatsDelivery::ack);
+    for acked in join_all(acks).await {
+        acked.unwrap();
     }
+    assert_eq!(broker.info("stops", "stops").await.num_ack_pending, 0);
 }
 
 /// Guards: the heartbeat that is asked for, without which an idle source would take its server for
