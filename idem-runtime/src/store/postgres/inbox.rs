@@ -95,12 +95,18 @@ impl InboxStore for Postgres {
     async fn mark_done(
         conn: &mut PgConnection,
         home: &Home,
-        seq: i64,
+        seqs: &[i64],
         owner: Uuid,
-    ) -> Result<bool, sqlx::Error> {
-        let done =
-            "done_at = clock_timestamp(), payload = '', headers = '{}', owner = NULL, until = NULL";
-        update(conn, home, seq, owner, done).await
+    ) -> Result<Vec<i64>, sqlx::Error> {
+        let numbers: Vec<_> = seqs.iter().map(i64::to_string).collect();
+        let sql = format!(
+            "{BY_INDEX}UPDATE {} SET done_at = clock_timestamp(), payload = '', headers = '{{}}', owner = NULL, until = NULL \
+             WHERE seq = ANY ('{{{}}}'::bigint[]) AND owner = '{owner}' AND done_at IS NULL RETURNING seq",
+            table(home, "idem_inbox"),
+            numbers.join(",")
+        );
+        let rows = fetch_all(conn, sql).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 
     async fn release(
