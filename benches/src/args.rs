@@ -17,6 +17,8 @@ usage: idem-benches [OPTIONS]
   --growth          the second table instead: claims in tables of 10 thousand, 1 and 5 million keys
   --saturation      the third table instead: calls a second of 8 connections at once, on PostgreSQL
   --relay           the fourth table instead: the relay; --arms takes drain, several, looks, enqueue or latency
+  --consumer        the fifth table instead: messages a second from a queue to handlers, on PostgreSQL
+  --brokers         the sixth table instead: publishers and sources against their bare clients; --arms takes rabbitmq or jetstream
   --keys N          with --growth or --relay: leave out sizes above N
   --out FOLDER      where the CSV and SVG files go (default: benches/results)
 
@@ -31,6 +33,8 @@ pub(crate) struct Args {
     pub(crate) growth: bool,
     pub(crate) saturation: bool,
     pub(crate) relay: bool,
+    pub(crate) consumer: bool,
+    pub(crate) brokers: bool,
     pub(crate) keys: u64,
     pub(crate) out: PathBuf,
 }
@@ -47,6 +51,8 @@ impl Args {
             growth: false,
             saturation: false,
             relay: false,
+            consumer: false,
+            brokers: false,
             keys: u64::MAX,
             out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/results")),
         };
@@ -60,6 +66,8 @@ impl Args {
                 Long("growth") => args.growth = true,
                 Long("saturation") => args.saturation = true,
                 Long("relay") => args.relay = true,
+                Long("consumer") => args.consumer = true,
+                Long("brokers") => args.brokers = true,
                 Long("keys") => args.keys = words.value()?.parse()?,
                 Long("out") => args.out = words.value()?.into(),
                 Long("help") | Short('h') => return Ok(None),

@@ -2,6 +2,8 @@
 
 mod args;
 mod arm;
+mod brokers;
+mod consumer;
 mod growth;
 mod machine;
 mod mariadb;
@@ -52,6 +54,12 @@ async fn main() -> Result<()> {
     }
     if args.relay {
         return relay::run(&args).await;
+    }
+    if args.consumer {
+        return consumer::run(&args).await;
+    }
+    if args.brokers {
+        return brokers::run(&args).await;
     }
     let mut sets = Vec::new();
     if args.wants("postgres") {

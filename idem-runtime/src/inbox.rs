@@ -1,5 +1,6 @@
 //! Messages that wait in the service's own database.
 
+mod acks;
 mod delivery;
 pub(crate) mod kept;
 pub(crate) mod message_id;
@@ -13,6 +14,7 @@ use sqlx::Pool;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
 
+use self::acks::Acks;
 pub use self::delivery::InboxDelivery;
 use self::kept::kept;
 use self::message_id::stored_message_id;
@@ -98,6 +100,7 @@ impl<DB: InboxStore> Inbox<DB> {
                 lease: Duration::from_secs(30),
                 stored: Notify::new(),
                 statements: Semaphore::new(1),
+                acks: Acks::default(),
                 home: Mutex::default(),
             }),
             taker: Taker::default(),

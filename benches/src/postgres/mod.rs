@@ -3,7 +3,7 @@
 mod floor;
 #[cfg(feature = "peers")]
 mod peers;
-mod statements;
+pub(crate) mod statements;
 
 use anyhow::Result;
 use sqlx::postgres::PgPoolOptions;
@@ -48,7 +48,8 @@ async fn connect(url: &str) -> Result<Pool> {
     connect_many(url, 1).await
 }
 
-async fn connect_many(url: &str, connections: u32) -> Result<Pool> {
+/// A pool of that many connections, all of them made.
+pub(crate) async fn connect_many(url: &str, connections: u32) -> Result<Pool> {
     let pool = PgPoolOptions::new()
         .min_connections(connections)
         .max_connections(connections)
@@ -65,6 +66,16 @@ pub(crate) async fn set_up([main, peers @ ..]: [&str; 4]) -> Result<()> {
     peers::set_up(peers).await?;
     let _ = peers;
     Ok(())
+}
+
+/// Makes the tables that hand-written code and this crate work on, in an empty database.
+pub(crate) async fn set_up_ours(url: &str) -> Result<()> {
+    self::set_up_work(url).await
+}
+
+/// The work by hand, with result and event.
+pub(crate) async fn by_hand(pool: &Pool, payment: Payment) -> Result<()> {
+    arm::expect_executed(hand::apply(pool.clone(), payment).await?.1)
 }
 
 /// The arms that are compared at saturation, each with a pool of as many connections.

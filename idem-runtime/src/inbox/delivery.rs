@@ -65,11 +65,7 @@ impl<DB: InboxStore> Delivery for InboxDelivery<DB> {
     }
 
     async fn ack(self) -> Result<(), SettleError> {
-        let (seq, owner) = (self.seq, self.owner);
-        let done = self.shared.run(|conn, home, _| {
-            Box::pin(async move { DB::mark_done(conn, home, seq, owner).await })
-        });
-        let done = still_ours(done.await);
+        let done = self.shared.mark_done(self.seq, self.owner).await;
         // What came after it may have waited for that.
         self.shared.stored.notify_one();
         done

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use super::acks::Acks;
 use crate::execution::back_off;
 use crate::guarded_connection::GuardedConnection;
 use crate::statement::Statement;
@@ -32,6 +33,8 @@ pub(super) struct Shared<DB: InboxStore> {
     pub(super) stored: Notify,
     /// One statement at a time: an inbox is one of many that want the pool's connections.
     pub(super) statements: Semaphore,
+    /// What waits for its turn to be written as done.
+    pub(super) acks: Acks,
     pub(super) home: Mutex<Option<Home>>,
 }
 
@@ -63,7 +66,7 @@ impl<DB: InboxStore> Shared<DB> {
         }
     }
 
-    /// Runs a statement, again if another transaction was in the way.
+    /// Runs a statement when it is its turn.
     pub(super) async fn run<T>(
         &self,
         statement: impl for<'c> Fn(&'c mut DB::Connection, &'c Home, InboxName<'c>) -> Statement<'c, T>
@@ -71,6 +74,16 @@ impl<DB: InboxStore> Shared<DB> {
         + Sync,
     ) -> Result<T, sqlx::Error> {
         let _turn = self.statements.acquire().await;
+        self.run_now(statement).await
+    }
+
+    /// Runs a statement of which it is the turn, again if another transaction was in the way.
+    pub(super) async fn run_now<T>(
+        &self,
+        statement: impl for<'c> Fn(&'c mut DB::Connection, &'c Home, InboxName<'c>) -> Statement<'c, T>
+        + Send
+        + Sync,
+    ) -> Result<T, sqlx::Error> {
         let mut attempts = 1;
         loop {
             // The pool has its own limit.

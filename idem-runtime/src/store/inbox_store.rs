@@ -48,13 +48,14 @@ pub trait InboxStore: OutboxStore {
         lease: Duration,
     ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
 
-    /// It is done, and its payload is deleted. `false`: it is not this owner's any more.
+    /// These are done, and their payloads are deleted. Answers which of them were still this owner's;
+    /// the others stay as they are.
     fn mark_done(
         conn: &mut Self::Connection,
         home: &Home,
-        seq: i64,
+        seqs: &[i64],
         owner: Uuid,
-    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<Vec<i64>, sqlx::Error>> + Send;
 
     /// Anybody can take it once `due` has passed. `false`: it is not this owner's any more.
     fn release(

@@ -126,11 +126,22 @@ impl InboxStore for MySql {
     async fn mark_done(
         conn: &mut MySqlConnection,
         _: &Home,
-        seq: i64,
+        seqs: &[i64],
         owner: Uuid,
-    ) -> Result<bool, sqlx::Error> {
-        let done = "done_at = UTC_TIMESTAMP(6), payload = '', headers = '{}', owner = NULL, `until` = NULL";
-        update(conn, seq, owner, done).await
+    ) -> Result<Vec<i64>, sqlx::Error> {
+        let seqs = list(seqs.iter().copied());
+        let still_ours = format!(
+            "seq IN ({seqs}) AND owner = {} AND done_at IS NULL",
+            bytes(owner.as_bytes())
+        );
+        // An UPDATE does not say which rows it has changed.
+        let sql = format!(
+            "{BEGIN}SELECT seq FROM idem_inbox WHERE {still_ours} ORDER BY seq FOR UPDATE; \
+             UPDATE idem_inbox SET done_at = UTC_TIMESTAMP(6), payload = '', headers = '{{}}', owner = NULL, `until` = NULL \
+             WHERE {still_ours}; COMMIT"
+        );
+        let rows = run(conn, sql).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 
     async fn release(

@@ -62,13 +62,17 @@ impl InboxStore for Postgres {
     ) -> Result<Vec<TakenMessage>, sqlx::Error> {
         let inbox_table = table(home, "idem_inbox");
         let is_free = "(until IS NULL OR until <= statement_timestamp())";
+        // What is the first of its lane is asked for each row by an index, until there are enough. NOT
+        // EXISTS could become a join, and of a table that was not analysed since it was filled the
+        // server reads all that waits for each row of the result.
+        //
         // Of a row that another taker has just taken, the outer condition is asked again.
         let sql = format!(
             "{BY_INDEX}UPDATE {inbox_table} AS message SET owner = '{owner}', until = {}, taken = taken + 1 \
              WHERE seq = ANY (ARRAY(SELECT seq FROM {inbox_table} AS one WHERE {} \
                AND due_at <= statement_timestamp() AND {is_free} \
-               AND NOT EXISTS (SELECT FROM {inbox_table} AS before \
-                 WHERE {} AND before.lane = one.lane AND before.seq < one.seq) \
+               AND (lane IS NULL OR seq = (SELECT before.seq FROM {inbox_table} AS before \
+                 WHERE {} AND before.lane = one.lane ORDER BY before.seq LIMIT 1)) \
                ORDER BY seq LIMIT {limit})) AND {is_free} AND done_at IS NULL \
              RETURNING seq, taken, source, id, topic, key, type, encode(payload, 'hex'), content_type, headers, {}",
             after(lease),
@@ -95,12 +99,18 @@ impl InboxStore for Postgres {
     async fn mark_done(
         conn: &mut PgConnection,
         home: &Home,
-        seq: i64,
+        seqs: &[i64],
         owner: Uuid,
-    ) -> Result<bool, sqlx::Error> {
-        let done =
-            "done_at = clock_timestamp(), payload = '', headers = '{}', owner = NULL, until = NULL";
-        update(conn, home, seq, owner, done).await
+    ) -> Result<Vec<i64>, sqlx::Error> {
+        let numbers: Vec<_> = seqs.iter().map(i64::to_string).collect();
+        let sql = format!(
+            "{BY_INDEX}UPDATE {} SET done_at = clock_timestamp(), payload = '', headers = '{{}}', owner = NULL, until = NULL \
+             WHERE seq = ANY ('{{{}}}'::bigint[]) AND owner = '{owner}' AND done_at IS NULL RETURNING seq",
+            table(home, "idem_inbox"),
+            numbers.join(",")
+        );
+        let rows = fetch_all(conn, sql).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 
     async fn release(

@@ -103,12 +103,18 @@ impl InboxStore for Sqlite {
     async fn mark_done(
         conn: &mut SqliteConnection,
         _: &Home,
-        seq: i64,
+        seqs: &[i64],
         owner: Uuid,
-    ) -> Result<bool, sqlx::Error> {
-        let done =
-            format!("done_at = {NOW}, payload = X'', headers = '{{}}', owner = NULL, until = NULL");
-        update(conn, seq, owner, &done).await
+    ) -> Result<Vec<i64>, sqlx::Error> {
+        let numbers: Vec<_> = seqs.iter().map(i64::to_string).collect();
+        let sql = format!(
+            "UPDATE idem_inbox SET done_at = {NOW}, payload = X'', headers = '{{}}', owner = NULL, until = NULL \
+             WHERE seq IN ({}) AND owner = {} AND done_at IS NULL RETURNING seq",
+            numbers.join(", "),
+            bytes(owner.as_bytes())
+        );
+        let rows = write_all(conn, sql).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
     }
 
     async fn release(

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use idem_runtime::{
-    Backoff, Consumer, Inbox, Incoming, consumer_dead_letters, purge, replay_consumer_dead_letters,
+    Arrival, Backoff, Consumer, Delivery as _, Inbox, Incoming, SettleError, Source as _,
+    consumer_dead_letters, purge, replay_consumer_dead_letters,
 };
 use idem_testing::{Settled, TestSource};
 
@@ -184,6 +186,36 @@ async fn replayed_dead_letters_come_back_to_their_consumer() {
     stage.until_begun(10).await;
     assert_eq!(stage.begun()[9], (1, 1));
     running.crash().await;
+}
+
+/// Guards: that one statement, which says for many messages that they are done, is read for each.
+#[tokio::test]
+async fn of_many_that_are_acknowledged_at_once_each_learns_its_own_end() {
+    const MESSAGES: u32 = 40;
+
+    let db = start().await;
+    let inbox = inbox(&db.pool);
+    for n in 0..MESSAGES {
+        let message = step(&format!("k{n}"), n, Act::Succeed);
+        inbox.store(message).await.unwrap();
+    }
+    let mut acks = Vec::new();
+    for _ in 0..MESSAGES {
+        let Some(Ok(Arrival::Delivery(delivery))) = within(inbox.receive()).await else {
+            panic!("it has an end, or an error");
+        };
+        acks.push(async move { (delivery.incoming().id.clone(), delivery.ack().await) });
+    }
+    db.execute("UPDATE idem_inbox SET owner = NULL WHERE id IN ('step-3', 'step-17')")
+        .await;
+    for (id, acked) in within(join_all(acks)).await {
+        let is_lost = acked.as_ref().is_err_and(SettleError::is_lost);
+        let is_expected = id == "step-3" || id == "step-17";
+        assert_eq!(is_lost, is_expected, "{id}: {acked:?}");
+        assert_eq!(acked.is_ok(), !is_expected, "{id}: {acked:?}");
+    }
+    let done = "SELECT count(*) FROM idem_inbox WHERE done_at IS NOT NULL";
+    assert_eq!(db.number(done).await, i64::from(MESSAGES) - 2);
 }
 
 /// Guards: a clone's own end. A service that starts its consumer again gives it another clone.
