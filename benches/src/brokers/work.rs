@@ -94,7 +94,12 @@ where
 }
 
 /// Takes all that waits, and acknowledges each in a task of its own, as a consumer does.
-pub(super) async fn consume<S: Source>(source: S) -> Result<f64> {
+///
+/// The source stays until `settled` says that nothing is left.
+pub(super) async fn consume<S: Source>(
+    source: S,
+    settled: impl Future<Output = Result<()>>,
+) -> Result<f64> {
     let start = Instant::now();
     let mut acks = JoinSet::new();
     for _ in 0..MESSAGES {
@@ -114,6 +119,7 @@ pub(super) async fn consume<S: Source>(source: S) -> Result<f64> {
         acked??;
     }
     let rate = rate(start);
+    settled.await?;
     source.stop();
     ensure!(source.receive().await.is_none(), "there was more");
     Ok(rate)

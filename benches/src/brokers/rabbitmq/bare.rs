@@ -122,7 +122,15 @@ pub(super) enum Acks {
 }
 
 /// Takes all that waits, and acknowledges each.
-pub(super) async fn consume(url: &str, queue: &str, prefetch: u16, how: Acks) -> Result<f64> {
+///
+/// The connection stays until `settled` says that nothing is left.
+pub(super) async fn consume(
+    url: &str,
+    queue: &str,
+    prefetch: u16,
+    how: Acks,
+    settled: impl Future<Output = Result<()>>,
+) -> Result<f64> {
     let start = Instant::now();
     let connection = Connection::connect(url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
@@ -157,6 +165,7 @@ pub(super) async fn consume(url: &str, queue: &str, prefetch: u16, how: Acks) ->
         .basic_qos(prefetch, BasicQosOptions::default())
         .await?;
     let rate = rate(start);
+    settled.await?;
     connection.close(200, "done".into()).await?;
     Ok(rate)
 }

@@ -3,6 +3,7 @@
 mod bare;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use idem_rabbitmq::{QuorumQueue, RabbitMqPublisher, RabbitMqSource};
@@ -20,7 +21,7 @@ const IN: &str = "bench.in";
 const OUT: &str = "bench.out";
 
 pub(super) async fn run(args: &Args) -> Result<()> {
-    let server = RabbitMq::start(Options::default()).await?;
+    let server = Arc::new(RabbitMq::start(Options::default()).await?);
     let bare = Bare::connect(&server.url()).await?;
     let arguments = || QuorumQueue::new(20).arguments();
     bare.declare(IN, arguments()).await?;
@@ -38,9 +39,22 @@ pub(super) async fn run(args: &Args) -> Result<()> {
         rounds,
     )
     .await?;
-    let left = server.queue(OUT)?;
-    ensure!(left.ready + left.unacknowledged == 0, "left over: {left:?}");
     Ok(())
+}
+
+/// Ends when the queue holds nothing, also nothing unacknowledged. A channel answers before a quorum
+/// queue has all acks that the channel has taken, and those that are still on their way when it is
+/// closed are lost.
+async fn emptied(server: Arc<RabbitMq>) -> Result<()> {
+    let end = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = server.queue(OUT)?;
+        if left.ready + left.unacknowledged == 0 {
+            return Ok(());
+        }
+        ensure!(Instant::now() < end, "not acknowledged: {left:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 fn publishing(server: &RabbitMq, bare: &Bare) -> Result<Vec<Arm>> {
@@ -75,7 +89,7 @@ fn publishing(server: &RabbitMq, bare: &Bare) -> Result<Vec<Arm>> {
     Ok(arms)
 }
 
-fn consuming(server: &RabbitMq, bare: &Bare) -> Vec<Arm> {
+fn consuming(server: &Arc<RabbitMq>, bare: &Bare) -> Vec<Arm> {
     const BARE: [&str; 2] = ["bare lapin, prefetch 100", "bare lapin, prefetch 1,000"];
 
     let mut arms = Vec::new();
@@ -88,12 +102,13 @@ fn consuming(server: &RabbitMq, bare: &Bare) -> Vec<Arm> {
             Acks::OneByOne,
         ),
     ] {
-        let (bare, url) = (bare.clone(), server.url());
+        let (bare, server) = (bare.clone(), Arc::clone(server));
         arms.push(Arm::new(name, None, move || {
-            let (bare, url) = (bare.clone(), url.clone());
+            let (bare, server) = (bare.clone(), Arc::clone(&server));
             async move {
                 bare.publish(OUT).await?;
-                bare::consume(&url, OUT, prefetch, how).await
+                let url = server.url();
+                bare::consume(&url, OUT, prefetch, how, emptied(server)).await
             }
         }));
     }
@@ -101,13 +116,13 @@ fn consuming(server: &RabbitMq, bare: &Bare) -> Vec<Arm> {
         ("ours, prefetch 100", BARE[0], 100),
         ("ours, prefetch 1,000", BARE[1], 1_000),
     ] {
-        let (bare, url) = (bare.clone(), server.url());
+        let (bare, server) = (bare.clone(), Arc::clone(server));
         arms.push(Arm::new(name, Some(rival), move || {
-            let (bare, url) = (bare.clone(), url.clone());
+            let (bare, server) = (bare.clone(), Arc::clone(&server));
             async move {
                 bare.publish(OUT).await?;
-                let source = RabbitMqSource::new(&url, OUT)?.prefetch(prefetch);
-                work::consume(source).await
+                let source = RabbitMqSource::new(&server.url(), OUT)?.prefetch(prefetch);
+                work::consume(source, emptied(server)).await
             }
         }));
     }

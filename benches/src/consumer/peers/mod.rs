@@ -15,11 +15,12 @@ use crate::postgres::statements::{ACCOUNTS, EFFECT};
 
 /// The arms on three empty databases.
 pub(super) async fn arms([awa, sqlxmq, apalis]: [&str; 3]) -> Result<Vec<Arm>> {
-    Ok(vec![
-        self::awa::arm(awa).await?,
+    let mut arms = vec![
         self::sqlxmq::arm(sqlxmq).await?,
         self::apalis::arm(apalis).await?,
-    ])
+    ];
+    arms.extend(self::awa::arms(awa).await?);
+    Ok(arms)
 }
 
 /// A pool of the sqlx that two of them are built on, in a database with the accounts.
