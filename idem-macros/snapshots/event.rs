@@ -1,5 +1,4 @@
 #[automatically_derived]
-#[diagnostic::do_not_recommend]
 impl ::idem_runtime::Event for OrderPlaced {
     const TOPIC: &'static ::core::primitive::str = "orders.placed";
     const TYPE: &'static ::core::primitive::str = "Placed";

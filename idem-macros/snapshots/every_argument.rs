@@ -72,7 +72,6 @@ pub(crate) async fn apply(
 }
 ///[`apply`] as a [`Handler`](::idem::Handler).
 pub(crate) struct Apply;
-#[diagnostic::do_not_recommend]
 impl ::idem::Handler for Apply {
     type Database = <PgConnection as ::idem::__private::Connection>::Database;
     type Message = Payment;

@@ -16,7 +16,6 @@ async fn apply(
 }
 ///[`apply`] as a [`Handler`](::idem_runtime::Handler).
 struct Apply;
-#[diagnostic::do_not_recommend]
 impl ::idem_runtime::Handler for Apply {
     type Database = <PgConnection as ::idem_runtime::__private::Connection>::Database;
     type Message = Payment;

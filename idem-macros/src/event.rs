@@ -155,8 +155,6 @@ fn expand(input: &DeriveInput, event: &Event) -> TokenStream {
     };
     quote! {
         #[automatically_derived]
-        // Another event is no help to who has forgotten one.
-        #[diagnostic::do_not_recommend]
         impl #impl_generics #runtime::Event for #ident #type_generics #where_clause {
             const TOPIC: &'static ::core::primitive::str = #topic;
             const TYPE: &'static ::core::primitive::str = #name;

@@ -111,7 +111,6 @@ impl<E> Emits<NoEvent, NoEvent> for E {}
 
 macro_rules! event_sets {
     ($(($($name:ident $place:literal)+))*) => {$(
-        #[diagnostic::do_not_recommend]
         impl<$($name: Event),+> EventSet for ($($name,)+) {
             fn contracts() -> Vec<EventContract> {
                 vec![$(EventContract::of::<$name>()),+]

@@ -39,8 +39,6 @@ pub(super) fn of(shape: &Shape, outline: &Outline, claim: Option<&Claim>) -> Opt
     Some(quote! {
         #[doc = #doc]
         #vis struct #name;
-        // Another handler is no help to who has forgotten one.
-        #[diagnostic::do_not_recommend]
         impl #runtime::Handler for #name {
             type Database = <#connection as #runtime::__private::Connection>::Database;
             type Message = #message;

@@ -55,7 +55,6 @@ impl fmt::Display for StepError {
     }
 }
 
-#[diagnostic::do_not_recommend]
 impl Classify for StepError {
     fn disposition(&self) -> Disposition {
         self.disposition

@@ -27,7 +27,6 @@ database!(
 #[derive(Debug)]
 pub struct WaitAndApply;
 
-#[diagnostic::do_not_recommend]
 impl Route<Sqlite> for WaitAndApply {
     type Message = Step;
     type Context = Script;
