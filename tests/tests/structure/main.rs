@@ -13,7 +13,7 @@ use std::path::Path;
 use graph::{Import, circles, imports};
 use source::{is_test, modules, repository, rust_files, tokens};
 
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "benches",
     "brokers/idem-nats",
     "brokers/idem-rabbitmq",
