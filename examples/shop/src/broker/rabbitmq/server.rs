@@ -3,14 +3,14 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::FutureExt as _;
 use tokio::process::Command;
 
 use crate::broker::rabbitmq::answers;
-use crate::broker::server::Server;
+use crate::broker::server::{Server, find};
 use crate::process::{Program, Watchdog, free_port, listens};
 
 /// Nobody else may reach the node, and everybody who may read this file may run the example.
@@ -138,14 +138,4 @@ fn environment(folder: &Path, names: u16, distribution: u16) -> Vec<(&'static st
                 .into(),
         ),
     ]
-}
-
-/// Where a program is, first in these folders and then in PATH.
-fn find(name: &str, first: &[PathBuf]) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = first.iter().cloned().chain(std::env::split_paths(&path));
-    let mut programs = folders.map(|folder| folder.join(name));
-    programs
-        .find(|program| program.is_file())
-        .with_context(|| format!("there is no program {name}"))
 }
