@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{env, fs};
 
-use crate::program::{Ran, run, shop};
+use crate::program::{Ran, is_installed, run, shop};
 
 /// Any will do.
 const SEED: &str = "2";
@@ -65,12 +65,6 @@ fn with_broker(kind: &str, program: &str, label: &str) {
     assert!(!ran.folder().exists());
     let left = processes_of(&ran.folder());
     assert!(left.is_empty(), "still running: {left:?}");
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut folders = env::split_paths(&path).chain(["/usr/sbin".into()]);
-    folders.any(|folder| folder.join(program).is_file())
 }
 
 /// Those whose environment or command line names this folder.

@@ -1,6 +1,7 @@
 //! The shop, run as a newcomer runs it.
 
 mod books;
+mod broker;
 mod chaos;
 mod program;
 mod serve;
