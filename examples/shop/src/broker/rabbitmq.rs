@@ -1,5 +1,6 @@
 //! RabbitMQ: how the services use it, and what must be there before.
 
+mod flush;
 pub(crate) mod server;
 
 use std::path::Path;
@@ -66,7 +67,7 @@ impl Admin for Place {
     }
 
     fn flush<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<()>> {
-        server::flush(folder).boxed()
+        flush::flush(folder).boxed()
     }
 
     fn waiting(&self) -> BoxFuture<'_, Result<u32>> {
