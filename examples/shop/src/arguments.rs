@@ -15,7 +15,7 @@ usage: shop [--orders N] [OPTION]...      200 orders, or N, from the request to 
        shop --serve [OPTION]...           stay up, and say what to try
        shop prove DIR                     look once more at what a run has left in DIR
 options:
-  --broker BROKER  `rabbitmq` starts one; or the URL of one that runs, amqp://...
+  --broker BROKER  `nats` or `rabbitmq` starts one; or the URL of one that runs, nats://... or amqp://...
                    without it events go from service to service by HTTP
   --data DIR       keep the databases there; otherwise they are temporary
   --seed N         the orders, and the plan of what is killed when, of an earlier run";

@@ -1,20 +1,24 @@
-//! What is between the two services. One more broker is one more module, and an arm in each match
-//! on [`Route`].
+//! What is between the two services. One more broker is one more module, a variant of [`Route`], and
+//! an arm wherever that is matched: here, in `orders.rs` and in `ledger.rs`.
 
 // What a broker needs, nobody uses without one.
 #![cfg_attr(
-    not(feature = "rabbitmq"),
-    allow(unused_variables, clippy::unused_async)
+    not(any(feature = "nats", feature = "rabbitmq")),
+    allow(dead_code, unused_variables, clippy::unused_async)
 )]
 
+mod admin;
+#[cfg(feature = "nats")]
+pub(crate) mod nats;
 #[cfg(feature = "rabbitmq")]
 pub(crate) mod rabbitmq;
 mod server;
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, anyhow};
 
+use self::admin::Admin;
 pub(crate) use self::server::Server;
 use crate::process::Watchdog;
 
@@ -26,6 +30,9 @@ pub(crate) enum Route {
         /// The ledger's door.
         url: String,
     },
+    /// By way of a stream.
+    #[cfg(feature = "nats")]
+    Nats(nats::Place),
     /// By way of a queue.
     #[cfg(feature = "rabbitmq")]
     RabbitMq(rabbitmq::Place),
@@ -39,69 +46,85 @@ impl Route {
             "http" => Ok(Self::Http {
                 url: url.to_owned(),
             }),
+            #[cfg(feature = "nats")]
+            "nats" => Ok(Self::Nats(nats::Place::new(url, name))),
             #[cfg(feature = "rabbitmq")]
             "amqp" => Ok(Self::RabbitMq(rabbitmq::Place::new(url, name))),
-            #[cfg(not(feature = "rabbitmq"))]
-            "amqp" => bail!("this program was built without the feature `rabbitmq`"),
-            _ => bail!("a broker is `rabbitmq`, or a URL that starts with amqp://"),
+            _ => Err(unknown(scheme)),
+        }
+    }
+
+    fn broker(&self) -> Option<&dyn Admin> {
+        match self {
+            Self::Http { .. } => None,
+            #[cfg(feature = "nats")]
+            Self::Nats(place) => Some(place),
+            #[cfg(feature = "rabbitmq")]
+            Self::RabbitMq(place) => Some(place),
         }
     }
 
     /// Makes what must be there before the first event, and finds out whether the broker answers.
     pub(crate) async fn declare(&self) -> Result<()> {
-        match self {
-            Self::Http { .. } => Ok(()),
-            #[cfg(feature = "rabbitmq")]
-            Self::RabbitMq(place) => rabbitmq::declare(place).await,
+        match self.broker() {
+            None => Ok(()),
+            Some(broker) => broker.declare().await,
+        }
+    }
+
+    /// Makes a broker of our own safe to kill: what was declared is on its disk.
+    pub(crate) async fn flush(&self, folder: &Path) -> Result<()> {
+        match self.broker() {
+            None => Ok(()),
+            Some(broker) => broker.flush(folder).await,
         }
     }
 
     /// How many events wait with the broker, once nobody consumes any more.
     pub(crate) async fn waiting(&self) -> Result<u32> {
-        match self {
-            Self::Http { .. } => Ok(0),
-            #[cfg(feature = "rabbitmq")]
-            Self::RabbitMq(place) => rabbitmq::waiting(place).await,
+        match self.broker() {
+            None => Ok(0),
+            Some(broker) => broker.waiting().await,
         }
     }
 
     /// Leaves nothing of ours on a broker that others use, too.
     pub(crate) async fn remove(&self) -> Result<()> {
-        match self {
-            Self::Http { .. } => Ok(()),
-            #[cfg(feature = "rabbitmq")]
-            Self::RabbitMq(place) => rabbitmq::remove(place).await,
+        match self.broker() {
+            None => Ok(()),
+            Some(broker) => broker.remove().await,
         }
     }
 
     /// The name for people.
-    pub(crate) const fn label(&self) -> &'static str {
-        match self {
-            Self::Http { .. } => "HTTP into the ledger's inbox",
-            #[cfg(feature = "rabbitmq")]
-            Self::RabbitMq(_) => "RabbitMQ",
-        }
+    pub(crate) fn label(&self) -> &'static str {
+        self.broker()
+            .map_or("HTTP into the ledger's inbox", Admin::label)
     }
 }
 
 /// Starts the broker of this kind, with its data in this folder, and waits until it answers.
 pub(crate) async fn start(kind: &str, folder: &Path, watchdog: &Watchdog) -> Result<Server> {
     match kind {
+        #[cfg(feature = "nats")]
+        "nats" => nats::server::start(folder, watchdog).await,
         #[cfg(feature = "rabbitmq")]
         "rabbitmq" => rabbitmq::server::start(folder, watchdog).await,
-        #[cfg(not(feature = "rabbitmq"))]
-        "rabbitmq" => bail!("this program was built without the feature `rabbitmq`"),
-        _ => bail!(
-            "no broker is called {kind:?}: it is `rabbitmq`, or a URL such as amqp://guest:guest@127.0.0.1"
-        ),
+        _ => Err(unknown(kind)),
     }
 }
 
-/// Makes a broker of our own safe to kill: what was declared is on its disk.
-pub(crate) async fn flush(route: &Route, folder: &Path) -> Result<()> {
-    match route {
-        Route::Http { .. } => Ok(()),
-        #[cfg(feature = "rabbitmq")]
-        Route::RabbitMq(_) => rabbitmq::server::flush(folder).await,
-    }
+/// Why nothing is known by this name, or by this scheme of a URL.
+fn unknown(name: &str) -> Error {
+    let feature = match name {
+        "nats" if !cfg!(feature = "nats") => "nats",
+        "amqp" | "rabbitmq" if !cfg!(feature = "rabbitmq") => "rabbitmq",
+        _ => {
+            return anyhow!(
+                "no broker is called {name:?}: it is `nats` or `rabbitmq`, or a URL that starts with nats:// or amqp://, such as \
+                 amqp://guest:guest@127.0.0.1"
+            );
+        }
+    };
+    anyhow!("this program was built without the feature `{feature}`")
 }

@@ -21,6 +21,8 @@ use serde::Serialize;
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
 use crate::broker::Route;
+#[cfg(feature = "nats")]
+use crate::broker::nats;
 #[cfg(feature = "rabbitmq")]
 use crate::broker::rabbitmq;
 use crate::events::{OrderCancelled, OrderPlaced};
@@ -146,6 +148,8 @@ pub(crate) async fn run(database: &Path, address: SocketAddr, route: Route) -> R
     let stop = shutdown.clone().cancelled_owned();
     let consumer = match &route {
         Route::Http { .. } => consumer(inbox.clone()).run(&pool, stop).boxed(),
+        #[cfg(feature = "nats")]
+        Route::Nats(broker) => consumer(nats::source(broker)?).run(&pool, stop).boxed(),
         #[cfg(feature = "rabbitmq")]
         Route::RabbitMq(broker) => consumer(rabbitmq::source(broker)?).run(&pool, stop).boxed(),
     };

@@ -1,8 +1,8 @@
 //! Two services with a database each: `orders` takes orders over HTTP, and `ledger` enters them.
 //! See the README next to this folder.
 //!
-//! What a user would write is in `orders.rs`, `ledger.rs`, `events.rs`, `service.rs` and the first half of
-//! `broker/rabbitmq.rs`. Everything else demonstrates it.
+//! What a user would write is in `orders.rs`, `ledger.rs`, `events.rs`, `service.rs` and the first halves of
+//! `broker/nats.rs` and `broker/rabbitmq.rs`. Everything else demonstrates it.
 
 mod arguments;
 mod books;

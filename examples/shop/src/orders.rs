@@ -21,6 +21,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::broker::Route;
+#[cfg(feature = "nats")]
+use crate::broker::nats;
 #[cfg(feature = "rabbitmq")]
 use crate::broker::rabbitmq;
 use crate::events::{OrderCancelled, OrderPlaced};
@@ -190,6 +192,11 @@ pub(crate) async fn run(database: &Path, address: SocketAddr, route: Route) -> R
     let relay = match &route {
         Route::Http { url } => {
             let publisher = HttpPublisher::new(url).context("the ledger's URL")?;
+            Relay::new(pool.clone(), publisher).run(stop).boxed()
+        }
+        #[cfg(feature = "nats")]
+        Route::Nats(broker) => {
+            let publisher = nats::publisher(broker)?;
             Relay::new(pool.clone(), publisher).run(stop).boxed()
         }
         #[cfg(feature = "rabbitmq")]

@@ -186,12 +186,14 @@ impl Program {
     /// Waits until it answers, after a start.
     pub(crate) async fn ready(&mut self) -> Result<()> {
         let probe = &mut self.probe;
+        let mut why = None;
         let asking = timeout(READY_WITHIN, async {
             loop {
                 match probe().await {
                     Ok(()) => return,
-                    Err(_) => sleep(ASK_EVERY).await,
+                    Err(error) => why = Some(error),
                 }
+                sleep(ASK_EVERY).await;
             }
         });
         let Some(child) = &mut self.child else {
@@ -204,8 +206,9 @@ impl Program {
             }
         };
         if !answered {
+            let why = why.map_or_else(|| "it was silent".into(), |error| format!("{error:#}"));
             bail!(
-                "{} did not answer within {READY_WITHIN:?}: {}",
+                "{} did not answer within {READY_WITHIN:?} ({why}): {}",
                 self.name,
                 self.last_words()
             );

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use crate::arguments::{Mode, Options};
 use crate::books::{Books, write_answered};
-use crate::broker::flush;
 use crate::chaos::{chaos, supervise};
 use crate::client::{Until, traffic};
 use crate::process::Watchdog;
@@ -85,7 +84,7 @@ async fn work(mut shop: Shop, options: &Options, folder: &Path) -> Result<bool> 
         Mode::Chaos(length) => {
             println!("chaos for {} s, --seed {seed}\n", length.as_secs());
             if shop.server.is_some() {
-                flush(&shop.route, folder).await?;
+                shop.route.flush(folder).await?;
             }
             let screen = Screen::new(None, "orders");
             let until = Until::Time(Instant::now() + length, PAUSE);

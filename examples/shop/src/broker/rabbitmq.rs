@@ -1,10 +1,14 @@
 //! RabbitMQ: how the services use it, and what must be there before.
 
+mod flush;
 pub(crate) mod server;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use idem_rabbitmq::lapin::options::{
     ExchangeDeclareOptions, ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions,
     QueueDeleteOptions,
@@ -13,6 +17,8 @@ use idem_rabbitmq::lapin::types::FieldTable;
 use idem_rabbitmq::lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use idem_rabbitmq::{QuorumQueue, RabbitMqPublisher, RabbitMqSource};
 use tokio::time::timeout;
+
+use crate::broker::admin::Admin;
 
 /// How long it may take to connect, or to answer.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -51,8 +57,30 @@ pub(crate) fn source(place: &Place) -> Result<RabbitMqSource> {
     Ok(RabbitMqSource::new(&place.url, &place.queue)?.declare(queue()))
 }
 
+impl Admin for Place {
+    fn label(&self) -> &'static str {
+        "RabbitMQ"
+    }
+
+    fn declare(&self) -> BoxFuture<'_, Result<()>> {
+        declare(self).boxed()
+    }
+
+    fn flush<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<()>> {
+        flush::flush(folder).boxed()
+    }
+
+    fn waiting(&self) -> BoxFuture<'_, Result<u32>> {
+        waiting(self).boxed()
+    }
+
+    fn remove(&self) -> BoxFuture<'_, Result<()>> {
+        remove(self).boxed()
+    }
+}
+
 /// The exchange, the queue, and which events go from one to the other.
-pub(crate) async fn declare(place: &Place) -> Result<()> {
+async fn declare(place: &Place) -> Result<()> {
     let work = async |channel: &Channel| {
         let durable = ExchangeDeclareOptions {
             durable: true,
@@ -88,7 +116,7 @@ pub(crate) async fn declare(place: &Place) -> Result<()> {
 }
 
 /// How many messages the queue holds; those that a consumer has are not among them.
-pub(crate) async fn waiting(place: &Place) -> Result<u32> {
+async fn waiting(place: &Place) -> Result<u32> {
     let work = async |channel: &Channel| {
         let passive = QueueDeclareOptions {
             passive: true,
@@ -102,7 +130,7 @@ pub(crate) async fn waiting(place: &Place) -> Result<u32> {
 }
 
 /// Deletes the queue and the exchange.
-pub(crate) async fn remove(place: &Place) -> Result<()> {
+async fn remove(place: &Place) -> Result<()> {
     let work = async |channel: &Channel| {
         channel
             .queue_delete(place.queue.as_str().into(), QueueDeleteOptions::default())
@@ -118,7 +146,7 @@ pub(crate) async fn remove(place: &Place) -> Result<()> {
 }
 
 /// Whether the broker takes a connection.
-pub(crate) async fn answers(url: &str) -> Result<()> {
+async fn answers(url: &str) -> Result<()> {
     on_channel(url, async |_: &Channel| Ok(())).await
 }
 

@@ -1,5 +1,9 @@
 //! A broker's process.
 
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
 use crate::process::Program;
 
 /// A broker of this program's own.
@@ -13,10 +17,6 @@ pub(crate) struct Server {
     pub(super) helpers: Vec<Program>,
 }
 
-#[cfg_attr(
-    not(feature = "rabbitmq"),
-    expect(dead_code, reason = "no broker can be started")
-)]
 impl Server {
     pub(super) const fn new(program: Program, url: String, helpers: Vec<Program>) -> Self {
         Self {
@@ -25,4 +25,14 @@ impl Server {
             helpers,
         }
     }
+}
+
+/// Where a program is, first in these folders and then in PATH.
+pub(super) fn find(name: &str, first: &[PathBuf]) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = first.iter().cloned().chain(std::env::split_paths(&path));
+    let mut programs = folders.map(|folder| folder.join(name));
+    programs
+        .find(|program| program.is_file())
+        .with_context(|| format!("there is no program {name}"))
 }

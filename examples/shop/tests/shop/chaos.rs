@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{env, fs};
 
-use crate::program::{Ran, run, shop};
+use crate::program::{Ran, is_installed, run, shop};
 
 /// Any will do.
 const SEED: &str = "2";
@@ -44,22 +44,27 @@ fn services_that_are_killed_and_frozen_lose_and_double_nothing() {
 }
 
 #[test]
-fn with_a_broker_that_is_killed_too_nothing_is_lost_or_doubled() {
-    if env::var_os("CI").is_none() && !is_installed("rabbitmq-server") {
-        eprintln!("skipped: rabbitmq-server is not installed (scripts/install-servers does that)");
+fn with_a_rabbitmq_that_is_killed_too_nothing_is_lost_or_doubled() {
+    with_broker("rabbitmq", "rabbitmq-server", "RabbitMQ");
+}
+
+/// Guards: what NATS confirms outlives a SIGKILL, and order over what it delivers again.
+#[test]
+fn with_a_nats_that_is_killed_too_nothing_is_lost_or_doubled() {
+    with_broker("nats", "nats-server", "NATS");
+}
+
+fn with_broker(kind: &str, program: &str, label: &str) {
+    if env::var_os("CI").is_none() && !is_installed(program) {
+        eprintln!("skipped: {program} is not installed (scripts/install-servers does that)");
         return;
     }
-    let ran = chaos(&["--broker", "rabbitmq"]);
-    let broker = |line: &str| line.contains("s  RabbitMQ");
-    assert!(ran.stdout.lines().any(broker), "{ran:?}");
+    let ran = chaos(&["--broker", kind]);
+    let killed = |line: &str| line.contains(&format!("s  {label}")) && line.contains("SIGKILL");
+    assert!(ran.stdout.lines().any(killed), "{ran:?}");
     assert!(!ran.folder().exists());
     let left = processes_of(&ran.folder());
     assert!(left.is_empty(), "still running: {left:?}");
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Those whose environment or command line names this folder.

@@ -1,6 +1,7 @@
 //! The shop, run as a newcomer runs it.
 
 mod books;
+mod broker;
 mod chaos;
 mod program;
 mod serve;
@@ -40,8 +41,14 @@ fn a_broker_that_does_not_answer_is_named_within_a_bound() {
             &*format!("amqp://me:secret@{address}/%2f"),
             "did not answer within 10s",
         ),
+        ("nats://me:secret@127.0.0.1:1", "can't be reached"),
+        (&*format!("nats://me:secret@{address}"), "timed out"),
+        ("nats://me:secret@[", "not a URL of NATS"),
         ("amqp:", "no broker is called \"amqp:\""),
-        ("redis://127.0.0.1", "a URL that starts with amqp://"),
+        (
+            "redis://127.0.0.1",
+            "a URL that starts with nats:// or amqp://",
+        ),
         ("kafka", "no broker is called \"kafka\""),
     ] {
         let start = Instant::now();

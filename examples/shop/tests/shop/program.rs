@@ -1,5 +1,6 @@
 //! The program, what it wrote, and how it ended.
 
+use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -48,4 +49,10 @@ pub(crate) fn folder(stdout: &str) -> PathBuf {
         .find(|word| word.ends_with("orders.db"));
     let database = PathBuf::from(database.unwrap_or_else(|| panic!("no database in {stdout}")));
     database.parent().unwrap().to_owned()
+}
+
+pub(crate) fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut folders = env::split_paths(&path).chain(["/usr/sbin".into()]);
+    folders.any(|folder| folder.join(program).is_file())
 }

@@ -3,23 +3,18 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use futures_util::FutureExt as _;
 use tokio::process::Command;
 
 use crate::broker::rabbitmq::answers;
-use crate::broker::server::Server;
+use crate::broker::rabbitmq::flush::{COOKIE, INSTALL};
+use crate::broker::server::{Server, find};
 use crate::process::{Program, Watchdog, free_port, listens};
 
-/// Nobody else may reach the node, and everybody who may read this file may run the example.
-const COOKIE: &str = "idem-shop";
-
 const NODE: &str = "shop@localhost";
-
-const INSTALL: &str = "RabbitMQ is not installed here: `apt-get install rabbitmq-server`, or see \
-    https://www.rabbitmq.com/docs/download. Or give the URL of one that runs: --broker amqp://guest:guest@127.0.0.1";
 
 /// Starts it, and waits until it takes connections. With the data of an earlier start in that folder
 /// it goes on with them.
@@ -59,41 +54,6 @@ pub(crate) async fn start(folder: &Path, watchdog: &Watchdog) -> Result<Server> 
     let mut program = Program::start("RabbitMQ", command, probe, &folder.join("log"), watchdog)?;
     program.ready().await?;
     Ok(Server::new(program, url, vec![helper]))
-}
-
-/// Writes down which queues there are. RabbitMQ does so by itself some seconds after a queue was
-/// declared, and one that was killed before that comes back without it.
-pub(crate) async fn flush(folder: &Path) -> Result<()> {
-    const SYNC: &str = "rpc:call('shop@localhost', lists, foreach, [fun dets:sync/1, rpc:call('shop@localhost', dets, all, [])]), halt().";
-    let folder = folder.join("rabbitmq");
-    let names = fs::read_to_string(folder.join("names"))?;
-    let mut erl = Command::new(find("erl", &[]).context(INSTALL)?);
-    erl.env("HOME", &folder)
-        .env("ERL_EPMD_PORT", names)
-        .args([
-            "-noshell",
-            "-hidden",
-            "-setcookie",
-            COOKIE,
-            "-sname",
-            "flush@localhost",
-        ])
-        .args([
-            "-kernel",
-            "inet_dist_use_interface",
-            "{127,0,0,1}",
-            "-eval",
-            SYNC,
-        ])
-        .kill_on_drop(true);
-    let output = erl.output().await?;
-    if !output.status.success() {
-        bail!(
-            "RabbitMQ did not write down its queues: {}",
-            String::from_utf8_lossy(&output.stdout)
-        );
-    }
-    Ok(())
 }
 
 fn set_up(folder: &Path, port: u16, names: u16) -> Result<()> {
@@ -138,14 +98,4 @@ fn environment(folder: &Path, names: u16, distribution: u16) -> Vec<(&'static st
                 .into(),
         ),
     ]
-}
-
-/// Where a program is, first in these folders and then in PATH.
-fn find(name: &str, first: &[PathBuf]) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = first.iter().cloned().chain(std::env::split_paths(&path));
-    let mut programs = folders.map(|folder| folder.join(name));
-    programs
-        .find(|program| program.is_file())
-        .with_context(|| format!("there is no program {name}"))
 }
