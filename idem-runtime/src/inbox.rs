@@ -4,6 +4,7 @@ mod acks;
 mod delivery;
 pub(crate) mod kept;
 mod lanes;
+mod mark_done;
 pub(crate) mod message_id;
 mod shared;
 mod taker;
