@@ -1,13 +1,13 @@
 //! From a queue to handlers: messages a second whose effect is committed and which are
 //! acknowledged.
 
+mod arm;
 mod backlog;
 mod ours;
 #[cfg(feature = "peers")]
 mod peers;
 mod source;
 
-use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,38 +15,11 @@ use idem_runtime::Inbox;
 use idem_tests::server::{Database, Options, Postgres};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use self::arm::Arm;
 use self::ours::{CONCURRENCY, INBOX};
 use crate::args::Args;
 use crate::postgres::{connect_many, set_up_ours};
 use crate::stats::quantile;
-
-type Slice = Pin<Box<dyn Future<Output = Result<f64>> + Send>>;
-
-/// One way to handle what waits.
-pub(crate) struct Arm {
-    name: &'static str,
-    /// What it leaves out of what ours does.
-    without: &'static str,
-    /// Handles what waits, and says how many messages a second.
-    slice: Box<dyn FnMut() -> Slice + Send>,
-}
-
-impl Arm {
-    fn new<F>(
-        name: &'static str,
-        without: &'static str,
-        mut slice: impl FnMut() -> F + Send + 'static,
-    ) -> Self
-    where
-        F: Future<Output = Result<f64>> + Send + 'static,
-    {
-        Self {
-            name,
-            without,
-            slice: Box::new(move || Box::pin(slice())),
-        }
-    }
-}
 
 const HAND: &str = "hand-written, called from 8 tasks";
 const LOCAL: &str = "our consumer, from memory";

@@ -7,37 +7,35 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::shared::Shared;
 use crate::source::SettleError;
-use crate::store::InboxStore;
-use crate::telemetry::Redacted;
 
 /// How many messages one statement names at most.
 const MOST: usize = 500;
 
-type Answer = Result<(), SettleError>;
+pub(super) type Answer = Result<(), SettleError>;
 
 /// Messages that are done and not written as such.
 #[derive(Debug, Default)]
 pub(super) struct Acks(Mutex<Vec<Ack>>);
 
 #[derive(Debug)]
-struct Ack {
-    seq: i64,
+pub(super) struct Ack {
+    pub(super) seq: i64,
     /// Whose the lease is.
     owner: Uuid,
-    told: oneshot::Sender<Answer>,
+    pub(super) told: oneshot::Sender<Answer>,
 }
 
 impl Acks {
-    fn add(&self, seq: i64, owner: Uuid) -> oneshot::Receiver<Answer> {
+    /// Adds one; what is said of it comes through the receiver.
+    pub(super) fn add(&self, seq: i64, owner: Uuid) -> oneshot::Receiver<Answer> {
         let (told, answer) = oneshot::channel();
         self.all().push(Ack { seq, owner, told });
         answer
     }
 
     /// The oldest ones of this owner.
-    fn take(&self, owner: Uuid) -> Vec<Ack> {
+    pub(super) fn take(&self, owner: Uuid) -> Vec<Ack> {
         let mut all = self.all();
         let mut left = MOST;
         let of_owner = all.extract_if(.., |ack| {
@@ -53,46 +51,8 @@ impl Acks {
     }
 }
 
-impl<DB: InboxStore> Shared<DB> {
-    /// Writes that a message is done, or waits until somebody else has.
-    pub(super) async fn mark_done(&self, seq: i64, owner: Uuid) -> Answer {
-        let mut answer = self.acks.add(seq, owner);
-        let turn = tokio::select! {
-            biased;
-            told = &mut answer => return told.unwrap_or_else(|_| interrupted()),
-            turn = self.statements.acquire() => turn,
-        };
-        loop {
-            let acks = self.acks.take(owner);
-            // Who had the turn before has written it, or was dropped over it.
-            if acks.is_empty() {
-                drop(turn);
-                return answer.await.unwrap_or_else(|_| interrupted());
-            }
-            let seqs: Vec<_> = acks.iter().map(|ack| ack.seq).collect();
-            let done = self.run_now(|conn, home, _| {
-                let seqs = seqs.clone();
-                Box::pin(async move { DB::mark_done(conn, home, &seqs, owner).await })
-            });
-            let done = done.await;
-            for ack in acks {
-                // Nobody waits for one whose consumer was dropped.
-                let _ = ack.told.send(match &done {
-                    Ok(done) if done.contains(&ack.seq) => Ok(()),
-                    Ok(_) => Err(SettleError::lost(
-                        "its lease had ended, and somebody else has it",
-                    )),
-                    Err(error) => Err(SettleError::unconfirmed(Redacted(error).to_string())),
-                });
-            }
-            if let Ok(told) = answer.try_recv() {
-                return told;
-            }
-        }
-    }
-}
-
-fn interrupted() -> Answer {
+/// Whoever was to write it was dropped.
+pub(super) fn interrupted() -> Answer {
     Err(SettleError::unconfirmed(
         "the statement that was to say so was interrupted",
     ))

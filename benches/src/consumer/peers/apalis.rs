@@ -8,12 +8,12 @@ use apalis::prelude::*;
 use apalis_postgres::{Config, PgPool, PostgresStorage};
 use tokio::sync::watch;
 
-use super::{ACCOUNTS, EFFECT};
 use crate::arm::Payment;
-use crate::consumer::Arm;
+use crate::consumer::arm::Arm;
 use crate::consumer::backlog::{MESSAGES, Progress};
 use crate::consumer::ours::CONCURRENCY;
 use crate::postgres::connect_many;
+use crate::postgres::statements::{ACCOUNTS, EFFECT};
 
 const QUEUE: &str = "payments";
 

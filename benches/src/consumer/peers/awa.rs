@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use sqlx08::PgPool;
 use tokio::sync::watch;
 
-use super::{EFFECT, connect};
+use super::pool::connect;
 use crate::arm::Payment;
-use crate::consumer::Arm;
+use crate::consumer::arm::Arm;
 use crate::consumer::backlog::{MESSAGES, Progress};
 use crate::consumer::ours::CONCURRENCY;
+use crate::postgres::statements::EFFECT;
 
 const QUEUE: &str = "payments";
 

@@ -5,13 +5,11 @@
 
 mod apalis;
 mod awa;
+mod pool;
 mod sqlxmq;
 
+use super::arm::Arm;
 use anyhow::Result;
-use sqlx08::PgPool;
-
-use super::Arm;
-use crate::postgres::statements::{ACCOUNTS, EFFECT};
 
 /// The arms on three empty databases.
 pub(super) async fn arms([awa, sqlxmq, apalis]: [&str; 3]) -> Result<Vec<Arm>> {
@@ -21,16 +19,4 @@ pub(super) async fn arms([awa, sqlxmq, apalis]: [&str; 3]) -> Result<Vec<Arm>> {
     ];
     arms.extend(self::awa::arms(awa).await?);
     Ok(arms)
-}
-
-/// A pool of the sqlx that two of them are built on, in a database with the accounts.
-async fn connect(url: &str, connections: u32) -> Result<PgPool> {
-    let pool = sqlx08::postgres::PgPoolOptions::new()
-        .min_connections(connections)
-        .max_connections(connections)
-        .test_before_acquire(false)
-        .connect(url)
-        .await?;
-    sqlx08::raw_sql(ACCOUNTS).execute(&pool).await?;
-    Ok(pool)
 }

@@ -8,11 +8,12 @@ use sqlx08::PgPool;
 use sqlx08::migrate::Migrator;
 use sqlxmq::{CurrentJob, JobBuilder, JobRunnerOptions};
 
-use super::{EFFECT, connect};
+use super::pool::connect;
 use crate::arm::Payment;
-use crate::consumer::Arm;
+use crate::consumer::arm::Arm;
 use crate::consumer::backlog::{MESSAGES, Progress};
 use crate::consumer::ours::CONCURRENCY;
+use crate::postgres::statements::EFFECT;
 
 const CHANNEL: &str = "payments";
 
