@@ -67,7 +67,7 @@
 //! | loses | a message over its **delivery limit**, without a dead letter exchange. RabbitMQ 4 sets a limit of 20 where none is set | [`QuorumQueue::new`] always sets one. The consumer makes its own dead letter before, if it knows the limit |
 //! | loses | `x-message-ttl`, `x-max-length` with `drop-head` | leave them, or `x-overflow: reject-publish`: the relay then waits |
 //! | repeats | each message that was in hand when a connection ends, a node fails, or a channel is closed | its handler's key: a duplicate has no second effect |
-//! | repeats | a few of the last acks before a connection ends: a channel that is busy keeps acks for a **quorum queue** back after it has answered | the same |
+//! | repeats | what was acknowledged right before a connection ended: a **quorum queue** may not have all acks yet when its channel has answered | the same |
 //! | repeats | an event whose confirmation was lost | the same event ID |
 //! | reorders | deliveries to **several consumers** of a queue | [`QuorumQueue::single_active_consumer`], or one queue for each part of the keys |
 //! | reorders | a message that is **given back** alone: a quorum queue puts it behind those that came back before it | at a shutdown nothing is given back alone: what was not handled is left to the end of the connection, once what runs has ended, and comes again in its order, from quorum and classic queues. Until then RabbitMQ delivers on, at most the prefetch, and other instances wait for that |

@@ -42,9 +42,8 @@ pub(super) async fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Ends when the queue holds nothing, also nothing unacknowledged. A channel answers before a quorum
-/// queue has all acks that the channel has taken, and those that are still on their way when it is
-/// closed are lost.
+/// Ends when the queue holds nothing, also nothing unacknowledged. A quorum queue may not have all
+/// acks yet when their channel answers, and what it lacks when the channel is closed comes again.
 async fn emptied(server: Arc<RabbitMq>) -> Result<()> {
     let end = Instant::now() + Duration::from_secs(10);
     loop {
