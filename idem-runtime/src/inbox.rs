@@ -3,14 +3,12 @@
 mod acks;
 mod delivery;
 pub(crate) mod kept;
-mod lanes;
 mod mark_done;
 pub(crate) mod message_id;
 mod shared;
-mod taker;
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::Pool;
@@ -21,14 +19,16 @@ use self::acks::Acks;
 pub use self::delivery::InboxDelivery;
 use self::kept::kept;
 use self::message_id::stored_message_id;
-use self::shared::Shared;
-use self::taker::Taker;
+use self::shared::{Shared, Taker};
 use crate::error::Error;
 use crate::event::Event;
 use crate::schema::store_error;
 use crate::source::{Arrival, Incoming, Source, SourceError};
 use crate::store::{ErrorClass, INBOX, InboxStore, KeptMessage, PARKED};
 use crate::telemetry::Redacted;
+
+/// How many messages are taken at once.
+const BATCH: u32 = 32;
 
 /// A source in the service's own database: a request stores a message and is answered, and a
 /// [`Consumer`](crate::Consumer) handles it soon after. With it a service on SQLite needs no broker
@@ -60,8 +60,7 @@ use crate::telemetry::Redacted;
 ///   same message again is not stored again, whatever it says then. A message without an ID is
 ///   stored each time.
 /// * **In order per key**, over all instances: a message is handed out only when those before it of
-///   its key are done or in the same hands, which take them one after the other, as a
-///   [`Consumer`](crate::Consumer) does.
+///   its key are done. So one key is as fast as one message after the other can be.
 /// * **At least once**: a message whose consumer died is handed out again when its
 ///   [`lease`](Self::lease) has ended.
 ///
@@ -69,7 +68,7 @@ use crate::telemetry::Redacted;
 pub struct Inbox<DB: InboxStore> {
     shared: Arc<Shared<DB>>,
     /// A clone's own: what one consumer takes is no other one's, and the end of one ends no other.
-    taker: Taker<DB>,
+    taker: Taker,
 }
 
 impl<DB: InboxStore> Clone for Inbox<DB> {
@@ -179,23 +178,33 @@ impl<DB: InboxStore> Inbox<DB> {
         self.shared.stored.notify_one();
     }
 
+    fn next(&self) -> Option<InboxDelivery<DB>> {
+        let mut taken = self
+            .taker
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (message, until) = taken.pop_front()?;
+        let (shared, owner) = (Arc::clone(&self.shared), self.taker.owner);
+        Some(InboxDelivery::new(shared, owner, message, until))
+    }
+
     /// Takes what is due; whether there was anything.
     async fn take(&self) -> Result<bool, sqlx::Error> {
         let until = Instant::now() + self.shared.lease;
         let taken = self.shared.run(|conn, home, inbox| {
-            let (owner, lease, batch) = (self.taker.owner, self.shared.lease, self.taker.batch());
-            Box::pin(async move { DB::take(conn, home, inbox, owner, lease, batch).await })
+            let (owner, lease) = (self.taker.owner, self.shared.lease);
+            Box::pin(async move { DB::take(conn, home, inbox, owner, lease, BATCH).await })
         });
         let taken = taken.await?;
-        if taken.is_empty() {
-            return Ok(false);
-        }
-        self.taker.took(&taken);
-        self.taker.add(taken.into_iter().map(|message| {
-            let (shared, lanes) = (Arc::clone(&self.shared), Arc::clone(&self.taker.lanes));
-            InboxDelivery::new(shared, self.taker.owner, message, until, lanes)
-        }));
-        Ok(true)
+        let is_any = !taken.is_empty();
+        let mut all = self
+            .taker
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.extend(taken.into_iter().map(|message| (message, until)));
+        Ok(is_any)
     }
 }
 
@@ -205,7 +214,7 @@ impl<DB: InboxStore> Source for Inbox<DB> {
     async fn receive(&self) -> Option<Result<Arrival<InboxDelivery<DB>>, SourceError>> {
         let mut stopped = self.taker.stopped.subscribe();
         loop {
-            if let Some(delivery) = self.taker.next() {
+            if let Some(delivery) = self.next() {
                 return Some(Ok(Arrival::Delivery(delivery)));
             }
             if *stopped.borrow_and_update() {

@@ -7,10 +7,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::kept::incoming;
-use super::lanes::Lanes;
 use super::shared::Shared;
 use crate::source::{Delivery, Incoming, SettleError};
-use crate::store::{InboxStore, Lane, PARKED, TakenMessage};
+use crate::store::{InboxStore, PARKED, TakenMessage};
 use crate::telemetry::Redacted;
 
 /// A message of an [`Inbox`](crate::Inbox).
@@ -23,17 +22,6 @@ pub struct InboxDelivery<DB: InboxStore> {
     incoming: Incoming,
     /// The end of its lease.
     until: Instant,
-    lane: Option<Lane>,
-    lanes: Arc<Lanes>,
-}
-
-/// What comes after it in its lane may have waited for that, however it has ended.
-impl<DB: InboxStore> Drop for InboxDelivery<DB> {
-    fn drop(&mut self) {
-        if self.lane.is_some_and(|lane| self.lanes.remove(lane)) {
-            self.shared.stored.notify_one();
-        }
-    }
 }
 
 impl<DB: InboxStore> InboxDelivery<DB> {
@@ -42,12 +30,7 @@ impl<DB: InboxStore> InboxDelivery<DB> {
         owner: Uuid,
         message: TakenMessage,
         until: Instant,
-        lanes: Arc<Lanes>,
     ) -> Self {
-        let lane = message.lane();
-        if let Some(lane) = lane {
-            lanes.add(lane);
-        }
         let mut incoming = incoming(message.kept);
         incoming.count = Some(message.taken);
         // What was put aside has attempts, or was behind something that has.
@@ -58,8 +41,6 @@ impl<DB: InboxStore> InboxDelivery<DB> {
             seq: message.seq,
             incoming,
             until,
-            lane,
-            lanes,
         }
     }
 }
@@ -84,7 +65,10 @@ impl<DB: InboxStore> Delivery for InboxDelivery<DB> {
     }
 
     async fn ack(self) -> Result<(), SettleError> {
-        self.shared.mark_done(self.seq, self.owner).await
+        let done = self.shared.mark_done(self.seq, self.owner).await;
+        // What came after it may have waited for that.
+        self.shared.stored.notify_one();
+        done
     }
 
     async fn give_back(self, after: Duration) -> Result<(), SettleError> {

@@ -1,6 +1,5 @@
 //! What a database must do for messages that wait in it.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
@@ -29,8 +28,8 @@ pub trait InboxStore: OutboxStore {
     ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
     /// Takes at most `limit` messages that are due and that nobody has, for as long as the lease, in
-    /// their order. Of a lane it takes a message only together with all before it, and nothing while
-    /// one of them is in anybody's hands or not due, so that nothing overtakes what goes back.
+    /// their order. Of each lane it takes the first one alone, so that nothing overtakes what is in
+    /// somebody's hands, or goes back.
     fn take(
         conn: &mut Self::Connection,
         home: &Home,
@@ -99,28 +98,6 @@ pub(crate) const INBOX: &str = "inbox";
 /// What a consumer put aside.
 pub(crate) const PARKED: &str = "parked";
 
-/// Sorts what was taken, each with its place among those of its lane that were to be taken. After one
-/// that somebody else was faster to take the rest of its lane must go back: its numbers are the second
-/// answer.
-pub(crate) fn without_gaps(mut taken: Vec<(TakenMessage, u64)>) -> (Vec<TakenMessage>, Vec<i64>) {
-    taken.sort_unstable_by_key(|(message, _)| message.seq);
-    let mut places: HashMap<Lane, u64> = HashMap::new();
-    let (mut kept, mut back) = (Vec::with_capacity(taken.len()), Vec::new());
-    for (message, place) in taken {
-        let last = message.lane().map(|lane| places.entry(lane).or_default());
-        match last {
-            Some(last) if *last + 1 != place => back.push(message.seq),
-            last => {
-                if let Some(last) = last {
-                    *last = place;
-                }
-                kept.push(message);
-            }
-        }
-    }
-    (kept, back)
-}
-
 /// A message that was taken.
 #[derive(Debug)]
 pub struct TakenMessage {
@@ -128,55 +105,4 @@ pub struct TakenMessage {
     /// How often it was taken, this time included.
     pub(crate) taken: u32,
     pub(crate) kept: KeptMessage,
-}
-
-impl TakenMessage {
-    pub(crate) fn lane(&self) -> Option<Lane> {
-        self.kept.key.as_deref().map(lane)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::SystemTime;
-
-    use super::*;
-    use crate::message::Headers;
-    use crate::store::kept_message::MessageId;
-
-    fn taken(seq: i64, key: Option<&str>) -> TakenMessage {
-        let kept = KeptMessage {
-            message: MessageId {
-                source: String::new(),
-                id: seq.to_string(),
-            },
-            topic: String::new(),
-            key: key.map(Into::into),
-            kind: String::new(),
-            payload: Vec::new(),
-            content_type: String::new(),
-            headers: Headers::default(),
-            published_at: SystemTime::UNIX_EPOCH,
-        };
-        TakenMessage {
-            seq,
-            taken: 1,
-            kept,
-        }
-    }
-
-    #[test]
-    fn what_comes_after_a_gap_of_its_lane_goes_back() {
-        let (a, b) = (Some("a"), Some("b"));
-        let (kept, back) = without_gaps(vec![
-            (taken(9, a), 4),
-            (taken(1, a), 1),
-            (taken(2, b), 2),
-            (taken(3, None), 7),
-            (taken(4, a), 2),
-            (taken(5, b), 3),
-        ]);
-        let kept: Vec<_> = kept.iter().map(|message| message.seq).collect();
-        assert_eq!((kept, back), (vec![1, 3, 4], vec![2, 5, 9]));
-    }
 }

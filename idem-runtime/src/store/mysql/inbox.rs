@@ -1,6 +1,5 @@
 //! Messages that wait in this database.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlRow};
@@ -12,9 +11,7 @@ use super::round_trip::{END_READ, READ_COMMITTED, fits_packet};
 use super::stored_row::{columns, lossy, stored};
 use super::transaction::{BEGIN, run};
 use crate::store::Home;
-use crate::store::inbox_store::{
-    InboxName, InboxStore, Lane, PARKED, TakenMessage, lane, without_gaps,
-};
+use crate::store::inbox_store::{InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
 use crate::store::kept_message::{KeptMessage, MessageId};
 use crate::store::outbox_store::list;
 
@@ -73,7 +70,7 @@ impl InboxStore for MySql {
 
     async fn take(
         conn: &mut MySqlConnection,
-        home: &Home,
+        _: &Home,
         inbox: InboxName<'_>,
         owner: Uuid,
         lease: Duration,
@@ -83,47 +80,33 @@ impl InboxStore for MySql {
         let is_free = format!("(`until` IS NULL OR `until` <= {now})");
         // To look takes no lock.
         let due = format!(
-            "{READ_COMMITTED}; SELECT one.seq, one.lane FROM idem_inbox AS one WHERE {} AND {} \
-             AND (one.lane IS NULL OR (SELECT 1 FROM idem_inbox AS earlier WHERE {} AND earlier.lane = one.lane \
-               AND earlier.seq < one.seq AND NOT ({}) LIMIT 1) IS NULL) \
+            "{READ_COMMITTED}; SELECT one.seq FROM idem_inbox AS one WHERE {} AND one.due_at <= {now} AND {is_free} \
+             AND NOT EXISTS (SELECT 1 FROM idem_inbox AS earlier \
+               WHERE {} AND earlier.lane = one.lane AND earlier.seq < one.seq) \
              ORDER BY one.seq LIMIT {limit}{END_READ}",
             is_waiting("one", inbox),
-            can_be_taken("one"),
             is_waiting("earlier", inbox),
-            can_be_taken("earlier"),
         );
         let rows = run(conn, due).await?;
-        if rows.is_empty() {
+        let seqs: Vec<i64> = rows
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect::<Result<_, _>>()?;
+        if seqs.is_empty() {
             return Ok(Vec::new());
         }
-        let mut lanes: HashMap<Option<Vec<u8>>, u64> = HashMap::new();
-        let mut places = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            let last = lanes.entry(row.try_get(1)?).or_default();
-            *last += 1;
-            places.insert(row.try_get::<i64, _>(0)?, *last);
-        }
         // Another taker may have been faster.
-        let (seqs, owner_bytes) = (list(places.keys().copied()), bytes(owner.as_bytes()));
+        let (seqs, owner) = (list(seqs), bytes(owner.as_bytes()));
         let sql = format!(
-            "{BEGIN}UPDATE idem_inbox SET owner = {owner_bytes}, `until` = {now} + INTERVAL {} MICROSECOND, taken = taken + 1 \
+            "{BEGIN}UPDATE idem_inbox SET owner = {owner}, `until` = {now} + INTERVAL {} MICROSECOND, taken = taken + 1 \
              WHERE seq IN ({seqs}) AND {is_free} AND done_at IS NULL; \
-             SELECT seq, taken, source, id, {} FROM idem_inbox AS message WHERE seq IN ({seqs}) AND owner = {owner_bytes} ORDER BY seq; \
+             SELECT seq, taken, source, id, {} FROM idem_inbox AS message WHERE seq IN ({seqs}) AND owner = {owner} ORDER BY seq; \
              COMMIT",
             lease.as_micros(),
             columns("message"),
         );
         let rows = run(conn, sql).await?;
-        let taken = rows.iter().map(|row| {
-            let message = message(row)?;
-            let place = places.get(&message.seq).copied().unwrap_or_default();
-            Ok((message, place))
-        });
-        let (taken, back) = without_gaps(taken.collect::<Result<_, sqlx::Error>>()?);
-        for seq in back {
-            Self::release(conn, home, seq, owner, Duration::ZERO).await?;
-        }
-        Ok(taken)
+        rows.iter().map(message).collect()
     }
 
     async fn renew(
@@ -216,13 +199,6 @@ fn is_waiting(row: &str, inbox: InboxName<'_>) -> String {
         "{row}.origin = '{}' AND {row}.name = {} AND {row}.done_at IS NULL",
         inbox.origin,
         bytes(inbox.name.as_bytes())
-    )
-}
-
-/// Whether it is due, and nobody has it.
-fn can_be_taken(row: &str) -> String {
-    format!(
-        "{row}.due_at <= UTC_TIMESTAMP(6) AND ({row}.`until` IS NULL OR {row}.`until` <= UTC_TIMESTAMP(6))"
     )
 }
 

@@ -11,9 +11,7 @@ use super::literal::{bytes, optional, text};
 use super::round_trip::{BY_INDEX, fetch_all, fetch_last};
 use super::stored_row::{micros, stored, table, texts};
 use crate::store::Home;
-use crate::store::inbox_store::{
-    InboxName, InboxStore, Lane, PARKED, TakenMessage, lane, without_gaps,
-};
+use crate::store::inbox_store::{InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
 use crate::store::kept_message::{KeptMessage, MessageId};
 use crate::store::verdict::fits;
 
@@ -64,37 +62,27 @@ impl InboxStore for Postgres {
     ) -> Result<Vec<TakenMessage>, sqlx::Error> {
         let inbox_table = table(home, "idem_inbox");
         let is_free = "(until IS NULL OR until <= statement_timestamp())";
-        // What is before a message in its lane is asked for each row by an index, until there are
-        // enough. NOT EXISTS could become a join, and of a table that was not analysed since it was
-        // filled the server reads all that waits for each row of the result.
+        // What is the first of its lane is asked for each row by an index, until there are enough. NOT
+        // EXISTS could become a join, and of a table that was not analysed since it was filled the
+        // server reads all that waits for each row of the result.
         //
         // Of a row that another taker has just taken, the outer condition is asked again.
         let sql = format!(
-            "{BY_INDEX}WITH wanted AS MATERIALIZED (SELECT seq, row_number() OVER (PARTITION BY lane ORDER BY seq) AS place \
-               FROM (SELECT seq, lane FROM {inbox_table} AS one WHERE {} AND {} \
-                 AND (lane IS NULL OR (SELECT true FROM {inbox_table} AS before WHERE {} AND before.lane = one.lane \
-                   AND before.seq < one.seq AND NOT ({}) LIMIT 1) IS NULL) \
-                 ORDER BY seq LIMIT {limit}) AS one) \
-             UPDATE {inbox_table} AS message SET owner = '{owner}', until = {}, taken = taken + 1 \
-             WHERE seq = ANY (ARRAY(SELECT seq FROM wanted)) AND {is_free} AND done_at IS NULL \
-             RETURNING seq, taken, source, id, topic, key, type, encode(payload, 'hex'), content_type, headers, {}, \
-               (SELECT place FROM wanted WHERE wanted.seq = message.seq)",
-            is_waiting("one", inbox),
-            can_be_taken("one"),
-            is_waiting("before", inbox),
-            can_be_taken("before"),
+            "{BY_INDEX}UPDATE {inbox_table} AS message SET owner = '{owner}', until = {}, taken = taken + 1 \
+             WHERE seq = ANY (ARRAY(SELECT seq FROM {inbox_table} AS one WHERE {} \
+               AND due_at <= statement_timestamp() AND {is_free} \
+               AND (lane IS NULL OR seq = (SELECT before.seq FROM {inbox_table} AS before \
+                 WHERE {} AND before.lane = one.lane ORDER BY before.seq LIMIT 1)) \
+               ORDER BY seq LIMIT {limit})) AND {is_free} AND done_at IS NULL \
+             RETURNING seq, taken, source, id, topic, key, type, encode(payload, 'hex'), content_type, headers, {}",
             after(lease),
+            is_waiting("one", inbox),
+            is_waiting("before", inbox),
             micros("created_at"),
         );
         let rows = fetch_all(conn, sql).await?;
-        let taken: Vec<_> = rows
-            .iter()
-            .map(|row| Ok((message(row)?, row.try_get::<i64, _>(11)?.unsigned_abs())))
-            .collect::<Result<_, sqlx::Error>>()?;
-        let (taken, back) = without_gaps(taken);
-        for seq in back {
-            Self::release(conn, home, seq, owner, Duration::ZERO).await?;
-        }
+        let mut taken: Vec<_> = rows.iter().map(message).collect::<Result<_, _>>()?;
+        taken.sort_unstable_by_key(|message: &TakenMessage| message.seq);
         Ok(taken)
     }
 
@@ -205,13 +193,6 @@ fn is_waiting(row: &str, inbox: InboxName<'_>) -> String {
         "{row}.origin = '{}' AND {row}.name = {} AND {row}.done_at IS NULL",
         inbox.origin,
         text(inbox.name)
-    )
-}
-
-/// Whether it is due, and nobody has it.
-fn can_be_taken(row: &str) -> String {
-    format!(
-        "{row}.due_at <= statement_timestamp() AND ({row}.until IS NULL OR {row}.until <= statement_timestamp())"
     )
 }
 

@@ -70,14 +70,11 @@ impl InboxStore for Sqlite {
         // To look costs no write. The indexes are named, since without statistics SQLite reads all that
         // waits for each row.
         let due = format!(
-            "SELECT seq FROM idem_inbox AS one INDEXED BY idem_inbox_waiting WHERE {} AND {} \
-             AND NOT EXISTS (SELECT 1 FROM idem_inbox AS before INDEXED BY idem_inbox_lane WHERE {} AND before.lane = one.lane AND before.seq < one.seq \
-               AND NOT ({})) \
+            "SELECT seq FROM idem_inbox AS one INDEXED BY idem_inbox_waiting WHERE {} AND one.due_at <= {NOW} AND (one.until IS NULL OR one.until <= {NOW}) \
+             AND NOT EXISTS (SELECT 1 FROM idem_inbox AS before INDEXED BY idem_inbox_lane WHERE {} AND before.lane = one.lane AND before.seq < one.seq) \
              ORDER BY seq LIMIT {limit}",
             is_waiting("one", inbox),
-            can_be_taken("one"),
             is_waiting("before", inbox),
-            can_be_taken("before"),
         );
         if fetch_all(conn, due.clone()).await?.is_empty() {
             return Ok(Vec::new());
@@ -187,11 +184,6 @@ fn is_waiting(row: &str, inbox: InboxName<'_>) -> String {
         inbox.origin,
         text(inbox.name)
     )
-}
-
-/// Whether it is due, and nobody has it.
-fn can_be_taken(row: &str) -> String {
-    format!("{row}.due_at <= {NOW} AND ({row}.until IS NULL OR {row}.until <= {NOW})")
 }
 
 /// Changes a message that is still this owner's.
