@@ -79,30 +79,31 @@ use route::{AnyRoute, HandlerRoute, Routes};
 /// ```
 ///
 /// # What holds
-/// 1. **Acknowledged only after COMMIT**, of the effect, of its dead letter, or of its place in the
-///    table `idem_inbox`. After a crash in
-///    between the message comes again and is a duplicate. A settlement that the broker did not
-///    confirm is not assumed.
-/// 2. **In order per ordering key**, different keys side by side: deliveries of one key run one
-///    after the other in the order in which this consumer got them. One that waits for its next
-///    attempt holds back its own key alone. Whether one key goes to one instance alone is the
-///    broker's to say. What must wait for longer than [`hold`](Self::hold) is put aside in the
-///    database, with those of its key that came after it, and later ones follow them, so a key that
-///    fails for hours fills no memory and holds no message with the broker.
-/// 3. **Attempts are counted in the database**, over all instances and restarts. A delivery that
-///    may have been handed out before is counted before it runs, so that a message that ends the
-///    process is found out; all others are counted when they fail.
+/// 1. **Acknowledged only after COMMIT**, of the effect, of its dead letter, or of its row in the
+///    table `idem_inbox`. After a crash in between the message comes again and is a duplicate. An
+///    ack that the broker did not confirm is counted as [unsettled](ConsumerStats::unsettled).
+/// 2. **In order per ordering key**: deliveries of one key run one after the other, in the order in
+///    which this consumer got them; different keys run at the same time. One that waits for its
+///    next attempt holds back only its own key. It depends on the broker whether one key goes to
+///    only one instance. What must wait for longer than [`hold`](Self::hold) is put aside in the
+///    database, with those of its key that came after it, and later ones follow them. So a key that
+///    fails for hours fills no memory and keeps no message unacknowledged.
+/// 3. **Attempts are counted in the database**, over all instances and restarts. A message that may
+///    have been delivered before is counted before it runs, so that one that kills the process also
+///    runs out of attempts. All others are counted when they fail.
 /// 4. **What can't be handled is kept**: a message that can't be decoded, that is of an unknown
 ///    type, or whose handler's error [is permanent](crate::Classify) becomes a dead letter at once,
-///    and one that fails too often after its last attempt.
-/// 5. **Deadlines are extended** while a delivery runs or waits in memory.
+///    and one that keeps failing after its last attempt. One that the database can't store as a
+///    dead letter is [rejected](crate::Delivery::reject), with an ERROR in the log.
+/// 5. **Deadlines are extended** while a delivery runs or waits in memory, where the broker can do
+///    that.
 /// 6. **Shutdown is orderly**: nothing new is taken, what runs may end within
-///    [`shutdown_timeout`](Self::shutdown_timeout), and the rest is given back. A partition that the
-///    broker takes away is left in the same way.
+///    [`shutdown_timeout`](Self::shutdown_timeout), and the rest is given back. A partition that
+///    the broker takes away is left in the same way.
 /// 7. **An outage of the database uses up no attempts** and makes no dead letters: a failure counts
-///    when its attempt could be written, and not otherwise. Receiving stops until a write of the
-///    consumer's own succeeds. A delivery that is still running elsewhere, whose COMMIT has an
-///    unknown end, or that lost to another transaction is not counted either.
+///    only if its attempt could be written. Receiving stops until a test write by the consumer
+///    succeeds. Not counted either: a message that is still running elsewhere, a COMMIT of unknown
+///    outcome, and a deadlock or another conflict of transactions.
 /// 8. **A panic is a failed attempt** of that delivery alone.
 /// 9. **Memory is bounded**: see [`in_hand`](Self::in_hand). Then nothing more is received, so the
 ///    broker notices.
@@ -115,9 +116,9 @@ pub struct Consumer<S, DB: Database, F = Json> {
 }
 
 impl<S: Source, DB: ConsumerStore> Consumer<S, DB> {
-    /// A consumer of this source. The name is a part of what identifies its attempts and dead
-    /// letters: all instances of one service have the same, and two services that share a database
-    /// have two.
+    /// A consumer of this source. Its attempts, its dead letters and what it puts aside are stored
+    /// under this name. All instances of one service use the same name, and two services that share
+    /// a database use different ones.
     pub fn new(name: impl Into<String>, source: S) -> Self {
         Self {
             name: name.into(),
@@ -133,8 +134,7 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     /// Delivers events of the type that the handler's message is, by its wire type
     /// ([`Event::TYPE`]).
     ///
-    /// `R` is a handler as a type: the name that stands as `handler = ...` in the attribute, not that
-    /// of the function.
+    /// `R` is the type that `handler = ...` in the attribute names, not the function.
     #[must_use]
     pub fn on<R>(self) -> Self
     where
@@ -217,10 +217,10 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
         self
     }
 
-    /// How long a delivery waits in memory for its next attempt at most; 30 s unless said otherwise.
-    /// One that must wait for longer is put aside in the table `idem_inbox`, with those of its key
-    /// that came after it; so is one whose key fills a fourth of [`in_hand`](Self::in_hand) while it
-    /// waits.
+    /// How long a delivery waits in memory for its next attempt at most; 30 s unless said
+    /// otherwise. One that must wait for longer is put aside in the table `idem_inbox`, with those
+    /// of its key that came after it; so is one whose key fills a fourth of
+    /// [`in_hand`](Self::in_hand) while it waits.
     #[must_use]
     pub fn hold(mut self, longest: Duration) -> Self {
         self.options.hold = longest;
@@ -246,6 +246,7 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
 
     /// How long what runs may take to end, once a shutdown is asked for or its partition is taken
     /// away; 30 s unless said otherwise. Then it is interrupted and rolled back, and comes again.
+    /// That takes up to 5 s more.
     #[must_use]
     pub fn shutdown_timeout(mut self, limit: Duration) -> Self {
         self.options.shutdown_timeout = limit;
@@ -262,8 +263,8 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
 
     /// Consumes until `shutdown` ends, or the source does.
     ///
-    /// Once the database was reached, the consumer goes on through its outages, with a warning in
-    /// the log, and through those of the broker. The future can be spawned. When it is dropped, what
+    /// Once it has reached the database, the consumer goes on through outages of the database and
+    /// of the broker, with warnings in the log. The future can be spawned. When it is dropped, what
     /// runs is rolled back and nothing more is acknowledged.
     ///
     /// # Errors

@@ -51,20 +51,21 @@ const BATCH: u32 = 32;
 /// ```
 ///
 /// Give a clone of it to the consumer, `Consumer::new("billing", inbox.clone())`: what one clone
-/// stores wakes the others at once. Other processes see it when they look again. Each consumer
-/// needs a clone of its own, also one that is started again.
+/// stores wakes the others at once. Other processes find it at their next
+/// [poll](Self::poll_interval), within 1 s. Each consumer needs a clone of its own, also one that
+/// is started again.
 ///
 /// # What holds
 /// * **Stored is safe**: once [`store`](Self::store) has returned `Ok`, the message is committed.
-/// * **Known by source and ID** for at least 4 days after it was handled, also while it waits: the
-///   same message again is not stored again, whatever it says then. A message without an ID is
-///   stored each time.
+/// * **Stored once per source and ID**, while it waits and for at least 4 days after it was
+///   handled: a message with the same source and ID is not stored again, even if its content
+///   differs. A message without an ID is stored each time.
 /// * **In order per key**, over all instances: a message is handed out only when those before it of
 ///   its key are done. So one key is as fast as one message after the other can be.
 /// * **At least once**: a message whose consumer died is handed out again when its
 ///   [`lease`](Self::lease) has ended.
 ///
-/// [`purge`](crate::purge) deletes what is remembered for longer than that.
+/// [`purge`](crate::purge) deletes the rows of messages that were done more than 4 days ago.
 pub struct Inbox<DB: InboxStore> {
     shared: Arc<Shared<DB>>,
     /// A clone's own: what one consumer takes is no other one's, and the end of one ends no other.
@@ -108,8 +109,8 @@ impl<DB: InboxStore> Inbox<DB> {
         }
     }
 
-    /// How often it is looked for messages that another process has stored, or that are due; 1 s
-    /// unless said otherwise. Call it before the inbox is cloned.
+    /// How often the table is read for messages that another process has stored, or that are due;
+    /// 1 s unless said otherwise. Call it before the inbox is cloned.
     ///
     /// # Panics
     /// If there is a clone.
@@ -119,8 +120,9 @@ impl<DB: InboxStore> Inbox<DB> {
         self
     }
 
-    /// How long a message is a consumer's after that has died; 30 s unless said otherwise. While it
-    /// lives it renews each third of that. Call it before the inbox is cloned.
+    /// How soon another consumer can have the messages of one that died; 30 s unless said
+    /// otherwise. A consumer that lives renews its leases each time a third of that has passed.
+    /// Call it before the inbox is cloned.
     ///
     /// # Panics
     /// If there is a clone.
@@ -136,11 +138,11 @@ impl<DB: InboxStore> Inbox<DB> {
 
     /// Stores a message. `false`: it was stored before.
     ///
-    /// Its [`kind`](Incoming::kind) is how its handler is found.
+    /// Its [`kind`](Incoming::kind) decides which handler gets it.
     ///
     /// # Errors
-    /// [`Error::NotMigrated`], [`Error::TooLarge`], or [`Error::Store`] if the database refuses. The
-    /// message is then stored or not: store it again.
+    /// [`Error::NotMigrated`], [`Error::TooLarge`], or [`Error::Store`] if the database refuses.
+    /// After `Store` the message may be stored or not: store it again under the same ID.
     pub async fn store(&self, incoming: Incoming) -> Result<bool, Error> {
         let kept = kept(stored_message_id(&incoming), &incoming);
         let added = self.add(vec![kept], Duration::ZERO).await;

@@ -1,4 +1,4 @@
-//! The seam between a broker and a consumer.
+//! The traits that a broker implements for a consumer.
 
 mod clock;
 mod either;
@@ -29,8 +29,8 @@ pub use incoming::Incoming;
 /// * **Stay connected.** A connection that breaks is made again within `receive`; until that
 ///   succeeds, each attempt may end as a [`SourceError`]. What was handed out before is then
 ///   [lost](SettleError::lost) where the broker gives it again.
-/// * **Never block the thread**, and need no call of the consumer to stay alive: heartbeats and
-///   polls are the source's own, on a task or thread of its own. A handler may run for minutes.
+/// * **Never block the thread**, and stay alive without calls of the consumer: heartbeats and polls
+///   are on a task or thread of the source's own. A handler may run for minutes.
 ///
 /// A delivery that is dropped is not settled: it comes again when its deadline has passed or its
 /// connection is closed, as after a crash.
@@ -92,12 +92,12 @@ pub trait Source: Send + Sync + 'static {
 
     /// The next thing that happens: a delivery, or partitions that are taken away.
     ///
-    /// It is never dropped while it is pending, but on a runtime that ends: it may hold what it took
-    /// from the broker across an await. It is called again after each answer but `None`, by one task
-    /// at a time.
+    /// The future is never dropped while it is pending, except when the runtime ends. So it may
+    /// hold what it took from the broker across an await. It is called again after each answer
+    /// except `None`, by one task at a time.
     ///
-    /// `None` ends the consumer. It comes after [`stop`](Self::stop), once everything that was taken
-    /// from the broker was handed out; earlier only if nothing can ever come again.
+    /// `None` ends the consumer. It comes after [`stop`](Self::stop), once everything that was
+    /// taken from the broker was handed out; earlier only if nothing can ever come again.
     ///
     /// # Errors
     /// See [`SourceError`]. The consumer calls again after a pause, unless the error is
@@ -107,16 +107,16 @@ pub trait Source: Send + Sync + 'static {
     ) -> impl Future<Output = Option<Result<Arrival<Self::Delivery>, SourceError>>> + Send;
 
     /// Takes nothing from the broker any more. [`receive`](Self::receive) then hands out what was
-    /// taken already, and ends with `None`. Deliveries that were handed out can still be settled and
-    /// extended. Called twice, it does the same as called once.
+    /// taken already, and ends with `None`. Deliveries that were handed out can still be settled
+    /// and extended. Called twice, it does the same as called once.
     fn stop(&self);
 
-    /// Hands out no delivery until it is called with `false`, because the consumer has no room or its
-    /// database is away. [`receive`](Self::receive) goes on to report partitions that are
-    /// [revoked](Arrival::Revoked). Answers whether the source does so.
+    /// With `true`: hand out no delivery until this is called with `false`, because the consumer
+    /// has no room or its database is away. [`receive`](Self::receive) is still called, and reports
+    /// partitions that are [revoked](Arrival::Revoked). Returns whether the source supports this.
     ///
-    /// A source whose partitions are never revoked leaves this as it is: the consumer then does not
-    /// call `receive` while it takes nothing.
+    /// A source whose partitions are never revoked keeps the default, `false`: the consumer then
+    /// does not call `receive` while it takes nothing.
     fn pause(&self, paused: bool) -> bool {
         let _ = paused;
         false
@@ -134,10 +134,10 @@ pub trait Source: Send + Sync + 'static {
         None
     }
 
-    /// How often the broker hands out one message before it gives it up by itself, as far as that is
-    /// known once the first delivery has arrived: the delivery limit of a quorum queue,
-    /// `maxReceiveCount`, `max_deliver`. The consumer warns if that is fewer than its own attempts,
-    /// and makes a dead letter of a delivery before the broker loses it.
+    /// How often the broker hands out one message before it gives it up by itself, as far as that
+    /// is known once the first delivery has arrived: one more than the delivery limit of a quorum
+    /// queue, `maxReceiveCount`, `max_deliver`. The consumer warns if that is not above its own
+    /// attempts. An attempt that fails one delivery before it makes a dead letter at once.
     fn delivery_limit(&self) -> Option<u32> {
         None
     }
@@ -148,7 +148,7 @@ pub trait Source: Send + Sync + 'static {
         false
     }
 
-    /// The clock that the consumer goes by. Only a source for tests has another than the system's.
+    /// The clock of the consumer. Only a source for tests has another than the system's.
     #[doc(hidden)]
     fn clock(&self) -> Clock {
         Clock::default()
@@ -208,8 +208,8 @@ pub enum Arrival<D> {
 
 /// One message that a broker handed out, until it is settled.
 ///
-/// To settle takes the delivery itself, so that it can't be done twice. All these futures may be
-/// dropped when the consumer is; otherwise they are awaited to their end.
+/// The methods that settle it take it by value, so that it is settled once. All these futures are
+/// awaited to their end, unless the consumer itself is dropped.
 ///
 /// The consumer settles many deliveries at once. Where the broker takes many settlements in one
 /// request, merge what comes within a few milliseconds.
@@ -217,14 +217,15 @@ pub trait Delivery: Send + Sync + 'static {
     /// The message.
     fn incoming(&self) -> &Incoming;
 
-    /// The part of the source that it came from. Parts are in order each for itself, and are
-    /// [revoked](Arrival::Revoked) as a whole. A source of one part needs none.
+    /// The part of the source that it came from. There is order within a part, not between parts,
+    /// and a part is [revoked](Arrival::Revoked) as a whole. A source of one part keeps the
+    /// default.
     fn partition(&self) -> Partition {
         Partition::default()
     }
 
-    /// How long it is still this consumer's unless it is settled or extended. `None`: until its
-    /// connection ends. Asked when it arrives.
+    /// How long the broker leaves it to this consumer if it is neither settled nor extended.
+    /// `None`: until its connection ends. Called once, when it arrives.
     fn time_left(&self) -> Option<Duration> {
         None
     }
@@ -243,21 +244,22 @@ pub trait Delivery: Send + Sync + 'static {
     /// See [`SettleError`].
     fn give_back(self, after: Duration) -> impl Future<Output = Result<(), SettleError>> + Send;
 
-    /// Never to be delivered again, and not handled: the broker puts it to its own dead letters, if
-    /// it has them. The consumer asks for that only where its database can't keep the message, for
-    /// example because it is too large. The reason holds nothing of the message.
+    /// Not handled, and never to be delivered again: the broker puts it to its own dead letters, or
+    /// drops it if it has none. The consumer calls this only if its database can't store the dead
+    /// letter, for example because it is too large. The reason quotes nothing of the message.
     ///
     /// # Errors
     /// See [`SettleError`].
     fn reject(self, reason: &str) -> impl Future<Output = Result<(), SettleError>> + Send;
 
-    /// Keeps it this consumer's for longer, and says how long from now on. `None`: until its
-    /// connection ends. The consumer calls it each time a third of that has passed, while the
-    /// delivery runs or waits.
+    /// Asks the broker to leave it to this consumer for longer, and returns for how long from now.
+    /// `None`: until its connection ends. The consumer calls it each time a third of that has
+    /// passed, while the delivery runs or waits.
     ///
     /// # Errors
-    /// [`SettleError::lost`] if the broker took it back: the consumer then forgets it, and what came
-    /// after it with its key. After any other error it tries again while there is time left.
+    /// [`SettleError::lost`] if the broker took it back: the consumer then forgets it, and gives
+    /// back what came after it with its key. After any other error it tries again while there is
+    /// time left.
     fn extend(&self) -> impl Future<Output = Result<Option<Duration>, SettleError>> + Send {
         async { Ok(None) }
     }

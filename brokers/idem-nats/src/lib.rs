@@ -38,9 +38,10 @@
 //!     // What this service emits is for the stream `EVENTS`.
 //!     let publisher = NatsPublisher::new(URL)?.stream("EVENTS")?;
 //!     let relay = Relay::new(pool.clone(), publisher).run(std::future::pending());
-//!     tokio::spawn(relay);
+//!     tokio::spawn(relay); // in a service watch this task: an error ends the relay
 //!
-//!     // What it handles comes from there by the durable consumer `ledger`.
+//!     // What it handles comes from there, by the durable consumer `ledger`. Both are made if they
+//!     // are not there.
 //!     let durable = DurableConsumer::new(["payments.>"])?.filter("payments.captured")?;
 //!     let source = NatsSource::new(URL, "EVENTS", "ledger")?.declare(durable);
 //!     let consumer = Consumer::new("ledger", source).on::<ApplyPayment>();
@@ -51,32 +52,33 @@
 //!
 //! # What holds
 //!
-//! * An event is done for the relay once a stream has answered that it has it. One that no stream
-//!   takes is a failure, never a silent loss.
+//! * The relay deletes an event once a stream has answered that it has it. One that no stream takes
+//!   is a failed attempt, never a silent loss.
 //! * A message is acknowledged after COMMIT of its effect, and the ack counts as confirmed once the
-//!   server has answered to it. An ack whose connection was lost is sent again on the next one.
+//!   server has answered it. An ack whose connection was lost is sent again on the next one, within
+//!   10 s.
 //! * Publisher and source connect again by themselves. What was not confirmed is published again,
-//!   under the same ID. A delivery outlives its connection: within its `ack_wait` it can be extended
-//!   and settled on the next one.
-//! * A delivery that came again, or whose time is over, is not given back or rejected any more.
-//!   JetStream itself would take that for the newer one.
-//! * The source reports what ends its deliveries: a consumer or a stream that was deleted, a new
-//!   leader, a server that is silent. It then asks again.
+//!   under the same ID. A delivery outlives its connection: within its `ack_wait` it can be
+//!   extended and settled on the next one.
+//! * A delivery that came again, or whose `ack_wait` is over, is no longer given back or rejected:
+//!   JetStream would apply that to the newer delivery of the same message.
+//! * The source reports why messages stop: a consumer or a stream that was deleted, one without a
+//!   leader, a silent server. It then asks again.
 //!
 //! # What NATS loses, repeats and reorders
 //!
 //! | what | when | what to do, or what is done |
 //! |---|---|---|
-//! | loses | confirmed messages, when **the power fails**: a stream confirms before they are on the disk, which is every 2 minutes by default | three replicas that do not fail together, or `sync_interval: always` in the server's section `jetstream` |
+//! | loses | confirmed messages, when **the power fails**: a stream confirms before it syncs them to disk, which it does every 2 minutes by default | three replicas that do not fail together, or `sync_interval: always` in the server's section `jetstream` |
 //! | loses | a stream of **one replica**, with its server's disk; a stream **in memory**, with its server | [`DurableConsumer::replicas`]. What it makes is in files |
-//! | loses | what is not handled yet, by **`max_age`, `max_msgs` or `max_bytes`** of the stream, which discard old messages by default | leave room for the longest outage, or `discard: new`: the relay then waits |
+//! | loses | what is not handled yet, by **`max_age`, `max_msgs` or `max_bytes`** of the stream, which discard old messages by default | leave room for the longest outage, or `discard: new`: the relay then tries again |
 //! | loses | what comes before a consumer is there, in a stream whose **retention** is `interest` | declare the consumers before the first event |
-//! | loses | a message after **`max_deliver`** deliveries: it stays in the stream, and is never delivered to this consumer again | none is set unless you ask for it. The source reads it, and the consumer makes its own dead letter before |
+//! | loses | a message after **`max_deliver`** deliveries: it stays in the stream, and is never delivered to this consumer again | none is set unless you ask for it. The source reads it, and an attempt that fails one delivery before it makes a dead letter |
 //! | repeats | what was in hand when a process died, and what was not extended in time, after `ack_wait` | its handler's key: a duplicate has no second effect |
-//! | repeats | a server that was killed may have forgotten acks, and what it had handed out | the same; the source knows what it has in hand, and says that it came again |
+//! | repeats | what a server that was killed has forgotten: acks, and what it had handed out | the same; the source recognises a message that it still has in hand |
 //! | repeats | an event whose confirmation was lost, and that is published again later than **`duplicate_window`**, 2 minutes by default | the same event ID. Within the window the stream stores it once |
 //! | reorders | deliveries to **several instances** | [`DurableConsumer::in_order`], one message at a time; or one stream, or one `filter`, for each part of the keys |
-//! | reorders | what is **given back** or comes again: it may come behind later messages of its key | `in_order`, too. Within one instance the consumer keeps what waits for its next attempt in hand or in its database |
+//! | reorders | what is **given back** or comes again: it may come behind later messages of its key | `in_order`, too. What waits for its next attempt is not given back: the consumer keeps it, in memory or in its database |
 //!
 //! Within one instance messages of one ordering key are handled in the order in which they were
 //! delivered.
@@ -85,35 +87,37 @@
 //!
 //! | bound | default | what happens then |
 //! |---|---|---|
-//! | `ack_wait` of the consumer, or its `backoff` | 30 s, [`DurableConsumer::ack_wait`] | the message is handed out again. Consumer and source extend it at a third of that, without an end |
-//! | a connection, and the beginning of a session | 10 s | it is tried again |
-//! | pings | each 10 s, with [`Connector::url`] | a connection without two answers is dead |
-//! | a request for messages | a heartbeat each 2 s | after 6 s of silence the source reports it, and asks anew |
-//! | a confirmation | 10 s, [`NatsPublisher::timeout`] | the event is tried again |
-//! | a settlement | 10 s | it is not confirmed, and the message may come again |
+//! | `ack_wait` of the consumer, or its `backoff` | 30 s, [`DurableConsumer::ack_wait`] | the message is handed out again. Consumer and source extend it each time a third of that has passed, as often as needed |
+//! | making a connection, and asking for the durable consumer | 10 s | it is tried again |
+//! | pings | each 10 s, with [`Connector::url`] | two without an answer are a dead connection: noticed after 20 to 30 s |
+//! | a request for messages | a heartbeat of the server each 2 s | after 6 s of silence the source reports it, and asks again |
+//! | a confirmation of an event | 10 s, [`NatsPublisher::timeout`] | the event is tried again |
+//! | a confirmation of an ack | 10 s | it counts as not confirmed, and the message may come again |
 //! | the end of a source | about 1 s | what is on its way by then is handed out; what comes later comes again after `ack_wait` |
-//! | a delay | any | what is given back for a time comes after it, not before |
+//! | a delay | any | what is given back for a time does not come before it is over |
 //!
 //! # Settings that matter
 //!
-//! * [`NatsSource::prefetch`] and [`NatsSource::prefetch_bytes`] bound what waits in the source. The
-//!   consumer's [`in_hand`](idem_runtime::Consumer::in_hand) bounds the rest, and `max_ack_pending`
-//!   all instances together: give it at least the sum of what they may hold.
-//! * `max_payload` of the server (1 MiB with headers) and `max_msg_size` of the stream: a larger event
-//!   is a dead letter of the relay.
-//! * A stream that [`NatsSource::declare`] makes keeps everything, without an end. Set its `max_age`.
+//! * [`NatsSource::prefetch`] (100) and [`NatsSource::prefetch_bytes`] (16 MiB) bound what waits in
+//!   the source, and the consumer's [`in_hand`](idem_runtime::Consumer::in_hand) (1,000) what it
+//!   has taken. `max_ack_pending` (1,000) bounds all instances together: at that number NATS hands
+//!   out nothing more. Give it at least the sum of what they may hold.
+//! * `max_payload` of the server (1 MiB with headers) and `max_msg_size` of the stream: a larger
+//!   event is a dead letter of the relay.
+//! * A stream that [`NatsSource::declare`] makes keeps every message for ever. Set its `max_age`,
+//!   with room for the longest outage.
 //! * A user who publishes needs `publish` on the subjects, and on `$JS.API.STREAM.NAMES` to be told
 //!   why nobody answers. One who consumes needs it on `$JS.API.CONSUMER.INFO.<stream>.<durable>`,
 //!   `$JS.API.CONSUMER.MSG.NEXT.<stream>.<durable>` and `$JS.ACK.<stream>.<durable>.>`; and for
-//!   [`NatsSource::declare`] on `$JS.API.STREAM.INFO.<stream>`, `$JS.API.STREAM.CREATE.<stream>` and
-//!   `$JS.API.CONSUMER.CREATE.<stream>.<durable>.>`. Both need `subscribe` on `_INBOX.>`.
+//!   [`NatsSource::declare`] on `$JS.API.STREAM.INFO.<stream>`, `$JS.API.STREAM.CREATE.<stream>`
+//!   and `$JS.API.CONSUMER.CREATE.<stream>.<durable>.>`. Both need `subscribe` on `_INBOX.>`.
 //!
 //! # TLS and authentication
 //!
 //! Both are the client's: [`Connector::new`] takes a function that makes a
 //! [`Client`](async_nats::Client), and what is connected already is a [`Connector`], too. So is a
-//! [`Context`](async_nats::jetstream::Context), for a domain or a prefix of the API. `tls://` in a URL
-//! is TLS by rustls with ring and the system's certificates.
+//! [`Context`](async_nats::jetstream::Context), for a domain or a prefix of the API. `tls://` in a
+//! URL is TLS by rustls with ring and the system's certificates.
 //!
 //! # Features
 //!
