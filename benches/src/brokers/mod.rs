@@ -1,6 +1,7 @@
 //! Publishers and sources against the bare clients that they are built on.
 
 mod arm;
+mod nats;
 mod rabbitmq;
 mod work;
 
@@ -16,6 +17,9 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     };
     if wants("rabbitmq") {
         rabbitmq::run(args).await?;
+    }
+    if wants("nats") {
+        nats::run(args).await?;
     }
     Ok(())
 }
