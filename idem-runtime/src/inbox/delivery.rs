@@ -79,9 +79,17 @@ impl<DB: InboxStore> Delivery for InboxDelivery<DB> {
         still_ours(released.await)
     }
 
-    /// There is nowhere else to put it: it is done.
+    /// It is handed out no more. Its row in `idem_inbox` keeps the message until
+    /// [`purge`](crate::purge) deletes it, more than 4 days later.
     async fn reject(self, _reason: &str) -> Result<(), SettleError> {
-        self.ack().await
+        let (seq, owner) = (self.seq, self.owner);
+        let rejected = self
+            .shared
+            .run(|conn, home, _| Box::pin(async move { DB::reject(conn, home, seq, owner).await }));
+        let rejected = still_ours(rejected.await);
+        // What came after it may have waited for that.
+        self.shared.stored.notify_one();
+        rejected
     }
 
     async fn extend(&self) -> Result<Option<Duration>, SettleError> {

@@ -57,6 +57,15 @@ pub trait InboxStore: OutboxStore {
         owner: Uuid,
     ) -> impl Future<Output = Result<Vec<i64>, sqlx::Error>> + Send;
 
+    /// It is handed out no more, and its row keeps the message. `false`: it is not this owner's any
+    /// more.
+    fn reject(
+        conn: &mut Self::Connection,
+        home: &Home,
+        seq: i64,
+        owner: Uuid,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+
     /// Anybody can take it once `due` has passed. `false`: it is not this owner's any more.
     fn release(
         conn: &mut Self::Connection,

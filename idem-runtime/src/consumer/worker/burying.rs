@@ -97,7 +97,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             idem.scope = self.scope(ticket),
             error = %failed,
             "the database can't keep this message as a dead letter, so it is rejected: the broker puts it to its own dead letters, \
-             if it has them"
+             if it has them, and an inbox keeps it in `idem_inbox`, as done, for 4 days. Mend what `error` names before that"
         );
         self.count(ticket, "rejected");
         let reason = "no dead letter could be stored of it";

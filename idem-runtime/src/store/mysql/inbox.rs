@@ -144,6 +144,16 @@ impl InboxStore for MySql {
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 
+    async fn reject(
+        conn: &mut MySqlConnection,
+        _: &Home,
+        seq: i64,
+        owner: Uuid,
+    ) -> Result<bool, sqlx::Error> {
+        let done = "done_at = UTC_TIMESTAMP(6), owner = NULL, `until` = NULL";
+        update(conn, seq, owner, done).await
+    }
+
     async fn release(
         conn: &mut MySqlConnection,
         _: &Home,

@@ -113,6 +113,16 @@ impl InboxStore for Postgres {
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 
+    async fn reject(
+        conn: &mut PgConnection,
+        home: &Home,
+        seq: i64,
+        owner: Uuid,
+    ) -> Result<bool, sqlx::Error> {
+        let done = "done_at = clock_timestamp(), owner = NULL, until = NULL";
+        update(conn, home, seq, owner, done).await
+    }
+
     async fn release(
         conn: &mut PgConnection,
         home: &Home,

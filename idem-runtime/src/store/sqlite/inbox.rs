@@ -118,6 +118,16 @@ impl InboxStore for Sqlite {
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 
+    async fn reject(
+        conn: &mut SqliteConnection,
+        _: &Home,
+        seq: i64,
+        owner: Uuid,
+    ) -> Result<bool, sqlx::Error> {
+        let done = format!("done_at = {NOW}, owner = NULL, until = NULL");
+        update(conn, seq, owner, &done).await
+    }
+
     async fn release(
         conn: &mut SqliteConnection,
         _: &Home,

@@ -275,3 +275,19 @@ fn payload_is(json: &str) -> String {
         super::super::blob(&hexed)
     )
 }
+
+/// Guards: what can't be kept as a dead letter is not lost either.
+#[tokio::test]
+async fn a_message_that_is_rejected_comes_no_more_and_stays_in_its_row() {
+    let db = start().await;
+    let inbox = inbox(&db.pool);
+    let message = step("a", 1, Act::Succeed);
+    assert!(inbox.store(message.clone()).await.unwrap());
+    let Some(Ok(Arrival::Delivery(delivery))) = within(inbox.receive()).await else {
+        panic!("no delivery");
+    };
+    delivery.reject("it can't be kept").await.unwrap();
+    assert!(!inbox.store(message).await.unwrap());
+    let kept = "SELECT count(*) FROM idem_inbox WHERE done_at IS NOT NULL AND length(payload) > 0";
+    assert_eq!(db.number(kept).await, 1);
+}
