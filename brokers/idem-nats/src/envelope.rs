@@ -1,5 +1,6 @@
 //! Messages as NATS carries them: CloudEvents in binary mode, attributes in headers.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use async_nats::HeaderMap;
@@ -26,24 +27,31 @@ const CONTENT_TYPE: &str = "Content-Type";
 
 /// A message's headers. `stream`: the one that must take it.
 pub(crate) fn headers(message: &Message, stream: Option<&str>) -> HeaderMap {
-    let encoded = |value: &str| utf8_percent_encode(value, ENCODED).to_string();
     let mut headers = HeaderMap::new();
     headers.insert(MESSAGE_ID, message.id.to_string());
     if let Some(stream) = stream {
         headers.insert(EXPECTED_STREAM, stream);
     }
-    let content_type = encoded(&message.content_type);
-    headers.insert(format!("{PREFIX}datacontenttype").as_str(), content_type);
+    let content_type = encoded(message.content_type.clone());
+    headers.insert([PREFIX, "datacontenttype"].concat(), content_type);
     // Names are lower-case letters and digits.
     for (name, value) in cloud_events::to_attributes(message) {
-        let value = encoded(&value);
+        let value = encoded(value);
         if name == "traceparent" || name == "tracestate" {
             // Also without the prefix, where the consumer's own tracing looks for it.
             headers.insert(name.as_str(), value.as_str());
         }
-        headers.insert(format!("{PREFIX}{name}").as_str(), value);
+        headers.insert([PREFIX, &name].concat(), value);
     }
     headers
+}
+
+/// Percent-encoded where it must be: section 3.1.3.2.
+fn encoded(value: String) -> String {
+    match Cow::from(utf8_percent_encode(&value, ENCODED)) {
+        Cow::Owned(encoded) => encoded,
+        Cow::Borrowed(_) => value,
+    }
 }
 
 /// How many bytes a message has for the limit of the server: headers and payload, as they are sent.

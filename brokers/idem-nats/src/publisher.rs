@@ -1,18 +1,18 @@
 //! Events to JetStream.
 
 mod answer;
+mod call;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::jetstream::Context;
-use async_nats::{Request, RequestErrorKind};
+use async_nats::{Request, Subject};
 use idem_runtime::{Message, PublishBatch, PublishError, Publisher, in_order};
-use tokio::time::timeout;
 
-use crate::connector::{Connection, Connector};
+use self::call::{Call, Unanswered};
+use crate::connector::Connector;
 use crate::envelope::{headers, size};
 use crate::error::NatsError;
 use crate::subject::{is_for_events, is_subject, name};
@@ -124,8 +124,12 @@ impl NatsPublisher {
         self
     }
 
-    async fn send(&self, message: &Message) -> Result<(), PublishError> {
-        let subject = format!("{}{}", self.prefix, message.topic);
+    async fn send(
+        &self,
+        call: Result<&Call, &PublishError>,
+        message: &Message,
+    ) -> Result<(), PublishError> {
+        let subject = Subject::from(format!("{}{}", self.prefix, message.topic));
         if !is_subject(&message.topic) || !is_for_events(&subject) {
             return Err(PublishError::permanent(format!(
                 "its topic `{}` can't be a subject of NATS: words with dots between them, without blanks, `*` and `>`, of 1,024 bytes at \
@@ -133,17 +137,9 @@ impl NatsPublisher {
                 message.topic.escape_debug()
             )));
         }
-        let context = self.connector.context().await.map_err(|error| {
-            PublishError::unavailable(format!("NATS can't be reached: {}", error.reason))
-        })?;
-        let client = context.client();
-        let Some(connection) = Connection::of(&client) else {
-            return Err(PublishError::unavailable(
-                "NATS can't be reached: its connection is lost, and is being made again",
-            ));
-        };
+        let call = call.map_err(Clone::clone)?;
         let headers = headers(message, self.stream.as_deref());
-        let (size, limit) = (size(&headers, message.payload.len()), client.max_payload());
+        let (size, limit) = (size(&headers, message.payload.len()), call.largest());
         if size > limit {
             return Err(PublishError::permanent(format!(
                 "it has {size} bytes with its headers, and the server takes {limit}: raise `max_payload`, or make the event smaller"
@@ -152,28 +148,17 @@ impl NatsPublisher {
         let before = self.confirmed.load(Ordering::Relaxed);
         let request = Request::new()
             .headers(headers)
-            .payload(message.payload.clone().into())
-            .timeout(None);
-        let answered = timeout(self.timeout, client.send_request(subject.clone(), request));
-        let answered = tokio::select! {
-            answered = answered => answered,
-            () = connection.lost(&client) => {
-                return Err(PublishError::unavailable(
-                    "the connection to NATS was lost before the event was confirmed",
-                ));
-            }
-        };
-        let verdict = match answered {
-            Ok(Ok(answer)) => self::answer::verdict(&answer.payload, &subject),
-            Ok(Err(error)) => match error.kind() {
-                RequestErrorKind::NoResponders => {
-                    return Err(nobody_answers(&context, &subject).await);
-                }
-                _ => Err(PublishError::unavailable(format!(
-                    "publishing to NATS failed: {error}"
-                ))),
-            },
-            Err(_) => Err(self.late(before)),
+            .payload(message.payload.clone().into());
+        let verdict = match call.answer(subject.clone(), request, self.timeout).await {
+            Ok(answer) => self::answer::verdict(&answer.payload, &subject),
+            Err(Unanswered::NobodyThere) => Err(call.nobody_answers(&subject).await),
+            Err(Unanswered::ConnectionLost) => Err(PublishError::unavailable(
+                "the connection to NATS was lost before the event was confirmed",
+            )),
+            Err(Unanswered::Late) => Err(self.late(before)),
+            Err(Unanswered::Failed(error)) => Err(PublishError::unavailable(format!(
+                "publishing to NATS failed: {error}"
+            ))),
         };
         if verdict.is_ok() {
             self.confirmed.fetch_add(1, Ordering::Relaxed);
@@ -193,30 +178,17 @@ impl NatsPublisher {
     }
 }
 
-/// Nobody has subscribed to the subject: it has no stream, or its stream has no leader.
-async fn nobody_answers(context: &Context, subject: &str) -> PublishError {
-    const ASKED_WITHIN: Duration = Duration::from_secs(2);
-    let streams = answer::streams_of(context, subject);
-    match timeout(ASKED_WITHIN, streams).await {
-        Ok(Ok(Some(stream))) => PublishError::unavailable(format!(
-            "the stream `{stream}` has no leader now, which would take `{subject}`"
-        )),
-        Ok(Err(error)) => PublishError::unavailable(format!(
-            "nobody takes `{subject}`, and JetStream does not answer: {error}. Turn it on for the server and the account"
-        )),
-        // Without an answer the user may not ask.
-        Ok(Ok(None)) | Err(_) => PublishError::retryable(format!(
-            "no stream takes the subject `{subject}`: add it to the subjects of a stream, or correct the topic or the prefix"
-        )),
-    }
-}
-
 impl Publisher for NatsPublisher {
     async fn publish(&self, batch: PublishBatch) {
-        in_order(batch, self.concurrency, |message| async move {
-            self.send(&message).await
-        })
-        .await;
+        let call = Call::begin(&self.connector).await;
+        let call = call.as_ref();
+        let sending = in_order(batch, self.concurrency, |message| async move {
+            self.send(call, &message).await
+        });
+        match call {
+            Ok(call) => call.look_after(sending).await,
+            Err(_) => sending.await,
+        }
     }
 
     fn max_in_flight(&self) -> usize {

@@ -47,9 +47,12 @@ where
 {
     let (batch, send) = (&batch, &send);
     let down = &AtomicBool::new(false);
-    stream::iter(lanes(batch.messages()))
-        .map(|lane| async move {
-            for index in lane {
+    let Lanes { first, next } = Lanes::of(batch.messages());
+    let next = &next;
+    stream::iter(first)
+        .map(|first| async move {
+            let mut left = Some(first);
+            while let Some(index) = left {
                 if down.load(Ordering::Relaxed) {
                     return;
                 }
@@ -62,6 +65,7 @@ where
                 if stop {
                     return;
                 }
+                left = next[index];
             }
         })
         .buffer_unordered(concurrency.max(1))
@@ -69,21 +73,28 @@ where
         .await;
 }
 
-/// The places of the messages, those of one key together and in order.
-fn lanes(messages: &[Message]) -> Vec<Vec<usize>> {
-    let mut lanes: Vec<Vec<usize>> = Vec::new();
-    let mut lane_of = HashMap::new();
-    for (place, message) in messages.iter().enumerate() {
-        let lane = match &message.key {
-            Some(key) => *lane_of.entry(key).or_insert(lanes.len()),
-            None => lanes.len(),
-        };
-        if lane == lanes.len() {
-            lanes.push(Vec::new());
+/// The places of the messages, those of one key after one another.
+struct Lanes {
+    /// The first message of each key, and each message without one.
+    first: Vec<usize>,
+    /// After each message, the next one of its key.
+    next: Vec<Option<usize>>,
+}
+
+impl Lanes {
+    fn of(messages: &[Message]) -> Self {
+        let mut first = Vec::with_capacity(messages.len());
+        let mut next = vec![None; messages.len()];
+        let mut last_of = HashMap::with_capacity(messages.len());
+        for (place, message) in messages.iter().enumerate() {
+            let key = message.key.as_deref();
+            match key.and_then(|key| last_of.insert(key, place)) {
+                Some(before) => next[before] = Some(place),
+                None => first.push(place),
+            }
         }
-        lanes[lane].push(place);
+        Self { first, next }
     }
-    lanes
 }
 
 #[cfg(test)]
