@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_nats::{Request, Subject};
+use async_nats::Subject;
 use idem_runtime::{Message, PublishBatch, PublishError, Publisher, in_order};
 
 use self::call::{Call, Unanswered};
@@ -124,6 +124,13 @@ impl NatsPublisher {
         self
     }
 
+    async fn send_all(&self, batch: PublishBatch, call: Result<&Call, &PublishError>) {
+        in_order(batch, self.concurrency, |message| async move {
+            self.send(call, &message).await
+        })
+        .await;
+    }
+
     async fn send(
         &self,
         call: Result<&Call, &PublishError>,
@@ -146,10 +153,9 @@ impl NatsPublisher {
             )));
         }
         let before = self.confirmed.load(Ordering::Relaxed);
-        let request = Request::new()
-            .headers(headers)
-            .payload(message.payload.clone().into());
-        let verdict = match call.answer(subject.clone(), request, self.timeout).await {
+        let payload = message.payload.clone();
+        let answered = call.answer(subject.clone(), headers, payload, self.timeout);
+        let verdict = match answered.await {
             Ok(answer) => self::answer::verdict(&answer.payload, &subject),
             Err(Unanswered::NobodyThere) => Err(call.nobody_answers(&subject).await),
             Err(Unanswered::ConnectionLost) => Err(PublishError::unavailable(
@@ -180,14 +186,13 @@ impl NatsPublisher {
 
 impl Publisher for NatsPublisher {
     async fn publish(&self, batch: PublishBatch) {
-        let call = Call::begin(&self.connector).await;
-        let call = call.as_ref();
-        let sending = in_order(batch, self.concurrency, |message| async move {
-            self.send(call, &message).await
-        });
-        match call {
-            Ok(call) => call.look_after(sending).await,
-            Err(_) => sending.await,
+        match Call::begin(&self.connector).await {
+            Ok((call, answers)) => {
+                let sending = self.send_all(batch, Ok(&call));
+                call.look_after(answers, sending).await;
+            }
+            // Also then a topic that can't be a subject is given up.
+            Err(error) => self.send_all(batch, Err(&error)).await,
         }
     }
 

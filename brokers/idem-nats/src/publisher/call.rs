@@ -1,25 +1,31 @@
 //! What the events of one call have in common.
 
 use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::jetstream::Context;
-use async_nats::{Client, Message, Request, RequestError, RequestErrorKind, Subject};
+use async_nats::{Client, HeaderMap, Message, StatusCode, Subject, Subscriber};
+use futures_util::StreamExt as _;
 use idem_runtime::PublishError;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, interval, timeout};
 
 use super::answer::streams_of;
 use crate::connector::{Connection, Connector, LOOK_EVERY};
 
-/// The connection that all events of a call are sent on.
+/// The connection that all events of a call are sent on, and the inbox that their answers come to.
 ///
-/// It is found once, and one timer looks after all events that wait for their answer. A client, a
-/// timer and a watch for each event by itself cost more than the event.
+/// Both are had once, and one timer looks after all events that wait. A client, a request, a timer
+/// and a watch for each event by itself cost more than the event.
 pub(super) struct Call {
     context: Context,
     client: Client,
     connection: Connection,
+    /// The answer to an event comes to the place below it that has the event's number.
+    inbox: String,
+    /// Who waits for the answer to the event of this number.
+    waiting: Mutex<Vec<Option<oneshot::Sender<Message>>>>,
     /// Wakes all that wait for an answer, so that each looks whether it can still come.
     look: Notify,
 }
@@ -30,11 +36,12 @@ pub(super) enum Unanswered {
     NobodyThere,
     ConnectionLost,
     Late,
-    Failed(RequestError),
+    Failed(async_nats::PublishError),
 }
 
 impl Call {
-    pub(super) async fn begin(connector: &Connector) -> Result<Self, PublishError> {
+    /// The call, and what its answers come from.
+    pub(super) async fn begin(connector: &Connector) -> Result<(Self, Subscriber), PublishError> {
         let context = connector.context().await.map_err(|error| {
             PublishError::unavailable(format!("NATS can't be reached: {}", error.reason))
         })?;
@@ -44,45 +51,105 @@ impl Call {
                 "NATS can't be reached: its connection is lost, and is being made again",
             )
         })?;
-        Ok(Self {
+        let inbox = client.new_inbox();
+        let answers = client.subscribe(format!("{inbox}.*")).await;
+        let answers = answers.map_err(|error| {
+            PublishError::unavailable(format!("NATS takes no subscription: {error}"))
+        })?;
+        let call = Self {
             context,
             client,
             connection,
+            inbox,
+            waiting: Mutex::default(),
             look: Notify::new(),
-        })
+        };
+        Ok((call, answers))
     }
 
-    /// Does this. Each [`answer`](Self::answer) that it waits for ends when its time is up or the
-    /// connection is lost.
-    pub(super) async fn look_after(&self, sending: impl Future<Output = ()>) {
+    /// Does this. Each [`answer`](Self::answer) that it waits for is handed to it, or ends when its
+    /// time is up or the connection is lost.
+    pub(super) async fn look_after(
+        &self,
+        mut answers: Subscriber,
+        sending: impl Future<Output = ()>,
+    ) {
         let looking = async {
+            let mut looks = interval(LOOK_EVERY);
             loop {
-                sleep(LOOK_EVERY).await;
-                self.look.notify_waiters();
+                tokio::select! {
+                    Some(answer) = answers.next() => self.hand_out(answer),
+                    _ = looks.tick() => self.look.notify_waiters(),
+                }
             }
         };
         tokio::select! {
+            biased;
             () = sending => {}
             () = looking => {}
         }
+    }
+
+    fn hand_out(&self, answer: Message) {
+        let number = answer.subject.rsplit('.').next();
+        let number = number.and_then(|number| number.parse::<usize>().ok());
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = number.and_then(|number| waiting.get_mut(number)?.take());
+        if let Some(asked) = asked {
+            // Who has given up hears nothing more.
+            let _ = asked.send(answer);
+        }
+    }
+
+    /// Where the answer to the next event goes to, and where it comes from.
+    fn expect(&self) -> (Subject, oneshot::Receiver<Message>) {
+        let (asked, answer) = oneshot::channel();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = waiting.len();
+        waiting.push(Some(asked));
+        (format!("{}.{number}", self.inbox).into(), answer)
     }
 
     /// Sends an event, and waits for its answer.
     pub(super) async fn answer(
         &self,
         subject: Subject,
-        event: Request,
+        headers: HeaderMap,
+        payload: Vec<u8>,
         limit: Duration,
     ) -> Result<Message, Unanswered> {
         let begun = Instant::now();
-        let mut answer = pin!(self.client.send_request(subject, event.timeout(None)));
+        let (reply, answer) = self.expect();
+        // In a place of its own, which is free again while the event waits.
+        let sent = Box::pin(self.client.publish_with_reply_and_headers(
+            subject,
+            reply,
+            headers,
+            payload.into(),
+        ));
+        let sent = self.in_time(begun, limit, sent).await?;
+        sent.map_err(Unanswered::Failed)?;
+        match self.in_time(begun, limit, answer).await? {
+            Ok(answer) if answer.status == Some(StatusCode::NO_RESPONDERS) => {
+                Err(Unanswered::NobodyThere)
+            }
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(Unanswered::ConnectionLost),
+        }
+    }
+
+    /// Waits for it until the time is up or the connection is lost.
+    async fn in_time<T>(
+        &self,
+        begun: Instant,
+        limit: Duration,
+        awaited: impl Future<Output = T>,
+    ) -> Result<T, Unanswered> {
+        let mut awaited = pin!(awaited);
         while self.connection.is_alive(&self.client) {
             tokio::select! {
                 biased;
-                answer = &mut answer => return answer.map_err(|error| match error.kind() {
-                    RequestErrorKind::NoResponders => Unanswered::NobodyThere,
-                    _ => Unanswered::Failed(error),
-                }),
+                done = &mut awaited => return Ok(done),
                 () = self.look.notified() => {}
             }
             if begun.elapsed() >= limit {
@@ -100,7 +167,6 @@ impl Call {
     /// Nobody has subscribed to the subject: it has no stream, or its stream has no leader.
     pub(super) async fn nobody_answers(&self, subject: &str) -> PublishError {
         const ASKED_WITHIN: Duration = Duration::from_secs(2);
-        // In a place of its own: the future of each event has room for it otherwise.
         let streams = Box::pin(streams_of(&self.context, subject));
         match timeout(ASKED_WITHIN, streams).await {
             Ok(Ok(Some(stream))) => PublishError::unavailable(format!(

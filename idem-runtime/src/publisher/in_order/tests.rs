@@ -52,7 +52,7 @@ async fn within<T>(running: impl Future<Output = T>) -> T {
         .expect("it does not end")
 }
 
-/// Guards: `lanes`, and the loop over each of them.
+/// Guards: `Lanes`, and the loop over each of them.
 #[tokio::test]
 async fn the_messages_of_a_key_are_sent_one_at_a_time_and_in_order() {
     let keys = [Some("a"), Some("b"), Some("a"), None, Some("b"), Some("a")];
