@@ -109,7 +109,8 @@ impl NatsPublisher {
         Ok(self)
     }
 
-    /// How long a stream may take to confirm an event; 10 s unless said otherwise.
+    /// How long a stream may take to confirm an event; 10 s unless said otherwise. It is looked at
+    /// every 100 ms.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;

@@ -9,6 +9,7 @@ use async_nats::{Client, HeaderMap, Message, StatusCode, Subject, Subscriber};
 use futures_util::StreamExt as _;
 use idem_runtime::PublishError;
 use tokio::sync::{Notify, oneshot};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, interval, timeout};
 
 use super::answer::streams_of;
@@ -83,11 +84,16 @@ impl Call {
                 }
             }
         };
-        tokio::select! {
-            biased;
-            () = sending => {}
-            () = looking => {}
-        }
+        let either = async {
+            tokio::select! {
+                biased;
+                () = sending => {}
+                () = looking => {}
+            }
+        };
+        // The runtime lets a task take 128 steps at a time. All events beyond these would be polled
+        // in vain, again and again: the more are on their way, the longer each takes.
+        unconstrained(either).await;
     }
 
     fn hand_out(&self, answer: Message) {
