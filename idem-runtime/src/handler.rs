@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use sqlx::Database;
 
+use crate::batch::{BatchEntry, members};
 use crate::begin::Begin;
 use crate::call::Replayer;
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::message::Received;
 use crate::outcome::Outcome;
-use crate::store::Store;
+use crate::store::{Isolation, Store};
 
 /// Implemented by the unit struct that `#[idempotent(handler = ApplyPayment)]` emits.
 ///
@@ -96,12 +97,21 @@ pub trait Handler: Send + Sync + 'static {
     /// Whether keys are stored as hashes alone (`hash_key`).
     const HASH_KEY: bool;
 
-    /// Whether it takes many messages at once. `false` for every handler of this release.
+    /// Whether its body takes many messages at once (`batch = "..."`).
     const BATCH: bool = false;
 
     /// Whether it stores nothing, since running it again does no harm. `false` for every handler of
     /// this release.
     const NATURAL: bool = false;
+
+    /// The isolation level of its transactions, if it asks for one.
+    #[doc(hidden)]
+    const ISOLATION: Option<Isolation> = None;
+
+    /// Whether its body changes settings of its transaction, which the next body of a batch would
+    /// find.
+    #[doc(hidden)]
+    const SETS: bool = false;
 
     /// The key and the fingerprint of a delivery. Computed from the message and the context,
     /// without running the handler and without the database.
@@ -124,4 +134,32 @@ pub trait Handler: Send + Sync + 'static {
         Self::Context: Sync,
         Self::Output: Send,
         Self::Error: Send;
+
+    /// Handles many deliveries in one transaction; an entry for each, in their order. With an error
+    /// nothing is committed.
+    ///
+    /// A [batch handler](crate::guide::batches) runs its body once. Of any other handler the bodies
+    /// run one after the other, between one claim and one end for all of them.
+    fn call_batch<B: Begin<<Self::Database as Database>::Connection>>(
+        begin: B,
+        deliveries: &[&Received<Self::Message>],
+        context: &Self::Context,
+    ) -> impl Future<
+        Output = Result<
+            Vec<BatchEntry<Self::Output, Self::Replay, Self::Error>>,
+            Error<Self::Error>,
+        >,
+    > + Send
+    where
+        Self: Sized,
+        Self::Message: Sync,
+        Self::Context: Sync,
+        Self::Output: Send,
+        Self::Error: Send,
+    {
+        async move {
+            let entries = members::<Self, B>(begin, deliveries, context).await;
+            entries.map_err(|failure| failure.error)
+        }
+    }
 }

@@ -143,6 +143,7 @@
 extern crate self as idem_runtime;
 
 mod backlog;
+mod batch;
 mod begin;
 pub mod broker;
 mod call;
@@ -192,6 +193,7 @@ mod verify;
 mod wake;
 
 pub use backlog::{Backlog, backlog};
+pub use batch::BatchEntry;
 pub use begin::Begin;
 pub use consumer::{
     Backoff, Consumer, ConsumerDeadLetter, ConsumerError, ConsumerStats, Decode, Failure, Json,
@@ -220,7 +222,7 @@ pub use inbox::{Inbox, InboxDelivery};
 pub use key::{ContentHash, Key, KeyWriter};
 pub use lookup::lookup;
 pub use message::{Headers, Message, Received};
-pub use outbox::Outbox;
+pub use outbox::{BatchOutbox, Outbox, OutboxOf};
 pub use outcome::Outcome;
 pub use publisher::{BatchMessage, PublishBatch, PublishError, Publisher, Verdicts, in_order};
 pub use relay::{Relay, RelayError, RelayStats};
@@ -248,6 +250,8 @@ pub mod __private {
     pub use serde::Serialize;
     pub use sqlx::Connection;
 
+    pub use crate::batch::BatchFailure;
+    pub use crate::call::batch::{BatchCall, Results, batch, only};
     pub use crate::call::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
     pub use crate::call::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
     pub use crate::call::fidelity::{equality, written};
@@ -260,6 +264,7 @@ pub mod __private {
     };
     pub use crate::contract::{Contract, Refused, check_contracts};
     pub use crate::event::{EventContract, EventSet};
+    pub use crate::execution::Member;
     pub use crate::store::Isolation;
 }
 

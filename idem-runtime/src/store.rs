@@ -104,6 +104,17 @@ pub trait Store: Database + fmt::Debug {
         args: &BeginArgs<'_>,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
+    /// Claims many keys at once, in a transaction that [`open`](Self::open) began for a batch or
+    /// that the caller opened, and sets the fence. For each key: the row that an earlier delivery
+    /// left, or nothing if this claimed it.
+    ///
+    /// A key that is held elsewhere is waited for. [`ErrorClass::TimedOut`] says that one of them
+    /// was not free in time, and not which.
+    fn claim_batch(
+        conn: &mut Self::Connection,
+        args: &BatchClaim<'_>,
+    ) -> impl Future<Output = Result<Vec<Option<Record>>, sqlx::Error>> + Send;
+
     /// Sets a savepoint of sqlx's in a transaction that the caller opened. Dropped half way, it
     /// leaves that transaction as it was.
     fn nest(conn: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
@@ -158,7 +169,7 @@ pub trait Store: Database + fmt::Debug {
         fence: &Fence,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Writes the events and the stored result and checks the fence.
+    /// Writes the events and the stored results and checks the fence.
     ///
     /// With `commit`, also commits: `conn` was opened by [`open`](Self::open).
     fn finish(
@@ -241,12 +252,48 @@ pub struct BeginArgs<'a> {
         allow(dead_code, reason = "SQLite's transactions are serializable")
     )]
     pub(crate) isolation: Option<Isolation>,
-    /// None for `#[outbox]` alone.
-    pub(crate) claim: Option<Claim<'a>>,
+    pub(crate) opening: Opening<'a>,
     pub(crate) fence: &'a Fence,
     /// How long the key is remembered from now on. `None` is for ever.
     pub(crate) retention: Option<Duration>,
     /// How long to wait in the database for another transaction that holds the key.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "mysql")),
+        allow(dead_code, reason = "SQLite waits for a writer, not for a key")
+    )]
+    pub(crate) wait: Duration,
+}
+
+/// What a transaction begins with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Opening<'a> {
+    /// `#[outbox]` alone.
+    Keyless,
+    Claim(Claim<'a>),
+    /// The claims of a batch follow, by [`claim_batch`](Store::claim_batch).
+    Batch,
+}
+
+impl<'a> Opening<'a> {
+    pub(crate) const fn claim(&self) -> Option<&Claim<'a>> {
+        match self {
+            Self::Claim(claim) => Some(claim),
+            Self::Keyless | Self::Batch => None,
+        }
+    }
+}
+
+/// Many keys of one scope.
+#[derive(Debug)]
+pub struct BatchClaim<'a> {
+    pub(crate) home: &'a Home,
+    pub(crate) scope: &'a str,
+    /// Each key once, in byte order: two batches that share keys would otherwise wait for each
+    /// other.
+    pub(crate) claims: &'a [Claim<'a>],
+    pub(crate) fence: &'a Fence,
+    pub(crate) retention: Option<Duration>,
+    /// How long to wait for all of them together.
     #[cfg_attr(
         not(any(feature = "postgres", feature = "mysql")),
         allow(dead_code, reason = "SQLite waits for a writer, not for a key")
@@ -277,11 +324,25 @@ pub struct FinishArgs<'a> {
         allow(dead_code, reason = "only PostgreSQL has tables in schemas")
     )]
     pub(crate) home: &'a Home,
-    pub(crate) claim: Option<Claim<'a>>,
+    /// None for `#[outbox]` alone, and one for each new key of a batch.
+    pub(crate) ends: &'a [EndedClaim<'a>],
     pub(crate) fence: &'a Fence,
-    pub(crate) end: End<'a>,
     pub(crate) result_version: u32,
     pub(crate) events: &'a [Row],
+    /// Whether several bodies shared the transaction, so that none may leave another role or search
+    /// path to the next.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "only PostgreSQL has both")
+    )]
+    pub(crate) shared: bool,
+}
+
+/// A claim, and what is stored with it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndedClaim<'a> {
+    pub(crate) claim: Claim<'a>,
+    pub(crate) end: End<'a>,
 }
 
 /// What is stored for the next delivery.
@@ -349,10 +410,22 @@ impl State {
 }
 
 /// A row of `idem_keys`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Record {
     pub(crate) state: State,
     pub(crate) fingerprint: Option<Vec<u8>>,
     pub(crate) result_version: u32,
     pub(crate) body: Option<Vec<u8>>,
+}
+
+impl Record {
+    /// What was stored, to be stored again.
+    pub(crate) fn as_end(&self) -> End<'_> {
+        let body = self.body.as_deref();
+        match self.state {
+            State::Result => End::Result(body),
+            State::Error => End::Error(body),
+            State::Done | State::Claimed => End::Nothing,
+        }
+    }
 }

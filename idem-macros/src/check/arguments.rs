@@ -7,7 +7,7 @@ use syn::{FnArg, Path, ReceiverKind, Type, parse_quote};
 
 use super::expression::{Purpose, Variables, example, expression};
 use super::scope::scope;
-use super::{duration, handler_type, publish, value};
+use super::{batch, duration, handler_type, publish, value};
 use crate::attr::Args;
 use crate::errors::Errors;
 use crate::function::{Attributes, Function};
@@ -47,9 +47,16 @@ pub(super) fn check(
         keyed,
         replay: keyed,
         handler: None,
+        batch: None,
     };
+    if !keyed {
+        batch::refuse_without(shape, errors);
+    }
     let claim =
         idempotent.and_then(|args| claim(function, args, names, shape, &mut outline, errors));
+    if let (Some(batch), Some(publish)) = (&outline.batch, &publish) {
+        batch::refuse_topic(batch, publish, errors);
+    }
     (outline, Terms { claim, publish })
 }
 
@@ -82,6 +89,8 @@ fn claim(
     outline: &mut Outline,
     errors: &mut Errors,
 ) -> Option<Claim> {
+    let of_event = shared_terms(&mut args, names, shape, outline, errors);
+    let names = of_event.as_ref().unwrap_or(names);
     let key = args.take("key");
     if key.is_none() && !args.broken {
         let example = example(&Ident::new("key", args.span), names);
@@ -96,11 +105,6 @@ fn claim(
     let fingerprint = args
         .take("fingerprint")
         .and_then(|arg| expression(&arg, Purpose::Fingerprint, names, errors));
-    let on_duplicate = args.take("on_duplicate");
-    outline.replay = on_duplicate
-        .as_ref()
-        .and_then(|arg| value::choice(arg, ["replay", "skip"], errors))
-        .unwrap_or(true);
     if let Some(shape) = shape
         && shape.output.opaque
         && outline.replay
@@ -165,9 +169,9 @@ fn claim(
             "a retry runs the body again, which a `self` by value would not survive; take `&self`",
         );
     }
-    outline.handler = args
-        .take("handler")
-        .and_then(|arg| handler_type::check(&arg, function, shape?, errors));
+    outline.handler = args.take("handler").and_then(|arg| {
+        handler_type::check(&arg, function, shape?, outline.batch.as_ref(), errors)
+    });
     Some(Claim {
         key: key?,
         fingerprint,
@@ -179,6 +183,30 @@ fn claim(
         result_version,
         hash_key: hash_key.is_some(),
     })
+}
+
+/// Reads what decides how callers see the function: `on_duplicate` and `batch`. The variables of a
+/// key, if it is for one event of a batch.
+fn shared_terms(
+    args: &mut Args,
+    names: &Variables,
+    shape: Option<&Shape>,
+    outline: &mut Outline,
+    errors: &mut Errors,
+) -> Option<Variables> {
+    outline.replay = args
+        .take("on_duplicate")
+        .and_then(|arg| value::choice(&arg, ["replay", "skip"], errors))
+        .unwrap_or(true);
+    match (args.take("batch"), shape) {
+        (Some(arg), Some(shape)) => {
+            outline.batch = batch::check(&arg, outline.replay, names, shape, errors);
+        }
+        (None, shape) if !args.broken => batch::refuse_without(shape, errors),
+        _ => {}
+    }
+    let batch = outline.batch.as_ref()?;
+    Some(names.of_event(&batch.event, &batch.events))
 }
 
 fn isolation_without_retry(level: Isolation) -> String {

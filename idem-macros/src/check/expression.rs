@@ -18,6 +18,20 @@ pub(crate) struct Variables {
     pub(crate) values: Vec<Ident>,
     pub(crate) transaction: Option<Ident>,
     pub(crate) outbox: Option<Ident>,
+    /// The slice of a batch, where an expression is for one event of it.
+    pub(crate) events: Option<Ident>,
+}
+
+impl Variables {
+    /// Those of an expression for one event of a batch.
+    pub(crate) fn of_event(&self, event: &Ident, events: &Ident) -> Self {
+        Self {
+            values: vec![event.clone()],
+            transaction: self.transaction.clone(),
+            outbox: self.outbox.clone(),
+            events: Some(events.clone()),
+        }
+    }
 }
 
 /// What an expression is for.
@@ -198,6 +212,11 @@ impl Checked<'_> {
         } else if is(&self.variables.transaction) {
             Some(format!(
                 "cannot use the transaction `{word}`: it is computed before the transaction begins"
+            ))
+        } else if is(&self.variables.events) {
+            Some(format!(
+                "is for one event of the batch, and `{word}` is all of them: write `{}`",
+                self.variables.values[0]
             ))
         } else if is(&self.variables.outbox) {
             Some(format!(

@@ -39,7 +39,7 @@ pub(super) fn check(
     let mut outbox: Option<OutboxParam> = None;
     let mut params = Vec::new();
     for param in typed {
-        if is_path_to(pointee(&param.ty), &["Outbox"]) {
+        if is_path_to(pointee(&param.ty), &["Outbox", "BatchOutbox"]) {
             let parsed = outbox_param(&param, errors);
             if outbox.is_some() {
                 errors.on(

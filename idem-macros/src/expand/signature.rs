@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Pat, PatType};
 
-use super::parts::{at, err, is_reference, ok};
+use super::parts::{at, err, is_reference, ok, replay};
 use crate::model::{Outline, Shape, Side};
 use crate::tokens;
 
@@ -52,8 +52,12 @@ pub(super) fn signature(shape: &Shape, outline: &Outline, retried: bool) -> Toke
 /// What the generated function returns.
 fn output(shape: &Shape, outline: &Outline) -> TokenStream {
     let runtime = &outline.runtime;
-    let (ok, err) = (ok(shape, runtime), err(shape, runtime));
+    let (ok, err) = (ok(shape, outline), err(shape, runtime));
     let ok = match (outline.keyed, outline.replay) {
+        _ if outline.batch.is_some() => {
+            let replay = replay(&ok, outline);
+            quote!(::std::vec::Vec<#runtime::BatchEntry<#ok, #replay, #err>>)
+        }
         (true, true) => quote!(#runtime::Outcome<#ok>),
         (true, false) => quote!(#runtime::Outcome<#ok, ()>),
         (false, _) => ok,

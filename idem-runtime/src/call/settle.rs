@@ -78,7 +78,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
                 return Settled::Ended(Err(error));
             }
         };
-        match self.execution.finish(body.as_result(), &events).await {
+        match self.execution.finish(body.as_result(), events).await {
             Ok(()) => Settled::Ended(Ok(Outcome::Executed(value))),
             Err(error) => Settled::of(error),
         }
@@ -124,7 +124,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     /// Keeps the claim with a permanent error.
     async fn record(&mut self, body: &Body) -> Result<(), FinishError> {
         self.execution.undo_effects().await?;
-        self.execution.finish(body.as_error(), &[]).await
+        self.execution.finish(body.as_error(), Vec::new()).await
     }
 }
 

@@ -1,0 +1,54 @@
+//! The span of a call that takes many deliveries, and a count for each of them.
+
+use super::{CallSpan, CallTelemetry, outcome};
+use crate::batch::BatchEntry;
+use crate::error::Error;
+
+/// One call of a batch handler.
+#[derive(Debug)]
+pub(crate) struct BatchTelemetry {
+    call: CallTelemetry,
+    deliveries: usize,
+}
+
+impl BatchTelemetry {
+    pub(crate) fn start(scope: &'static str, system: &'static str, deliveries: usize) -> Self {
+        let call = CallTelemetry::start(true, scope, system);
+        call.span
+            .record("messaging.batch.message_count", deliveries as u64);
+        Self { call, deliveries }
+    }
+
+    pub(crate) fn span(&self) -> CallSpan {
+        self.call.span()
+    }
+
+    /// The body is about to run, for the first time or again.
+    pub(crate) const fn attempt(&mut self) {
+        self.call.attempt();
+    }
+
+    pub(crate) fn end<T, R, E>(&mut self, ended: &Result<Vec<BatchEntry<T, R, E>>, Error<E>>) {
+        match ended {
+            Ok(entries) => {
+                let executed = entries
+                    .iter()
+                    .any(|entry| matches!(entry, Ok(outcome) if outcome.is_executed()));
+                let outcome_of_all = if executed { "executed" } else { "replayed" };
+                self.call.close(outcome_of_all, None);
+                for entry in entries {
+                    if let Err(error) = entry {
+                        self.call.warn(error);
+                    }
+                    self.call.count(outcome(entry));
+                }
+            }
+            Err(error) => {
+                self.call.fail(error);
+                for _ in 0..self.deliveries {
+                    self.call.count(error.label());
+                }
+            }
+        }
+    }
+}
