@@ -211,7 +211,8 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     /// otherwise. See [the guide](crate::guide::batches).
     ///
     /// A batch takes what is ready, and never waits for more: at most one delivery of each ordering
-    /// key. What is ready is shared out evenly among the places that are free. A handler with
+    /// key, in the order of these keys, so that two batches that lock rows by them don't deadlock.
+    /// What is ready is shared out evenly among the places that are free. A handler with
     /// `batch = "..."` gets a batch as its slice; of any other the bodies run one after the other.
     ///
     /// A batch that fails is rolled back, and its deliveries are handled all the same: the one that

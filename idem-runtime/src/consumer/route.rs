@@ -80,7 +80,7 @@ pub trait Route<DB: Database>: 'static {
 }
 
 /// How each delivery of a batch ended, or why all of it failed.
-pub type BatchResult<E> = Result<Vec<Result<(), E>>, BatchFailure<E>>;
+type BatchResult<E> = Result<Vec<Result<(), E>>, BatchFailure<E>>;
 
 #[diagnostic::do_not_recommend]
 impl<H: Handler> Route<H::Database> for H {

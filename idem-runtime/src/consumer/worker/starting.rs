@@ -166,8 +166,14 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         self.has_started(vec![ticket], &handle);
     }
 
-    /// Runs deliveries of one type in one transaction.
-    fn run_batch(&mut self, batch: Batch) {
+    /// Runs deliveries of one type in one transaction, in the order of their keys: what two batches
+    /// lock by the key is locked in one order, and they don't wait for each other.
+    fn run_batch(&mut self, mut batch: Batch) {
+        let key = |ticket: &Ticket| {
+            let held = self.held.get(ticket);
+            held.and_then(|held| held.delivery.incoming().key.as_deref())
+        };
+        batch.tickets.sort_by(|a, b| key(a).cmp(&key(b)));
         if let [ticket] = batch.tickets.as_slice() {
             self.run(*ticket);
             return;
