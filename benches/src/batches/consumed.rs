@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use idem_runtime::Consumer;
-use sqlx::PgPool;
+use idem_runtime::{BatchOutbox, Consumer, idempotent, outbox};
+use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use super::CONNECTIONS;
 use super::arm::Arm;
-use super::postgres::{Apply, ApplyAll};
+use super::postgres::{Apply, effects};
+use crate::arm::{Payment, Posted, Receipt};
 use crate::consumer::{Counted, KIND, Local, Progress, Queue};
 use crate::postgres::connect_many;
 
@@ -18,6 +19,25 @@ const MESSAGES: u64 = 40_000;
 
 /// What the consumer may hold: enough for a batch at each place, and as much again.
 const IN_HAND: usize = 2_000;
+
+#[idempotent(
+    key = "payment.id",
+    batch = "payment in payments",
+    handler = ApplyAll
+)]
+#[outbox]
+async fn consumed_all(
+    tx: &mut PgConnection,
+    outbox: &mut BatchOutbox<Posted>,
+    payments: &[&Payment],
+) -> Result<Vec<Receipt>, sqlx::Error> {
+    effects(tx, payments).await?;
+    for (place, payment) in payments.iter().enumerate() {
+        outbox.of(place).emit(&Posted::from(*payment));
+    }
+    let receipts = payments.iter().map(|payment| Receipt::from(*payment));
+    Ok(receipts.collect())
+}
 
 pub(super) async fn arms(url: &str) -> Result<[Arm; 2]> {
     // Two connections are the consumer's own.

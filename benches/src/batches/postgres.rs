@@ -5,7 +5,7 @@ use super::work::{sums, work};
 work!(sqlx::Postgres, sqlx::PgConnection, crate::postgres);
 
 /// Locks the rows in one order: an UPDATE that joins takes them in any.
-async fn effects(tx: &mut Connection, payments: &[&Payment]) -> Result<(), sqlx::Error> {
+pub(super) async fn effects(tx: &mut Connection, payments: &[&Payment]) -> Result<(), sqlx::Error> {
     let (accounts, amounts) = sums(payments);
     let sql = "WITH locked AS MATERIALIZED ( \
             SELECT id FROM accounts WHERE id = ANY ($1) ORDER BY id FOR UPDATE) \

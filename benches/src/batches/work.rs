@@ -21,9 +21,9 @@ macro_rules! work {
 
         type Connection = $connection;
 
-        #[idempotent(key = "payment.id", batch = "payment in payments", handler = ApplyAll)]
+        #[idempotent(key = "payment.id", batch = "payment in payments")]
         #[outbox]
-        pub(super) async fn apply_all(
+        async fn apply_all(
             tx: &mut Connection,
             outbox: &mut BatchOutbox<Posted>,
             payments: &[&Payment],
