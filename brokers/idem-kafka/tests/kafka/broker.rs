@@ -1,0 +1,97 @@
+//! A broker of a test's own, behind a proxy that can cut connections.
+
+use std::time::{Duration, Instant};
+
+use idem_kafka::rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use idem_kafka::rdkafka::client::DefaultClientContext;
+use idem_kafka::rdkafka::consumer::{BaseConsumer, Consumer as _};
+use idem_kafka::rdkafka::message::{Headers as _, Message as _};
+use idem_kafka::rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use idem_tests::server::Kafka;
+
+/// How long an answer may take, on a machine that is busy.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Broker {
+    pub(crate) server: Kafka,
+}
+
+/// A record as it is with the broker.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Record {
+    pub(crate) partition: i32,
+    pub(crate) key: Option<String>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) timestamp: Option<i64>,
+}
+
+impl Broker {
+    pub(crate) async fn start() -> Self {
+        let server = Kafka::start().await.unwrap();
+        Self { server }
+    }
+
+    pub(crate) fn brokers(&self) -> String {
+        self.server.brokers()
+    }
+
+    pub(crate) fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.brokers());
+        config
+    }
+
+    pub(crate) async fn create(&self, topic: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.config().create().unwrap();
+        let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+        let made = admin.create_topics([&topic], &options).await.unwrap();
+        made[0].as_ref().unwrap();
+    }
+
+    /// All records of a topic, each partition in its order.
+    pub(crate) fn read(&self, topic: &str) -> Vec<Record> {
+        let reader: BaseConsumer = self
+            .config()
+            .set("group.id", "reader")
+            .set("enable.auto.commit", "false")
+            .create()
+            .unwrap();
+        let metadata = reader.fetch_metadata(Some(topic), LIMIT).unwrap();
+        let partitions = metadata.topics()[0].partitions().len();
+        let mut list = TopicPartitionList::new();
+        let mut left = 0;
+        for partition in 0..i32::try_from(partitions).unwrap() {
+            let (low, high) = reader.fetch_watermarks(topic, partition, LIMIT).unwrap();
+            left += high - low;
+            list.add_partition_offset(topic, partition, Offset::Beginning)
+                .unwrap();
+        }
+        reader.assign(&list).unwrap();
+        let mut records = Vec::new();
+        let end = Instant::now() + LIMIT;
+        while left > 0 {
+            assert!(Instant::now() < end, "{left} records do not come");
+            let Some(Ok(message)) = reader.poll(Duration::from_millis(100)) else {
+                continue;
+            };
+            left -= 1;
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            let headers = message.headers().map_or_else(Vec::new, |headers| {
+                let pair = |header: idem_kafka::rdkafka::message::Header<'_, &[u8]>| {
+                    (header.key.to_owned(), text(header.value.unwrap()))
+                };
+                headers.iter().map(pair).collect()
+            });
+            records.push(Record {
+                partition: message.partition(),
+                key: message.key().map(text),
+                value: message.payload().map(<[u8]>::to_vec),
+                headers,
+                timestamp: message.timestamp().to_millis(),
+            });
+        }
+        records
+    }
+}

@@ -1,0 +1,4 @@
+//! Publisher and source, against a real broker.
+
+mod broker;
+mod publisher;
