@@ -79,7 +79,7 @@ impl Connector {
                 return Err(KafkaError::Setting { name, fix });
             }
         }
-        unless_set(&mut config, "client.id", "idem");
+        begun(&mut config);
         // A key waits for the confirmation of its last event, not for company.
         unless_set(&mut config, "linger.ms", "0");
         // The one of the Java clients: the same key is in the same partition, whoever publishes.
@@ -116,7 +116,13 @@ impl Connector {
                 fix: "leave it out, since the source speaks the classic protocol",
             });
         }
-        unless_set(&mut config, "client.id", "idem");
+        begun(&mut config);
+        // What stays with its instance is not interrupted.
+        unless_set(
+            &mut config,
+            "partition.assignment.strategy",
+            "cooperative-sticky",
+        );
         // A group that is new, or whose offsets were lost, misses nothing.
         unless_set(&mut config, "auto.offset.reset", "earliest");
         // What the client has in memory before the source takes it. Its own default is 100,000.
@@ -151,6 +157,13 @@ fn demand(
     }
     config.set(name, value);
     Ok(())
+}
+
+/// What publishers and sources have in common.
+fn begun(config: &mut ClientConfig) {
+    unless_set(config, "client.id", "idem");
+    // How long a broker that is back may go unnoticed.
+    unless_set(config, "reconnect.backoff.max.ms", "1000");
 }
 
 fn unless_set(config: &mut ClientConfig, name: &str, value: &str) {

@@ -6,6 +6,7 @@ mod envelope;
 mod error;
 mod log;
 mod publisher;
+mod source;
 mod topic;
 
 pub use connector::Connector;
@@ -13,3 +14,4 @@ pub use error::KafkaError;
 pub use publisher::KafkaPublisher;
 /// The client, whose configuration a [`Connector`] takes.
 pub use rdkafka;
+pub use source::{KafkaDelivery, KafkaSource};

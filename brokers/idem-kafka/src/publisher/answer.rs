@@ -15,6 +15,19 @@ pub(super) struct Attempt<'a> {
     pub(super) others_were_confirmed: bool,
 }
 
+/// Whether the producer confirms nothing more: the brokers have forgotten it, or know a newer one.
+pub(super) const fn ends_producer(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Fatal
+            | Code::ProducerFenced
+            | Code::InvalidProducerEpoch
+            | Code::InvalidProducerIdMapping
+            | Code::UnknownProducerId
+            | Code::OutOfOrderSequenceNumber
+    )
+}
+
 /// The verdict on an event that ended with this code.
 pub(super) fn verdict(code: Code, attempt: Attempt<'_>) -> PublishError {
     let topic = attempt.topic;
@@ -38,11 +51,8 @@ pub(super) fn verdict(code: Code, attempt: Attempt<'_>) -> PublishError {
             "the user may not write to the topic `{topic}`: allow WRITE and DESCRIBE on it"
         )),
         Code::MessageTimedOut => late(attempt),
-        Code::Fatal | Code::PurgeQueue | Code::PurgeInflight | Code::BrokerDestroy => {
-            PublishError::unavailable(format!(
-                "the producer ended before the event was confirmed, and is made again: {code}"
-            ))
-        }
+        Code::PurgeQueue | Code::PurgeInflight | Code::BrokerDestroy => ended(code),
+        code if ends_producer(code) => ended(code),
         Code::BrokerTransportFailure
         | Code::AllBrokersDown
         | Code::Resolve
@@ -63,6 +73,12 @@ pub(super) fn not_a_topic(topic: &str) -> PublishError {
         "its topic `{}` can't be a topic of Kafka, whose names are 1 to 249 ASCII letters, digits, `.`, `_` and `-`: correct it, or \
          map it by `KafkaPublisher::map_topic`",
         topic.escape_debug()
+    ))
+}
+
+fn ended(code: Code) -> PublishError {
+    PublishError::unavailable(format!(
+        "the producer ended before the event was confirmed, and is made again: {code}"
     ))
 }
 
@@ -109,6 +125,7 @@ mod tests {
         }
         for code in [
             Code::Fatal,
+            Code::ProducerFenced,
             Code::PurgeInflight,
             Code::AllBrokersDown,
             Code::ClusterAuthorizationFailed,

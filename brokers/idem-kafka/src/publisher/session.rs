@@ -178,7 +178,7 @@ impl Context {
         before: u64,
     ) -> Option<Lane> {
         let code = code.unwrap_or(RDKafkaErrorCode::Unknown);
-        if code == RDKafkaErrorCode::Fatal {
+        if answer::ends_producer(code) {
             self.has_ended.store(true, Ordering::SeqCst);
         }
         let attempt = Attempt {

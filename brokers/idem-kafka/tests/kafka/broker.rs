@@ -5,12 +5,20 @@ use std::time::{Duration, Instant};
 use idem_kafka::rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use idem_kafka::rdkafka::client::DefaultClientContext;
 use idem_kafka::rdkafka::consumer::{BaseConsumer, Consumer as _};
-use idem_kafka::rdkafka::message::{Headers as _, Message as _};
+use idem_kafka::rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
+use idem_kafka::rdkafka::producer::{
+    BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer,
+};
+use idem_kafka::rdkafka::topic_partition_list::TopicPartitionListElem;
 use idem_kafka::rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use idem_testing::conformance::WireMessage;
 use idem_tests::server::Kafka;
 
 /// How long an answer may take, on a machine that is busy.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a member that is not heard of stays in its group.
+pub(crate) const SESSION: Duration = Duration::from_secs(6);
 
 pub(crate) struct Broker {
     pub(crate) server: Kafka,
@@ -42,12 +50,74 @@ impl Broker {
         config
     }
 
+    /// Of a member of a group that notices soon what is wrong.
+    pub(crate) fn member(&self) -> ClientConfig {
+        let mut config = self.config();
+        config.set("session.timeout.ms", SESSION.as_millis().to_string());
+        config.set("heartbeat.interval.ms", "500");
+        config.set("reconnect.backoff.max.ms", "500");
+        config
+    }
+
     pub(crate) async fn create(&self, topic: &str, partitions: i32) {
         let admin: AdminClient<DefaultClientContext> = self.config().create().unwrap();
         let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
         let options = AdminOptions::new().operation_timeout(Some(LIMIT));
         let made = admin.create_topics([&topic], &options).await.unwrap();
         made[0].as_ref().unwrap();
+    }
+
+    /// Into a topic, in this order. Returns once all are confirmed.
+    pub(crate) fn send(&self, topic: &str, messages: &[WireMessage]) {
+        let producer: ThreadedProducer<DefaultProducerContext> = self
+            .config()
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", "2000000")
+            // Of a batch of several tansu says that the partition ends with the first of them.
+            .set("batch.num.messages", "1")
+            .set("linger.ms", "0")
+            .create()
+            .unwrap();
+        for message in messages {
+            let mut headers = OwnedHeaders::new();
+            for (name, value) in &message.attributes {
+                let (key, value) = (&*format!("ce_{name}"), Some(value));
+                headers = headers.insert(Header { key, value });
+            }
+            if let Some(content_type) = &message.content_type {
+                let (key, value) = ("content-type", Some(content_type));
+                headers = headers.insert(Header { key, value });
+            }
+            let mut record = BaseRecord::to(topic)
+                .payload(&message.body)
+                .headers(headers);
+            if let Some(key) = &message.key {
+                record = record.key(key);
+            }
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(LIMIT).unwrap();
+    }
+
+    /// How many messages of a topic a group has not committed.
+    pub(crate) fn lag(&self, topic: &str, group: &str) -> usize {
+        let asks: BaseConsumer = self.config().set("group.id", group).create().unwrap();
+        let asked = |partition| asks.fetch_watermarks(topic, partition, LIMIT).unwrap();
+        let metadata = asks.fetch_metadata(Some(topic), LIMIT).unwrap();
+        let mut list = TopicPartitionList::new();
+        for partition in metadata.topics()[0].partitions() {
+            list.add_partition(topic, partition.id());
+        }
+        let committed = asks.committed_offsets(list, LIMIT).unwrap();
+        let lag = |element: &TopicPartitionListElem<'_>| {
+            let (low, high) = asked(element.partition());
+            match element.offset() {
+                Offset::Offset(next) => high - next,
+                _ => high - low,
+            }
+        };
+        let lag: i64 = committed.elements().iter().map(lag).sum();
+        usize::try_from(lag).unwrap()
     }
 
     /// All records of a topic, each partition in its order.
@@ -79,7 +149,7 @@ impl Broker {
             left -= 1;
             let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
             let headers = message.headers().map_or_else(Vec::new, |headers| {
-                let pair = |header: idem_kafka::rdkafka::message::Header<'_, &[u8]>| {
+                let pair = |header: Header<'_, &[u8]>| {
                     (header.key.to_owned(), text(header.value.unwrap()))
                 };
                 headers.iter().map(pair).collect()

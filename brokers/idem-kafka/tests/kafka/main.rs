@@ -1,4 +1,5 @@
 //! Publisher and source, against a real broker.
 
 mod broker;
+mod conforms;
 mod publisher;
