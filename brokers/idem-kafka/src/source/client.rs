@@ -9,6 +9,7 @@ use idem_runtime::{Handover, SourceError};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientConfig, ClientContext, Message as _, Offset, Statistics, TopicPartitionList};
 
 use super::commits;
@@ -19,10 +20,13 @@ use crate::connector::max_poll_interval;
 use crate::envelope::incoming;
 use crate::log::log;
 
-/// How long one poll waits.
+/// How long nothing is polled if nothing is there.
 const POLL: Duration = Duration::from_millis(100);
 
-/// How long the brokers may take to say where partitions end, or that a member leaves.
+/// How long one poll waits. Without a wait it would end with the first line of the client's log.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// How long the brokers may take to say where partitions end.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) type Client = BaseConsumer<Context>;
@@ -51,9 +55,11 @@ pub(super) fn start(
         // The group would give them away by itself.
         handover: interval - interval / 10,
     };
-    let client: Client = config
+    let mut client: Client = config
         .create_with_context(context)
         .map_err(|error| refused(&error))?;
+    let wakes = Arc::clone(shared);
+    client.set_nonempty_callback(move || wakes.wake());
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     client.subscribe(&names).map_err(|error| refused(&error))?;
     let (group, shared) = (group.to_owned(), Arc::clone(shared));
@@ -72,7 +78,8 @@ fn run(client: Client, group: &str, shared: &Arc<Shared>) {
     match committing {
         Ok(committing) => {
             poll(&client, group, shared);
-            leave(&client, shared);
+            shared.state().is_over = true;
+            shared.work.notify_all();
             // It has the client, too, which is closed where it is polled.
             let _ = committing.join();
         }
@@ -80,58 +87,60 @@ fn run(client: Client, group: &str, shared: &Arc<Shared>) {
             "a thread that commits can't be had: {error}"
         ))),
     }
+    // Closes it: partitions are given up, and the group hears that its member leaves. To unsubscribe
+    // just before would be a rebalance of its own, and the group would wait for the session's end.
+    drop(client);
 }
 
 /// Polls, whatever handlers do.
 fn poll(client: &Client, group: &str, shared: &Shared) {
     loop {
-        let mut state = shared.state();
-        if state.is_leaving() && state.in_hand(None) == 0 {
+        let state = shared.state();
+        let mut state = shared.wait(state, POLL, |state| state.is_ready || state.is_done());
+        if state.is_done() {
             return;
         }
-        if state.is_full(shared.limits) {
-            // There may be room in a moment. A pause throws away what the client has fetched.
-            state.poller_waits = true;
-            let limits = shared.limits;
-            state = shared.wait(state, POLL, |state| {
-                state.has_room(limits) || state.is_leaving()
-            });
-            state.poller_waits = false;
-        }
+        state.is_ready = false;
         drop(state);
-        flow::pause(client, shared);
-        match client.poll(POLL) {
-            None => {}
-            Some(Ok(message)) => {
-                let place = (message.topic().to_owned(), message.partition());
-                let incoming = incoming(&message);
-                let window = shared.limits.window;
-                let mut state = shared.state();
-                state.arrived(&place, message.offset(), window, incoming);
-                drop(state);
-                shared.changed.notify_one();
-            }
-            Some(Err(error)) => {
-                let was_assigned = shared.state().was_assigned;
-                match failure(&error, group, was_assigned) {
-                    Some(failure) => shared.fail(failure),
-                    None => tracing::debug!(%error, "the client of Kafka reports an error"),
+        loop {
+            wait_for_room(shared);
+            flow::pause(client, shared);
+            match client.poll(MOMENT) {
+                None => break,
+                Some(Ok(message)) => taken(&message, shared),
+                Some(Err(error)) => {
+                    let was_assigned = shared.state().was_assigned;
+                    match failure(&error, group, was_assigned) {
+                        Some(failure) => shared.fail(failure),
+                        None => tracing::debug!(%error, "the client of Kafka reports an error"),
+                    }
                 }
             }
         }
     }
 }
 
-/// Leaves the group, so that others need not wait for the end of the session.
-fn leave(client: &Client, shared: &Shared) {
-    client.unsubscribe();
-    let end = Instant::now() + ANSWER_WITHIN;
-    // Partitions are given up while it polls.
-    while !shared.state().assignments.is_empty() && Instant::now() < end {
-        let _ = client.poll(POLL);
+/// There may be room in a moment. A pause throws away what the client has fetched.
+fn wait_for_room(shared: &Shared) {
+    let limits = shared.limits;
+    let mut state = shared.state();
+    if state.is_full(limits) {
+        state.poller_waits = true;
+        state = shared.wait(state, POLL, |state| {
+            state.has_room(limits) || state.is_leaving()
+        });
+        state.poller_waits = false;
     }
-    shared.state().is_over = true;
-    shared.work.notify_all();
+}
+
+fn taken(message: &BorrowedMessage<'_>, shared: &Shared) {
+    let place = (message.topic().to_owned(), message.partition());
+    let incoming = incoming(message);
+    let window = shared.limits.window;
+    let mut state = shared.state();
+    state.arrived(&place, message.offset(), window, incoming);
+    drop(state);
+    shared.changed.notify_one();
 }
 
 impl Context {
@@ -179,7 +188,10 @@ impl Context {
             }
         }
         let (done, is_done) = mpsc::channel::<()>();
-        if !state.stopped {
+        if state.is_leaving() {
+            // Nobody would hear of it. What is in hand is waited for below.
+            drop(done);
+        } else {
             let handover = Handover::new(move || drop(done));
             state.revoked.push_back((partitions, handover));
         }
@@ -193,7 +205,7 @@ impl Context {
             );
         }
         let mut state = shared.state();
-        if state.stopped {
+        if state.is_leaving() {
             let left = end.saturating_duration_since(Instant::now());
             state = shared.wait(state, left, |state| state.in_hand(Some(&ids)) == 0);
         }
@@ -239,6 +251,8 @@ impl ConsumerContext for Context {
             // A pause outlives its assignment.
             flow::resume(client, &self.shared, list);
         }
+        // The poll that it was part of brought nothing, and more may be behind it.
+        self.shared.wake();
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct State {
     /// The consumer has no room.
     pub(super) paused: bool,
     pub(super) stopped: bool,
+    /// Something can be polled.
+    pub(super) is_ready: bool,
     /// The thread that polls waits for room.
     pub(super) poller_waits: bool,
     /// The threads have nothing more to do.
@@ -92,6 +94,12 @@ impl Shared {
             .work
             .wait_timeout_while(state, limit, |state| !is_so(state));
         waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Something can be polled. Called by threads of the client, with locks of its own.
+    pub(super) fn wake(&self) {
+        self.state().is_ready = true;
+        self.work.notify_all();
     }
 
     pub(super) fn stop(&self) {
@@ -266,6 +274,11 @@ impl State {
     /// Nothing more is taken.
     pub(super) const fn is_leaving(&self) -> bool {
         self.stopped || self.end.is_some()
+    }
+
+    /// Nothing more is taken, and nothing is in hand.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_leaving() && self.in_hand(None) == 0
     }
 
     /// What waits to be handed out has no room for more.

@@ -6,6 +6,7 @@ use idem_kafka::rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicRepli
 use idem_kafka::rdkafka::client::DefaultClientContext;
 use idem_kafka::rdkafka::consumer::{BaseConsumer, Consumer as _};
 use idem_kafka::rdkafka::message::{Header, Headers as _, Message as _, OwnedHeaders};
+use idem_kafka::rdkafka::mocking::MockCluster;
 use idem_kafka::rdkafka::producer::{
     BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer,
 };
@@ -71,7 +72,8 @@ impl Broker {
     pub(crate) fn send(&self, topic: &str, messages: &[WireMessage]) {
         let producer: ThreadedProducer<DefaultProducerContext> = self
             .config()
-            .set("enable.idempotence", "true")
+            // In order, and without the wait for a producer's ID.
+            .set("max.in.flight", "1")
             .set("message.max.bytes", "2000000")
             // Of a batch of several tansu says that the partition ends with the first of them.
             .set("batch.num.messages", "1")
@@ -99,25 +101,21 @@ impl Broker {
         producer.flush(LIMIT).unwrap();
     }
 
+    /// Plain records into one partition.
+    pub(crate) fn send_plain(&self, topic: &str, partition: i32, values: &[Option<&str>]) {
+        send_plain(self.config(), topic, partition, values);
+    }
+
     /// How many messages of a topic a group has not committed.
     pub(crate) fn lag(&self, topic: &str, group: &str) -> usize {
-        let asks: BaseConsumer = self.config().set("group.id", group).create().unwrap();
-        let asked = |partition| asks.fetch_watermarks(topic, partition, LIMIT).unwrap();
-        let metadata = asks.fetch_metadata(Some(topic), LIMIT).unwrap();
-        let mut list = TopicPartitionList::new();
-        for partition in metadata.topics()[0].partitions() {
-            list.add_partition(topic, partition.id());
-        }
-        let committed = asks.committed_offsets(list, LIMIT).unwrap();
-        let lag = |element: &TopicPartitionListElem<'_>| {
-            let (low, high) = asked(element.partition());
-            match element.offset() {
-                Offset::Offset(next) => high - next,
-                _ => high - low,
-            }
-        };
-        let lag: i64 = committed.elements().iter().map(lag).sum();
-        usize::try_from(lag).unwrap()
+        lag(self.config(), topic, group)
+    }
+    /// How many members a group has.
+    pub(crate) fn members(&self, group: &str) -> usize {
+        let asks: BaseConsumer = self.config().create().unwrap();
+        let list = asks.fetch_group_list(Some(group), LIMIT).unwrap();
+        let members = list.groups().iter().map(|group| group.members().len());
+        members.sum()
     }
 
     /// All records of a topic, each partition in its order.
@@ -164,4 +162,62 @@ impl Broker {
         }
         records
     }
+}
+
+/// A cluster in this process with the topic `orders` of one partition, which answers as a test says.
+pub(crate) fn mock() -> (MockCluster<'static, DefaultProducerContext>, ClientConfig) {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("orders", 1, 1).unwrap();
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap_servers());
+    (cluster, config)
+}
+
+/// Plain records into one partition.
+pub(crate) fn send_plain(
+    mut config: ClientConfig,
+    topic: &str,
+    partition: i32,
+    values: &[Option<&str>],
+) {
+    let producer: ThreadedProducer<DefaultProducerContext> = config
+        .set("max.in.flight", "1")
+        .set("batch.num.messages", "1")
+        .create()
+        .unwrap();
+    for value in values {
+        let (key, tenant) = ("tenant", Some("t-1"));
+        let headers = OwnedHeaders::new().insert(Header { key, value: tenant });
+        let mut record = BaseRecord::<str, str>::to(topic)
+            .partition(partition)
+            .key("k")
+            .timestamp(7_000)
+            .headers(headers);
+        if let Some(value) = value {
+            record = record.payload(value);
+        }
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(LIMIT).unwrap();
+}
+
+/// How many messages of a topic a group has not committed.
+pub(crate) fn lag(mut config: ClientConfig, topic: &str, group: &str) -> usize {
+    let asks: BaseConsumer = config.set("group.id", group).create().unwrap();
+    let asked = |partition| asks.fetch_watermarks(topic, partition, LIMIT).unwrap();
+    let metadata = asks.fetch_metadata(Some(topic), LIMIT).unwrap();
+    let mut list = TopicPartitionList::new();
+    for partition in metadata.topics()[0].partitions() {
+        list.add_partition(topic, partition.id());
+    }
+    let committed = asks.committed_offsets(list, LIMIT).unwrap();
+    let lag = |element: &TopicPartitionListElem<'_>| {
+        let (low, high) = asked(element.partition());
+        match element.offset() {
+            Offset::Offset(next) => high - next,
+            _ => high - low,
+        }
+    };
+    let lag: i64 = committed.elements().iter().map(lag).sum();
+    usize::try_from(lag).unwrap()
 }

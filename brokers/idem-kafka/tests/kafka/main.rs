@@ -3,3 +3,4 @@
 mod broker;
 mod conforms;
 mod publisher;
+mod source;
