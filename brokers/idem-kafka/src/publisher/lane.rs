@@ -166,12 +166,12 @@ mod tests {
     use super::*;
 
     fn call(keys: &[Option<&str>]) -> (Arc<Call>, Vec<Lane>) {
-        let message = |key: &Option<&str>| {
+        let message = |key: Option<&str>| {
             let mut message = Message::new(EventId::new(uuid::Uuid::nil()), "t", "T", "");
             message.key = key.map(str::to_owned);
             message
         };
-        Call::new(PublishBatch::new(keys.iter().map(message).collect()).0)
+        Call::new(PublishBatch::new(keys.iter().copied().map(message).collect()).0)
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Session {
         let (served, is_over) = (Arc::clone(&producer), Arc::clone(&closing));
         let limit = settings.timeout;
         let serving = thread::Builder::new().name("idem-kafka".into());
-        let serving = serving.spawn(move || serve(served, &is_over, limit));
+        let serving = serving.spawn(move || serve(&served, &is_over, limit));
         serving.map_err(|error| ClientError::ClientCreation(error.to_string()))?;
         Ok(Self { producer, closing })
     }
@@ -110,7 +110,7 @@ impl Drop for Session {
 }
 
 /// Takes the reports, to the end.
-fn serve(producer: Arc<Producer>, closing: &AtomicBool, limit: Duration) {
+fn serve(producer: &Producer, closing: &AtomicBool, limit: Duration) {
     let mut end = None;
     loop {
         producer.poll(POLL);

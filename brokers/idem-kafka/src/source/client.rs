@@ -53,7 +53,7 @@ pub(super) fn start(
     let context = Context {
         shared: Arc::clone(shared),
         // The group would give them away by itself.
-        handover: interval - interval / 10,
+        handover: interval.mul_f64(0.9),
     };
     let mut client: Client = config
         .create_with_context(context)
@@ -110,9 +110,10 @@ fn poll(client: &Client, group: &str, shared: &Shared) {
                 Some(Ok(message)) => taken(&message, shared),
                 Some(Err(error)) => {
                     let was_assigned = shared.state().was_assigned;
-                    match failure(&error, group, was_assigned) {
-                        Some(failure) => shared.fail(failure),
-                        None => tracing::debug!(%error, "the client of Kafka reports an error"),
+                    if let Some(failure) = failure(&error, group, was_assigned) {
+                        shared.fail(failure);
+                    } else {
+                        tracing::debug!(%error, "the client of Kafka reports an error");
                     }
                 }
             }

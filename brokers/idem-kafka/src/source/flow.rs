@@ -31,9 +31,12 @@ pub(super) fn resume<C: ConsumerContext>(
 }
 
 fn change<C: ConsumerContext>(client: &BaseConsumer<C>, shared: &Shared, pauses: bool) {
-    let is_due = |state: &State, assignment: &Assignment| match pauses {
-        true => !assignment.paused && state.must_pause(assignment, shared.limits),
-        false => assignment.paused && state.may_resume(assignment, shared.limits),
+    let is_due = |state: &State, assignment: &Assignment| {
+        if pauses {
+            !assignment.paused && state.must_pause(assignment, shared.limits)
+        } else {
+            assignment.paused && state.may_resume(assignment, shared.limits)
+        }
     };
     let has_any = |state: &State| {
         let mut all = state.assignments.values();

@@ -29,6 +29,10 @@ pub(super) struct Shared {
     pub(super) flow: Mutex<()>,
 }
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is set by somebody else, at any time"
+)]
 #[derive(Default)]
 pub(super) struct State {
     pub(super) assignments: HashMap<u64, Assignment>,

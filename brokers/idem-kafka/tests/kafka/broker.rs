@@ -21,6 +21,10 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// How long a member that is not heard of stays in its group.
 pub(crate) const SESSION: Duration = Duration::from_secs(6);
 
+/// How long a member may take to leave its group. Of a member that leaves while another one joins,
+/// tansu makes the leader of the group, which then waits for it for ever.
+pub(crate) const LEAVES: Duration = Duration::from_millis(300);
+
 pub(crate) struct Broker {
     pub(crate) server: Kafka,
 }
@@ -110,14 +114,6 @@ impl Broker {
     pub(crate) fn lag(&self, topic: &str, group: &str) -> usize {
         lag(self.config(), topic, group)
     }
-    /// How many members a group has.
-    pub(crate) fn members(&self, group: &str) -> usize {
-        let asks: BaseConsumer = self.config().create().unwrap();
-        let list = asks.fetch_group_list(Some(group), LIMIT).unwrap();
-        let members = list.groups().iter().map(|group| group.members().len());
-        members.sum()
-    }
-
     /// All records of a topic, each partition in its order.
     pub(crate) fn read(&self, topic: &str) -> Vec<Record> {
         let reader: BaseConsumer = self

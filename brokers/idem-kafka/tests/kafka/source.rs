@@ -8,7 +8,7 @@ use idem_kafka::{KafkaDelivery, KafkaSource};
 use idem_runtime::{Arrival, Delivery as _, Handover, Partition, Source as _, SourceError};
 use tokio::time::timeout;
 
-use crate::broker::{Broker, lag, mock, send_plain};
+use crate::broker::{Broker, LEAVES, lag, mock, send_plain};
 use crate::conforms::joined;
 
 /// Far above what anything here takes.
@@ -171,6 +171,7 @@ async fn what_an_earlier_owner_may_have_had_says_so_and_nothing_else_does() {
     drop(delivery);
     first.stop();
     until("the first one leaves", || first.partitions() == 0).await;
+    tokio::time::sleep(LEAVES).await;
     let second = source(broker.member()).window(2);
     let mut again = Vec::new();
     for _ in 0..3 {
@@ -190,14 +191,18 @@ async fn who_leaves_a_group_says_so() {
     let broker = Broker::start().await;
     broker.create("orders", 1).await;
     let mut config = broker.member();
-    config.set("session.timeout.ms", "20000");
-    let source = source(config);
-    joined(&source).await;
-    assert_eq!(broker.members("ledger"), 1);
+    let session = Duration::from_secs(20);
+    config.set("session.timeout.ms", session.as_millis().to_string());
+    let first = source(config.clone());
+    joined(&first).await;
     let left = Instant::now();
-    drop(source);
-    until("it leaves", || broker.members("ledger") == 0).await;
-    assert!(left.elapsed() < Duration::from_secs(10), "{left:?}");
+    first.stop();
+    until("the first one leaves", || first.partitions() == 0).await;
+    tokio::time::sleep(LEAVES).await;
+    let second = source(config);
+    broker.send_plain("orders", 0, &[Some("1")]);
+    delivered(&second).await.ack().await.unwrap();
+    assert!(left.elapsed() < session, "{:?}", left.elapsed());
 }
 
 /// Guards: an instance that another one has replaced ends, and says which setting is wrong.
