@@ -19,7 +19,7 @@ use idem_tests::server::Kafka;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a member that is not heard of stays in its group.
-pub(crate) const SESSION: Duration = Duration::from_secs(6);
+pub(crate) const SESSION: Duration = Duration::from_secs(4);
 
 /// How long a member may take to leave its group. Of a member that leaves while another one joins,
 /// tansu makes the leader of the group, which then waits for it for ever.
