@@ -15,11 +15,14 @@ pub(super) struct Attempt<'a> {
     pub(super) others_were_confirmed: bool,
 }
 
-/// Whether the producer confirms nothing more: the brokers have forgotten it, or know a newer one.
+/// Whether the producer confirms nothing more: it has given up what it had, or the brokers have
+/// forgotten it, or know a newer one.
 pub(super) const fn ends_producer(code: Code) -> bool {
     matches!(
         code,
         Code::Fatal
+            | Code::PurgeQueue
+            | Code::PurgeInflight
             | Code::ProducerFenced
             | Code::InvalidProducerEpoch
             | Code::InvalidProducerIdMapping
@@ -51,7 +54,7 @@ pub(super) fn verdict(code: Code, attempt: Attempt<'_>) -> PublishError {
             "the user may not write to the topic `{topic}`: allow WRITE and DESCRIBE on it"
         )),
         Code::MessageTimedOut => late(attempt),
-        Code::PurgeQueue | Code::PurgeInflight | Code::BrokerDestroy => ended(code),
+        Code::BrokerDestroy => ended(code),
         code if ends_producer(code) => ended(code),
         Code::BrokerTransportFailure
         | Code::AllBrokersDown

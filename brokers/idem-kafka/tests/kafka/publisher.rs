@@ -181,10 +181,9 @@ async fn what_is_refused_with_a_batch_that_is_too_large_is_sent_alone() {
 async fn after_the_end_of_a_producer_another_one_goes_on() {
     let (cluster, config) = mock();
     let publisher = KafkaPublisher::with(config).unwrap();
-    let before = publish(&publisher, vec![message("orders", Some("a"))]).await;
-    assert_eq!(before, [Some(Ok(()))]);
-    let fenced = RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED;
-    cluster.request_errors(RDKafkaApiKey::Produce, &[fenced]);
+    // Of the request that begins an idempotent producer: the client gives it up for good.
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED;
+    cluster.request_errors(RDKafkaApiKey::InitProducerId, &[refused]);
     let verdicts = publish(&publisher, vec![message("orders", Some("a"))]).await;
     let error = failure(&verdicts[0]);
     assert!(error.is_unavailable(), "{error}");
