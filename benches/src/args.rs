@@ -18,6 +18,7 @@ usage: idem-benches [OPTIONS]
   --saturation      the third table instead: calls a second of 8 connections at once, on PostgreSQL
   --relay           the fourth table instead: the relay; --arms takes drain, several, looks, enqueue or latency
   --consumer        the fifth table instead: messages a second from a queue to handlers, on PostgreSQL
+  --inbox           messages a second from an inbox with 20,000 waiting, of few keys and of many, on each database
   --brokers         the sixth table instead: publishers and sources against their bare clients; --arms takes rabbitmq or jetstream
   --keys N          with --growth or --relay: leave out sizes above N
   --out FOLDER      where the CSV and SVG files go (default: benches/results)
@@ -34,6 +35,7 @@ pub(crate) struct Args {
     pub(crate) saturation: bool,
     pub(crate) relay: bool,
     pub(crate) consumer: bool,
+    pub(crate) inbox: bool,
     pub(crate) brokers: bool,
     pub(crate) keys: u64,
     pub(crate) out: PathBuf,
@@ -52,6 +54,7 @@ impl Args {
             saturation: false,
             relay: false,
             consumer: false,
+            inbox: false,
             brokers: false,
             keys: u64::MAX,
             out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/results")),
@@ -67,6 +70,7 @@ impl Args {
                 Long("saturation") => args.saturation = true,
                 Long("relay") => args.relay = true,
                 Long("consumer") => args.consumer = true,
+                Long("inbox") => args.inbox = true,
                 Long("brokers") => args.brokers = true,
                 Long("keys") => args.keys = words.value()?.parse()?,
                 Long("out") => args.out = words.value()?.into(),

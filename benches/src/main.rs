@@ -5,6 +5,7 @@ mod arm;
 mod brokers;
 mod consumer;
 mod growth;
+mod inbox;
 mod machine;
 mod mariadb;
 mod measure;
@@ -57,6 +58,9 @@ async fn main() -> Result<()> {
     }
     if args.consumer {
         return consumer::run(&args).await;
+    }
+    if args.inbox {
+        return inbox::run(&args).await;
     }
     if args.brokers {
         return brokers::run(&args).await;
