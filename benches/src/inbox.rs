@@ -61,7 +61,7 @@ fn hexed(bytes: &[u8]) -> String {
 
 /// The handler, and one round, on one database.
 macro_rules! database {
-    ($name:ident, $database:ty, $connection:ty, $pool:ty, $dialect:expr) => {
+    ($name:ident, $database:ty, $connection:ty, $pool:ty, $scope:literal, $dialect:expr) => {
         mod $name {
             use std::time::Instant;
 
@@ -72,12 +72,12 @@ macro_rules! database {
 
             use super::{CONCURRENCY, Dialect, Drained, LIMIT, MESSAGES, insert};
 
-            #[idempotent(key = "drained.id", scope = concat!("bench.drained.", stringify!($name)), handler = Drain)]
-            async fn drained(
-                tx: &mut $connection,
-                drained: &Drained,
-            ) -> Result<(), sqlx::Error> {
-                let effect = format!("UPDATE drained SET messages = messages + 1 WHERE id = {}", drained.account);
+            #[idempotent(key = "drained.id", scope = $scope, handler = Drain)]
+            async fn drained(tx: &mut $connection, drained: &Drained) -> Result<(), sqlx::Error> {
+                let effect = format!(
+                    "UPDATE drained SET messages = messages + 1 WHERE id = {}",
+                    drained.account
+                );
                 raw_sql(AssertSqlSafe(effect)).execute(&mut *tx).await?;
                 Ok(())
             }
@@ -98,14 +98,26 @@ macro_rules! database {
                 let pool = <$pool>::new().max_connections(u32::from(CONCURRENCY) + 3);
                 let pool = pool.connect(url).await?;
                 idem_runtime::migrate(&pool).await?;
-                run(&pool, "CREATE TABLE drained (id bigint PRIMARY KEY, messages bigint NOT NULL)".into()).await?;
+                run(
+                    &pool,
+                    "CREATE TABLE drained (id bigint PRIMARY KEY, messages bigint NOT NULL)".into(),
+                )
+                .await?;
                 let rows: Vec<_> = (0..1_000).map(|id| format!("({id}, 0)")).collect();
-                run(&pool, format!("INSERT INTO drained VALUES {}", rows.join(", "))).await?;
+                run(
+                    &pool,
+                    format!("INSERT INTO drained VALUES {}", rows.join(", ")),
+                )
+                .await?;
                 Ok(pool)
             }
 
             /// Messages a second.
-            pub(super) async fn round(pool: &sqlx::Pool<$database>, keys: u64, round: usize) -> Result<f64> {
+            pub(super) async fn round(
+                pool: &sqlx::Pool<$database>,
+                keys: u64,
+                round: usize,
+            ) -> Result<f64> {
                 let dialect: Dialect = $dialect;
                 run(pool, "DELETE FROM idem_inbox".into()).await?;
                 for first in (0..MESSAGES).step_by(500) {
@@ -136,6 +148,7 @@ database!(
     sqlx::Postgres,
     sqlx::PgConnection,
     sqlx::postgres::PgPoolOptions,
+    "bench.drained.postgres",
     Dialect {
         blob: |hexed| format!(r"'\x{hexed}'"),
         now: "now()",
@@ -147,6 +160,7 @@ database!(
     sqlx::MySql,
     sqlx::MySqlConnection,
     sqlx::mysql::MySqlPoolOptions,
+    "bench.drained.mariadb",
     Dialect {
         blob: |hexed| format!("X'{hexed}'"),
         now: "UTC_TIMESTAMP(6)",
@@ -158,6 +172,7 @@ database!(
     sqlx::Sqlite,
     sqlx::SqliteConnection,
     sqlx::sqlite::SqlitePoolOptions,
+    "bench.drained.sqlite",
     Dialect {
         blob: |hexed| format!("X'{hexed}'"),
         now: "unixepoch() * 1000000",

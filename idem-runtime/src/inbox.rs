@@ -62,9 +62,14 @@ use crate::telemetry::Redacted;
 ///   handled: a message with the same source and ID is not stored again, even if its content
 ///   differs. A message without an ID is stored each time.
 /// * **In order per key**, over all instances: a message is handed out only when those before it of
-///   its key are done. So one key is as fast as one message after the other can be.
+///   its key were acknowledged. So one key is as fast as one message after the other can be.
 /// * **At least once**: a message whose consumer died is handed out again when its
 ///   [`lease`](Self::lease) has ended.
+///
+/// What a consumer has taken and not handed out is in memory: at most 128 messages or about 8 MiB
+/// that are handed out next, and as much again that waits behind others of its key, up to 16 of
+/// each. Other instances can have those when a message before them goes back, or takes longer than
+/// a third of the lease.
 ///
 /// [`purge`](crate::purge) deletes the rows of messages that were done more than 4 days ago.
 pub struct Inbox<DB: InboxStore> {

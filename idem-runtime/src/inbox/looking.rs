@@ -61,9 +61,7 @@ impl<DB: InboxStore> Shared<DB> {
             Look::All(limit) => {
                 let limit = *limit;
                 let taken = self.run(|conn, home, inbox| {
-                    Box::pin(
-                        async move { DB::take(conn, home, inbox, owner, lease, limit).await },
-                    )
+                    Box::pin(async move { DB::take(conn, home, inbox, owner, lease, limit).await })
                 });
                 taken.await
             }

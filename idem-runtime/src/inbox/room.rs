@@ -12,7 +12,7 @@ const BYTES: usize = 8 << 20;
 const OF_EACH: usize = 16;
 
 /// What a message is thought to have before one was seen.
-const FIRST_SIZE: usize = BYTES / 16;
+const FIRST_SIZE: usize = BYTES / 4;
 
 #[derive(Debug)]
 pub(super) struct Room {
@@ -90,7 +90,7 @@ mod tests {
             (100 << 20, 1, 1),
         ] {
             let mut room = Room::default();
-            assert_eq!(room.batch(), 16);
+            assert_eq!(room.batch(), 4);
             room.enter(&[taken(1, None, bytes)]);
             assert_eq!((room.batch(), room.of_each(8)), (batch, of_each), "{bytes}");
         }

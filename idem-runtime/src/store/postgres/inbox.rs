@@ -22,7 +22,8 @@ pub(super) const COLUMNS: &str =
     "source, id, topic, key, type, payload, content_type, headers, created_at";
 
 /// What [`message`] reads, and when it was created.
-const TAKEN: &str = "seq, taken, source, id, topic, key, type, encode(payload, 'hex'), content_type, headers";
+const TAKEN: &str =
+    "seq, taken, source, id, topic, key, type, encode(payload, 'hex'), content_type, headers";
 
 impl InboxStore for Postgres {
     async fn add(
