@@ -79,13 +79,20 @@ struct State {
     is_looking: bool,
     /// Whether there may be something that nobody has taken.
     looks_for_all: bool,
-    /// Whether that was the last thing that was looked for.
-    looked_for_all: bool,
+    turn: Turn,
     not_before: Instant,
     next_poll: Instant,
     failed: Option<sqlx::Error>,
     /// Nothing is handed out any more.
     is_closed: bool,
+}
+
+/// What is looked for next, if both can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Keys of which the last message in hand is done.
+    Lanes,
+    All,
 }
 
 impl Hands {
@@ -102,7 +109,7 @@ impl Hands {
                 room: Room::default(),
                 is_looking: false,
                 looks_for_all: true,
-                looked_for_all: false,
+                turn: Turn::All,
                 not_before: now,
                 next_poll: now,
                 failed: None,
@@ -122,15 +129,18 @@ impl Hands {
                 state.put_back(&run.messages);
             }
         }
-        while let Some(run) = state.ready.pop_front() {
+        while let Some(mut run) = state.ready.pop_front() {
+            let Some(first) = run.messages.front() else {
+                continue;
+            };
+            state.room.leave(first);
             if run.until <= now {
-                // Somebody else may have it by now.
-                state.put_back(&run.messages);
-                state.looks_for_all = true;
-            } else if let Some(first) = run.messages.front() {
-                state.room.leave(first);
-                return Step::HandOut(run);
+                // Others may have them by now. The first is handed out all the same: to take a message
+                // may take longer than its lease, each time.
+                let late = run.messages.split_off(1);
+                state.put_back(&late);
             }
+            return Step::HandOut(run);
         }
         if state.is_looking {
             return Step::Wait(None);
@@ -152,18 +162,18 @@ impl Hands {
             state.next_poll
         };
         // In turn, so that no key waits for ever.
-        if !state.ended.is_empty() && (state.looked_for_all || now < all_at) {
+        if !state.ended.is_empty() && (state.turn == Turn::Lanes || now < all_at) {
             let count = state.ended.len().min(MOST_LANES);
             let lanes: Vec<_> = state.ended.drain(..count).collect();
             state.is_looking = true;
-            state.looked_for_all = false;
+            state.turn = Turn::All;
             return Step::Look(Look::Lanes(lanes, state.room.of_each(count)));
         }
         if now < all_at {
             return Step::Wait(Some(all_at));
         }
         state.is_looking = true;
-        state.looked_for_all = true;
+        state.turn = Turn::Lanes;
         state.looks_for_all = false;
         state.next_poll = now + self.poll_interval;
         Step::Look(Look::All(state.room.batch()))

@@ -35,7 +35,7 @@ impl Default for Room {
 impl Room {
     /// How many messages to take that nothing is before.
     pub(super) fn batch(&self) -> u32 {
-        self.fit(BYTES).clamp(1, MESSAGES) as u32
+        within(self.fit(BYTES), MESSAGES)
     }
 
     /// How many messages to take of each of so many keys. One can be handed out at once, so there is
@@ -43,7 +43,7 @@ impl Room {
     pub(super) fn of_each(&self, lanes: usize) -> u32 {
         let fit = self.fit(BYTES.saturating_sub(self.bytes));
         let fit = fit.min(MESSAGES.saturating_sub(self.messages));
-        (fit / lanes.max(1)).clamp(1, OF_EACH) as u32
+        within(fit / lanes.max(1), OF_EACH)
     }
 
     pub(super) fn enter(&mut self, messages: &[TakenMessage]) {
@@ -70,6 +70,11 @@ impl Room {
     fn fit(&self, bytes: usize) -> usize {
         bytes / self.size.max(1)
     }
+}
+
+/// One at least.
+fn within(count: usize, most: usize) -> u32 {
+    u32::try_from(count.min(most)).map_or(1, |count| count.max(1))
 }
 
 fn size(message: &TakenMessage) -> usize {
