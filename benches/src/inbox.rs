@@ -70,7 +70,7 @@ macro_rules! database {
             use sqlx::{AssertSqlSafe, Row as _, raw_sql};
             use tokio_util::sync::CancellationToken;
 
-            use super::{CONCURRENCY, Dialect, Drained, LIMIT, MESSAGES, insert};
+            use crate::inbox::{CONCURRENCY, Dialect, Drained, LIMIT, MESSAGES, insert};
 
             #[idempotent(key = "drained.id", scope = $scope, handler = Drain)]
             async fn drained(tx: &mut $connection, drained: &Drained) -> Result<(), sqlx::Error> {

@@ -175,11 +175,10 @@ impl<'a> Schedule<'a> {
                 let _ = delivery.ack().await;
             }
             // The process is killed, or the connection breaks.
-            11 => drop(delivery),
+            11 | 13 => drop(delivery),
             12 => {
                 let _ = delivery.reject("no letter").await;
             }
-            13 => drop(delivery),
             14..16 => {
                 let extended = delivery.extend().await;
                 if extended.is_ok() {
