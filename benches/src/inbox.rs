@@ -210,7 +210,8 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     println!("|---|--:|--:|--:|--:|--:|");
     if args.wants("postgres") {
         let server = Postgres::start(Options::default().durable()).await?;
-        measured!(postgres, server.database().await.url(), rounds);
+        let database = server.database().await;
+        measured!(postgres, database.url(), rounds);
     }
     if args.wants("mariadb") {
         let options = Options::default()
@@ -218,10 +219,12 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
             .set("innodb_buffer_pool_size", "1G")
             .set("innodb_log_file_size", "256M");
         let server = MariaDb::start(options).await?;
-        measured!(mariadb, server.database().await.url(), rounds);
+        let database = server.database().await;
+        measured!(mariadb, database.url(), rounds);
     }
     if args.wants("sqlite") {
-        measured!(sqlite, server::sqlite().url(), rounds);
+        let file = server::sqlite();
+        measured!(sqlite, file.url(), rounds);
     }
     Ok(())
 }
