@@ -18,6 +18,7 @@ usage: idem-benches [OPTIONS]
   --saturation      the third table instead: calls a second of 8 connections at once, on PostgreSQL
   --relay           the fourth table instead: the relay; --arms takes drain, several, looks, enqueue or latency
   --consumer        the fifth table instead: messages a second from a queue to handlers, on PostgreSQL
+  --inbox           messages a second from an inbox with 20,000 waiting, of few keys and of many, on each database
   --brokers         the sixth table instead: publishers and sources against their bare clients; --arms takes rabbitmq or jetstream
   --batches         the seventh table instead: many messages in one transaction, messages a second of 8 connections
   --keys N          with --growth or --relay: leave out sizes above N
@@ -35,6 +36,7 @@ pub(crate) struct Args {
     pub(crate) saturation: bool,
     pub(crate) relay: bool,
     pub(crate) consumer: bool,
+    pub(crate) inbox: bool,
     pub(crate) brokers: bool,
     pub(crate) batches: bool,
     pub(crate) keys: u64,
@@ -54,6 +56,7 @@ impl Args {
             saturation: false,
             relay: false,
             consumer: false,
+            inbox: false,
             brokers: false,
             batches: false,
             keys: u64::MAX,
@@ -70,6 +73,7 @@ impl Args {
                 Long("saturation") => args.saturation = true,
                 Long("relay") => args.relay = true,
                 Long("consumer") => args.consumer = true,
+                Long("inbox") => args.inbox = true,
                 Long("brokers") => args.brokers = true,
                 Long("batches") => args.batches = true,
                 Long("keys") => args.keys = words.value()?.parse()?,

@@ -6,6 +6,7 @@ mod batches;
 mod brokers;
 mod consumer;
 mod growth;
+mod inbox;
 mod machine;
 mod mariadb;
 mod measure;
@@ -61,6 +62,9 @@ async fn main() -> Result<()> {
     }
     if args.batches {
         return batches::run(&args).await;
+    }
+    if args.inbox {
+        return inbox::run(&args).await;
     }
     if args.brokers {
         return brokers::run(&args).await;

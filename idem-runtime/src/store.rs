@@ -43,6 +43,8 @@ pub use consumer_store::ConsumerStore;
 pub(crate) use consumer_store::{Letter, LetterRow, NewAttempt};
 pub(crate) use error_class::ErrorClass;
 pub(crate) use home::Home;
+#[cfg(test)]
+pub(crate) use inbox_store::tests::taken;
 pub(crate) use inbox_store::{INBOX, InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
 pub use isolation::Isolation;
 pub(crate) use kept_message::{KeptMessage, MessageId};
