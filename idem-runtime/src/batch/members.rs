@@ -76,6 +76,7 @@ where
         }
     }
     if ends.is_empty() {
+        batch.execution().roll_back().await;
         return Ok(entries);
     }
     match batch.finish_members(ends).await {

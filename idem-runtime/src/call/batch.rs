@@ -1,5 +1,9 @@
 //! A call of a batch handler: many deliveries, one body, one transaction.
 
+use std::future::Future;
+
+use sqlx::Database;
+
 use super::codec::{Body, OnDuplicate, OnError};
 use super::replay::replay;
 use super::spec::Spec;
@@ -8,7 +12,9 @@ use crate::batch::BatchEntry;
 use crate::begin::{Begin, Supported};
 use crate::error::Error;
 use crate::execution::{Batch, FinishError, Place, conflicts};
+use crate::handler::Handler;
 use crate::key::StoredKey;
+use crate::message::Received;
 use crate::outbox::{BatchOutbox, Ids, Row};
 use crate::outcome::Outcome;
 use crate::store::{End, Record, Store};
@@ -30,12 +36,21 @@ pub struct BatchCall<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E
 /// What each delivery of a batch gets, or why all of it failed.
 type Entries<T, R, E> = Result<Vec<BatchEntry<T, R, E>>, Error<E>>;
 
-/// The entry of a batch of one.
-///
-/// # Errors
-/// See [`Error`].
-pub fn only<T, R, E>(entries: Entries<T, R, E>) -> Result<Outcome<T, R>, Error<E>> {
-    entries?.pop().expect("an entry for each delivery")
+/// A batch of one. It is `Send` because the trait says so of `call_batch`: a body that is not is one
+/// error, there.
+pub fn only<H, B>(
+    begin: B,
+    message: &Received<H::Message>,
+    context: &H::Context,
+) -> impl Future<Output = Result<Outcome<H::Output, H::Replay>, Error<H::Error>>> + Send
+where
+    H: Handler,
+    B: Begin<<H::Database as Database>::Connection>,
+{
+    async move {
+        let mut entries = H::call_batch(begin, &[message], context).await?;
+        entries.pop().expect("an entry for each delivery")
+    }
 }
 
 /// The results of a body: one for each event, or none for all of them.
@@ -93,7 +108,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> BatchCall<DB, 
     pub async fn begin(&mut self) -> Option<Entries<T, R, E>> {
         let begun = self.telemetry.span().within(self.batch.begin()).await;
         let ended = match begun {
-            Ok(()) if self.batch.new_deliveries().is_empty() => Ok(self.entries(Vec::new(), &[])),
+            Ok(()) if self.batch.new_deliveries().is_empty() => {
+                self.batch.execution().roll_back().await;
+                Ok(self.entries(Vec::new(), &[]))
+            }
             Ok(()) => {
                 self.telemetry.attempt();
                 return None;

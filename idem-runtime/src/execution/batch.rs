@@ -89,7 +89,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Batch<DB, B> {
         self.identities.len()
     }
 
-    /// Claims every key that is free. If none is, no transaction is open afterwards.
+    /// Claims every key that is free.
     pub(crate) async fn begin(&mut self) -> Result<(), Error> {
         if let Some(scopes) = shared(&self.execution.policy.scope) {
             return Err(Error::DuplicateScopes(scopes));
@@ -120,9 +120,6 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Batch<DB, B> {
         }
         let is_new = |delivery: &usize| matches!(self.places[*delivery], Place::New);
         self.new = (0..self.places.len()).filter(is_new).collect();
-        if self.new.is_empty() {
-            self.execution.roll_back().await;
-        }
         Ok(())
     }
 
