@@ -84,6 +84,7 @@
 //! | say what identifies a message | [`Key`](trait@Key) and `#[derive(Key)]`, [`ContentHash`] |
 //! | say which errors are permanent | [`Classify`], [`Disposition`] |
 //! | publish events | [`outbox`](macro@outbox), [`Outbox`], [`Event`](trait@Event) and `#[derive(Event)]` |
+//! | handle many messages in one transaction | `batch` of [`idempotent`](macro@idempotent), [`BatchEntry`], [`BatchOutbox`]: see [batches](guide::batches) |
 //! | call a handler with a pool, or in your own transaction | [`Begin`] |
 //! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`], the crate `idem-http` |
 //! | take messages from a broker, or from a table of your own | [`Consumer`], [`Source`], [`Inbox`] |
@@ -93,7 +94,7 @@
 //! | wake the relays after a COMMIT of your own | [`wake`](fn@wake) |
 //! | take handlers as types, in a consumer of your own | [`Handler`], [`Received`], [`Identity`] |
 //! | ask what an earlier delivery stored, without running | [`lookup`] |
-//! | prove that a handler acts once | `idem_testing::explore`, of the crate `idem-testing` |
+//! | prove that a handler acts once | `idem_testing::explore` and `explore_batch`, of the crate `idem-testing` |
 //! | create, check and clean the tables | [`migrate`], [`verify`], [`spawn_upkeep`], [`purge`] |
 //! | see what waits to be published | [`backlog`] |
 //! | copy a database that goes on together with its original | [`renew_namespace`] |

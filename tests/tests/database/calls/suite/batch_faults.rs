@@ -69,8 +69,10 @@ async fn a_purge_that_races_leaves_each_event_with_as_many_effects_as_executions
     let orders: Vec<Order> = (0..40).map(|n| Order::new(&format!("{n:02}"))).collect();
     let mut executed = 0;
     for round in 0..12 {
-        db.execute(&format!("UPDATE idem_keys SET expires_at = {EIGHT_DAYS_AGO}"))
-            .await;
+        db.execute(&format!(
+            "UPDATE idem_keys SET expires_at = {EIGHT_DAYS_AGO}"
+        ))
+        .await;
         let mut batch: Vec<_> = orders.iter().collect();
         batch.rotate_left(round * 7 % 40);
         let call = async {
