@@ -19,6 +19,7 @@ usage: idem-benches [OPTIONS]
   --relay           the fourth table instead: the relay; --arms takes drain, several, looks, enqueue or latency
   --consumer        the fifth table instead: messages a second from a queue to handlers, on PostgreSQL
   --brokers         the sixth table instead: publishers and sources against their bare clients; --arms takes rabbitmq or jetstream
+  --batches         the seventh table instead: many messages in one transaction, messages a second of 8 connections
   --keys N          with --growth or --relay: leave out sizes above N
   --out FOLDER      where the CSV and SVG files go (default: benches/results)
 
@@ -35,6 +36,7 @@ pub(crate) struct Args {
     pub(crate) relay: bool,
     pub(crate) consumer: bool,
     pub(crate) brokers: bool,
+    pub(crate) batches: bool,
     pub(crate) keys: u64,
     pub(crate) out: PathBuf,
 }
@@ -53,6 +55,7 @@ impl Args {
             relay: false,
             consumer: false,
             brokers: false,
+            batches: false,
             keys: u64::MAX,
             out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/results")),
         };
@@ -68,6 +71,7 @@ impl Args {
                 Long("relay") => args.relay = true,
                 Long("consumer") => args.consumer = true,
                 Long("brokers") => args.brokers = true,
+                Long("batches") => args.batches = true,
                 Long("keys") => args.keys = words.value()?.parse()?,
                 Long("out") => args.out = words.value()?.into(),
                 Long("help") | Short('h') => return Ok(None),

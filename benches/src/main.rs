@@ -2,6 +2,7 @@
 
 mod args;
 mod arm;
+mod batches;
 mod brokers;
 mod consumer;
 mod growth;
@@ -57,6 +58,9 @@ async fn main() -> Result<()> {
     }
     if args.consumer {
         return consumer::run(&args).await;
+    }
+    if args.batches {
+        return batches::run(&args).await;
     }
     if args.brokers {
         return brokers::run(&args).await;

@@ -13,7 +13,6 @@ mod worker;
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,8 +104,10 @@ use route::{AnyRoute, HandlerRoute, Routes};
 ///    succeeds. Not counted either: a message that is still running elsewhere, a COMMIT of unknown
 ///    outcome, and a deadlock or another conflict of transactions.
 /// 8. **A panic is a failed attempt** of that delivery alone.
-/// 9. **Memory is bounded**: see [`in_hand`](Self::in_hand). Then nothing more is received, so the
-///    broker notices.
+/// 9. **Batches are safe**: see [`batch`](Self::batch). One message that fails costs none of its
+///    neighbours an attempt.
+/// 10. **Memory is bounded**: see [`in_hand`](Self::in_hand). Then nothing more is received, so the
+///     broker notices.
 pub struct Consumer<S, DB: Database, F = Json> {
     name: String,
     source: S,
@@ -180,11 +181,7 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
         R::Error: Failure,
         F: Decode<R::Message>,
     {
-        let route = HandlerRoute::<R, R::Context, F> {
-            context: Arc::new(context),
-            format: Arc::clone(&self.format),
-            handler: PhantomData,
-        };
+        let route = HandlerRoute::<R, R::Context, F>::new(context, Arc::clone(&self.format));
         self.routes.push((kind.into(), Arc::new(route)));
         self
     }
@@ -207,6 +204,23 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     #[must_use]
     pub fn concurrency(mut self, deliveries: usize) -> Self {
         self.options.concurrency = deliveries.max(1);
+        self
+    }
+
+    /// How many deliveries of one handler are handled in one transaction at most; 1 unless said
+    /// otherwise. See [the guide](crate::guide::batches).
+    ///
+    /// A batch takes what is ready, and never waits for more: at most one delivery of each ordering
+    /// key, in the order of these keys, so that two batches that lock rows by them don't deadlock.
+    /// What is ready is shared out evenly among the places that are free. A handler with
+    /// `batch = "..."` gets a batch as its slice; of any other the bodies run one after the other.
+    ///
+    /// A batch that fails is rolled back, and its deliveries are handled all the same: the one that
+    /// failed is run by itself, and the others in batches without it. So an attempt is counted of
+    /// that one alone.
+    #[must_use]
+    pub fn batch(mut self, deliveries: usize) -> Self {
+        self.options.batch = deliveries.max(1);
         self
     }
 

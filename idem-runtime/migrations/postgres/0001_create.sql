@@ -369,11 +369,17 @@ BEGIN
                 RAISE EXCEPTION USING ERRCODE = 'IDM06',
                     MESSAGE = 'idem: a body of this batch changed the role or the search path';
             END IF;
+            -- Each row is found by its key, and changed where it was found: a plain join may read all
+            -- rows of the scope.
             UPDATE %1$I.idem_keys AS row
             SET state = ended_claim.state, result = ended_claim.result, result_version = the_version
             FROM unnest(the_keys, the_states, the_results) AS ended_claim (key, state, result)
-            WHERE row.scope OPERATOR(pg_catalog.=) the_scope AND row.key OPERATOR(pg_catalog.=) ended_claim.key
-                AND row.state OPERATOR(pg_catalog.=) 0 AND row.xid OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id();
+            CROSS JOIN LATERAL (
+                SELECT claimed.ctid FROM %1$I.idem_keys AS claimed
+                WHERE claimed.scope OPERATOR(pg_catalog.=) the_scope AND claimed.key OPERATOR(pg_catalog.=) ended_claim.key
+                    AND claimed.state OPERATOR(pg_catalog.=) 0 AND claimed.xid OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()
+                OFFSET 0) AS found
+            WHERE row.ctid OPERATOR(pg_catalog.=) found.ctid;
             GET DIAGNOSTICS ended = ROW_COUNT;
             IF ended OPERATOR(pg_catalog.<>) pg_catalog.cardinality(the_keys) THEN
                 RAISE EXCEPTION USING ERRCODE = 'IDM02', MESSAGE = 'idem: this is not the transaction that claimed';

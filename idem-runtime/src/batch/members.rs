@@ -17,11 +17,11 @@ use crate::outcome::Outcome;
 pub struct BatchFailure<E> {
     /// The delivery that failed, if it is known.
     pub(crate) member: Option<usize>,
-    pub(crate) error: Error<E>,
+    pub(crate) error: E,
 }
 
 impl<E> BatchFailure<E> {
-    pub(crate) const fn of_all(error: Error<E>) -> Self {
+    pub(crate) const fn of_all(error: E) -> Self {
         Self {
             member: None,
             error,
@@ -34,7 +34,7 @@ pub(crate) async fn members<H, B>(
     origin: B,
     deliveries: &[&Received<H::Message>],
     context: &H::Context,
-) -> Result<Vec<BatchEntry<H::Output, H::Replay, H::Error>>, BatchFailure<H::Error>>
+) -> Result<Vec<BatchEntry<H::Output, H::Replay, H::Error>>, BatchFailure<Error<H::Error>>>
 where
     H: Handler,
     B: Begin<<H::Database as Database>::Connection>,

@@ -1,6 +1,7 @@
 //! What every database must do.
 
 mod attempts;
+mod batches;
 mod conformance;
 mod dead_letters;
 mod deadlines;
