@@ -144,7 +144,6 @@
 extern crate self as idem_runtime;
 
 mod backlog;
-mod batch;
 mod begin;
 pub mod broker;
 mod call;
@@ -177,6 +176,7 @@ mod inbox;
 mod jitter;
 mod key;
 mod lookup;
+mod member;
 mod message;
 mod outbox;
 mod outcome;
@@ -194,7 +194,6 @@ mod verify;
 mod wake;
 
 pub use backlog::{Backlog, backlog};
-pub use batch::BatchEntry;
 pub use begin::Begin;
 pub use consumer::{
     Backoff, Consumer, ConsumerDeadLetter, ConsumerError, ConsumerStats, Decode, Failure, Json,
@@ -203,7 +202,7 @@ pub use consumer::{
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};
 pub use disposition::{Classify, Disposition};
-pub use error::Error;
+pub use error::{BatchEntry, Error};
 pub use event::{Emits, Event, EventId, EventSet, OrderingKey};
 pub use handler::Handler;
 /// Declares the topic, the type and the ordering key of an event: see the trait.
@@ -251,8 +250,7 @@ pub mod __private {
     pub use serde::Serialize;
     pub use sqlx::Connection;
 
-    pub use crate::batch::BatchFailure;
-    pub use crate::call::batch::{BatchCall, Results, batch, only};
+    pub use crate::call::batch::{BatchCall, Results, batch};
     pub use crate::call::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
     pub use crate::call::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
     pub use crate::call::fidelity::{equality, written};
@@ -265,7 +263,8 @@ pub mod __private {
     };
     pub use crate::contract::{Contract, Refused, check_contracts};
     pub use crate::event::{EventContract, EventSet};
-    pub use crate::execution::Member;
+    pub use crate::handler::{BatchFailure, only};
+    pub use crate::member::Member;
     pub use crate::store::Isolation;
 }
 

@@ -12,7 +12,7 @@ use crate::attr::Args;
 use crate::errors::Errors;
 use crate::function::{Attributes, Function};
 use crate::model::{
-    Claim, Expression, InFlight, Isolation, Outline, Output, Retry, Shape, Side, Terms,
+    Batch, Claim, Expression, InFlight, Isolation, Outline, Output, Retry, Shape, Side, Terms,
 };
 use crate::tokens;
 
@@ -96,37 +96,10 @@ fn claim(
         Events::OneOf(names) => names,
         _ => names,
     };
-    let key = args.take("key");
-    if key.is_none() && !args.broken {
-        let example = example(&Ident::new("key", args.span), names);
-        errors.at(
-            args.span,
-            format!(
-                "missing argument `key`: the ID that makes two deliveries one message, {example}"
-            ),
-        );
-    }
     // They may well be right for the batch that could not be read.
     let readable = !matches!(events, Events::Unreadable);
-    let key = key
-        .filter(|_| readable)
-        .and_then(|arg| expression(&arg, Purpose::Key, names, errors));
-    let fingerprint = args
-        .take("fingerprint")
-        .filter(|_| readable)
-        .and_then(|arg| expression(&arg, Purpose::Fingerprint, names, errors));
-    let fingerprint = match (&mut outline.batch, &key) {
-        (Some(batch), Some(key)) => {
-            if let Some(event) = tokens::variable(&key.tokens, &batch.event) {
-                batch.event = event;
-            }
-            fingerprint.map(|fingerprint| Expression {
-                tokens: tokens::resolved_as(&fingerprint.tokens, &batch.event),
-                borrowed: tokens::resolved_as(&fingerprint.borrowed, &batch.event),
-            })
-        }
-        _ => fingerprint,
-    };
+    let batch = outline.batch.as_mut();
+    let (key, fingerprint) = identity(&mut args, names, readable, batch, errors);
     if let Some(shape) = shape
         && shape.output.opaque
         && outline.replay
@@ -205,6 +178,46 @@ fn claim(
         result_version,
         hash_key: hash_key.is_some(),
     })
+}
+
+/// The key and the fingerprint.
+fn identity(
+    args: &mut Args,
+    names: &Variables,
+    readable: bool,
+    batch: Option<&mut Batch>,
+    errors: &mut Errors,
+) -> (Option<Expression>, Option<Expression>) {
+    let key = args.take("key");
+    if key.is_none() && !args.broken {
+        let example = example(&Ident::new("key", args.span), names);
+        errors.at(
+            args.span,
+            format!(
+                "missing argument `key`: the ID that makes two deliveries one message, {example}"
+            ),
+        );
+    }
+    let key = key
+        .filter(|_| readable)
+        .and_then(|arg| expression(&arg, Purpose::Key, names, errors));
+    let fingerprint = args
+        .take("fingerprint")
+        .filter(|_| readable)
+        .and_then(|arg| expression(&arg, Purpose::Fingerprint, names, errors));
+    let fingerprint = match (batch, &key) {
+        (Some(batch), Some(key)) => {
+            if let Some(event) = tokens::variable(&key.tokens, &batch.event) {
+                batch.event = event;
+            }
+            fingerprint.map(|fingerprint| Expression {
+                tokens: tokens::resolved_as(&fingerprint.tokens, &batch.event),
+                borrowed: tokens::resolved_as(&fingerprint.borrowed, &batch.event),
+            })
+        }
+        _ => fingerprint,
+    };
+    (key, fingerprint)
 }
 
 /// What a key is for.

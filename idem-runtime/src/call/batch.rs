@@ -1,20 +1,13 @@
 //! A call of a batch handler: many deliveries, one body, one transaction.
 
-use std::future::Future;
-
-use sqlx::Database;
-
 use super::codec::{Body, OnDuplicate, OnError};
 use super::replay::replay;
 use super::spec::Spec;
 use super::{Encoded, FindDatabaseError};
-use crate::batch::BatchEntry;
 use crate::begin::{Begin, Supported};
-use crate::error::Error;
+use crate::error::{BatchEntry, Error};
 use crate::execution::{Batch, FinishError, Place, conflicts};
-use crate::handler::Handler;
 use crate::key::StoredKey;
-use crate::message::Received;
 use crate::outbox::{BatchOutbox, Ids, Row};
 use crate::outcome::Outcome;
 use crate::store::{End, Record, Store};
@@ -35,23 +28,6 @@ pub struct BatchCall<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E
 
 /// What each delivery of a batch gets, or why all of it failed.
 type Entries<T, R, E> = Result<Vec<BatchEntry<T, R, E>>, Error<E>>;
-
-/// A batch of one. It is `Send` because the trait says so of `call_batch`: a body that is not is one
-/// error, there.
-pub fn only<H, B>(
-    begin: B,
-    message: &Received<H::Message>,
-    context: &H::Context,
-) -> impl Future<Output = Result<Outcome<H::Output, H::Replay>, Error<H::Error>>> + Send
-where
-    H: Handler,
-    B: Begin<<H::Database as Database>::Connection>,
-{
-    async move {
-        let mut entries = H::call_batch(begin, &[message], context).await?;
-        entries.pop().expect("an entry for each delivery")
-    }
-}
 
 /// The results of a body: one for each event, or none for all of them.
 pub trait Results<T> {

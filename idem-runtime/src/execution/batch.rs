@@ -9,12 +9,13 @@ use uuid::Uuid;
 use super::backoff::back_off_until;
 use super::claim::{CLAIM_ATTEMPTS, Recovery};
 use super::finish::Whole;
-use super::member::{Member, MemberEnd, MemberOrigin};
+use super::member::MemberOrigin;
 use super::{Execution, FinishError, Policy};
 use crate::begin::Begin;
 use crate::contract::shared;
 use crate::error::Error;
 use crate::identity::Identity;
+use crate::member::{Member, MemberEnd};
 use crate::outbox::Row;
 use crate::store::{
     BatchClaim, BeginArgs, Claim, End, EndedClaim, ErrorClass, Home, Opening, Record, Store,

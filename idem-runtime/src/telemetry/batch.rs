@@ -1,8 +1,7 @@
 //! The span of a call that takes many deliveries, and a count for each of them.
 
 use super::{CallSpan, CallTelemetry, interrupted, outcome};
-use crate::batch::BatchEntry;
-use crate::error::Error;
+use crate::error::{BatchEntry, Error};
 
 /// One call of a batch handler.
 #[derive(Debug)]
