@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Pool};
 
-use crate::execution::Member;
+use crate::member::Member;
 use crate::store::Store;
 
 /// The connection of a database whose feature is on.

@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::contract::{DuplicateScope, SharedScopes};
 use crate::disposition::{Classify, Disposition};
+use crate::outcome::Outcome;
 
 pub(crate) use self::not_faithful::NotFaithful;
 
@@ -117,6 +118,11 @@ pub enum Error<E = Infallible> {
     /// committed.
     Store(sqlx::Error),
 }
+
+/// What one delivery of a batch gets. What is known of one event is that event's own: a stored
+/// result or error, another fingerprint, an empty key. An error that concerns all of them is the
+/// error of the call, and then nothing was committed.
+pub type BatchEntry<T, R, E> = Result<Outcome<T, R>, Error<E>>;
 
 impl<E: Classify> Error<E> {
     /// What a consumer does with the delivery.

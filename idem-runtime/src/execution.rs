@@ -29,7 +29,6 @@ pub(crate) use self::backoff::back_off;
 pub(crate) use self::batch::{Batch, Place};
 pub(crate) use self::claim::ClaimResult;
 pub(crate) use self::finish::FinishError;
-pub use self::member::Member;
 pub(crate) use self::policy::Policy;
 pub(crate) use self::recent::Recent;
 

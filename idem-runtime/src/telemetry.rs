@@ -121,12 +121,20 @@ const fn outcome<T, R, E>(ended: &Result<Outcome<T, R>, Error<E>>) -> &'static s
 
 impl Drop for CallTelemetry {
     fn drop(&mut self) {
-        if self.ended {
-        } else if std::thread::panicking() {
-            self.record("panicked", Some("panic"));
-        } else {
-            self.record("cancelled", None);
+        match interrupted() {
+            _ if self.ended => {}
+            "panicked" => self.record("panicked", Some("panic")),
+            outcome => self.record(outcome, None),
         }
+    }
+}
+
+/// How a call ends that is dropped now.
+fn interrupted() -> &'static str {
+    if std::thread::panicking() {
+        "panicked"
+    } else {
+        "cancelled"
     }
 }
 

@@ -1,6 +1,6 @@
 //! `batch = "event in events"`: a function that takes many events at once.
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use syn::{LitStr, Pat, PatType, Type, parse_quote};
 
 use super::expression::Variables;
@@ -24,7 +24,7 @@ pub(super) fn check(
 ) -> Option<Batch> {
     let literal = value::string(arg, EXAMPLE, errors)?;
     let (event, events) = names_of(&literal, errors)?;
-    let param = slice(&literal, &events, shape, errors)?;
+    let (param, events) = slice(&literal, &events, shape, errors)?;
     if names.values.contains(&event) || names.transaction.as_ref() == Some(&event) {
         errors.on(
             &literal,
@@ -50,6 +50,20 @@ pub(super) fn check(
         event_type: event_type?,
         result: result?,
     })
+}
+
+/// The parameter that looks like that of a batch handler: `&[&T]`.
+pub(super) fn looks_like_events(param: &PatType) -> Option<Ident> {
+    let Type::Reference(reference) = ungrouped(&param.ty) else {
+        return None;
+    };
+    let Type::Slice(slice) = ungrouped(&reference.elem) else {
+        return None;
+    };
+    match (ungrouped(&slice.elem), &*param.pat) {
+        (Type::Reference(_), Pat::Ident(pat)) => Some(pat.ident.clone()),
+        _ => None,
+    }
 }
 
 /// What only a batch handler may have, without `batch`.
@@ -93,12 +107,9 @@ fn names_of(literal: &LitStr, errors: &mut Errors) -> Option<(Ident, Ident)> {
     ] = trees.as_slice()
         && word == "in"
     {
-        // Where a macro passed the literal on, the names are those of whoever wrote it.
-        let located = |ident: &Ident| {
-            let mut ident = ident.clone();
-            ident.set_span(literal.span());
-            ident
-        };
+        // Resolved where the attribute stands, as the variables of a key in quotes are.
+        let span = Span::call_site().located_at(literal.span());
+        let located = |ident: &Ident| Ident::new(&ident.to_string(), span);
         return Some((located(event), located(events)));
     }
     errors.on(
@@ -117,14 +128,17 @@ fn slice<'a>(
     events: &Ident,
     shape: &'a Shape,
     errors: &mut Errors,
-) -> Option<&'a PatType> {
+) -> Option<(&'a PatType, Ident)> {
     let mut names = Vec::new();
     for param in &shape.params {
         let mut bound = Vec::new();
         bindings(&param.pat, &mut bound);
         if bound.contains(events) {
-            if matches!(&*param.pat, Pat::Ident(pat) if pat.subpat.is_none()) {
-                return Some(param);
+            if let Pat::Ident(pat) = &*param.pat
+                && pat.subpat.is_none()
+            {
+                // A macro may have passed on the parameter, and not the literal.
+                return Some((param, pat.ident.clone()));
             }
             errors.on(
                 &param.pat,
@@ -203,7 +217,10 @@ fn result(replay: bool, shape: &Shape, errors: &mut Errors) -> Option<Type> {
     if let Some([result]) = result.as_deref() {
         return Some((*result).clone());
     }
-    let result = tokens::text(ok);
+    let result = match ok {
+        Type::Array(array) => tokens::text(&array.elem),
+        other => tokens::text(other),
+    };
     errors.on(ok, format!("{each}; return `Result<Vec<{result}>, E>`"));
     None
 }

@@ -20,6 +20,10 @@ pub(crate) struct Variables {
     pub(crate) outbox: Option<Ident>,
     /// The slice of a batch, where an expression is for one event of it.
     pub(crate) events: Option<Ident>,
+    /// What looks like the slice of a batch, where there is no `batch`.
+    pub(crate) slice: Option<Ident>,
+    /// The parameters that are the same for all events of a batch.
+    pub(crate) shared: Vec<Ident>,
 }
 
 impl Variables {
@@ -30,6 +34,8 @@ impl Variables {
             transaction: self.transaction.clone(),
             outbox: self.outbox.clone(),
             events: Some(events.clone()),
+            slice: None,
+            shared: self.values.clone(),
         }
     }
 }
@@ -255,7 +261,20 @@ impl Checked<'_> {
                 self.name,
                 self.example()
             ),
+            Some(shared) if self.variables.shared.iter().any(|value| value == shared) => {
+                let event = &self.variables.values[0];
+                format!(
+                    "`{}` names `{shared}` and not `{event}`, so all events of a batch would have the same; write {}",
+                    self.name,
+                    self.example()
+                )
+            }
             Some(unknown) => {
+                if let Some(events) = &self.variables.slice {
+                    return format!(
+                        "no parameter `{unknown}`; if it is one of `{events}`, add `batch = \"{unknown} in {events}\"`"
+                    );
+                }
                 let values: Vec<String> = self
                     .variables
                     .values

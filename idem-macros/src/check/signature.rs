@@ -11,6 +11,7 @@ use self::lifetimes::without_unused_lifetimes;
 use self::outbox::outbox_param;
 use self::output::{output, returns_future};
 use self::transaction::{is_connection, transaction};
+use super::batch::looks_like_events;
 use super::expression::Variables;
 use super::types::{is_path_to, pointee};
 use crate::attr::Macro;
@@ -68,6 +69,7 @@ pub(super) fn check(
         bindings(&param.pat, &mut names.values);
         params.push(param);
     }
+    names.slice = params.iter().find_map(looks_like_events);
     let output = output(&sig, errors);
     let shape = tx.zip(output).map(|(tx, output)| Shape {
         attrs: function.attrs.clone(),

@@ -48,7 +48,8 @@ fn key(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
         quote!(.isolation(#isolation))
     });
     let hash_key = claim.hash_key.then(|| quote!(.hash_key()));
-    quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention #isolation)
+    let batch = outline.batch.is_some().then(|| quote!(.batch()));
+    quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention #isolation #batch)
 }
 
 /// How its error is found in that of a call, for the `retry` of a handler that calls this one.

@@ -176,16 +176,22 @@ fn call(shape: &Shape, handler: &HandlerType, outline: &Outline) -> TokenStream 
         Some(_) => (quote!(context), quote!(, context)),
         None => (quote!(_), quote!()),
     };
-    let called = if outline.batch.is_some() {
-        quote!(#runtime::__private::only(#function(begin, &[#argument] #rest).await))
+    let (passed, called) = if outline.batch.is_some() {
+        (
+            quote!(context),
+            quote!(#runtime::__private::only::<Self, B>(begin, message, context).await),
+        )
     } else {
-        quote!(#function(begin, #argument #rest).await)
+        (
+            context.clone(),
+            quote!(#function(begin, #argument #rest).await),
+        )
     };
     let mut call = quote! {
         async fn call<B: #runtime::Begin<#connection>>(
             begin: B,
             message: &#runtime::Received<Self::Message>,
-            #context: &Self::Context,
+            #passed: &Self::Context,
         ) -> ::core::result::Result<
             #runtime::Outcome<Self::Output, Self::Replay>,
             #runtime::Error<Self::Error>,

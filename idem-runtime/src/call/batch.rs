@@ -4,9 +4,8 @@ use super::codec::{Body, OnDuplicate, OnError};
 use super::replay::replay;
 use super::spec::Spec;
 use super::{Encoded, FindDatabaseError};
-use crate::batch::BatchEntry;
 use crate::begin::{Begin, Supported};
-use crate::error::Error;
+use crate::error::{BatchEntry, Error};
 use crate::execution::{Batch, FinishError, Place, conflicts};
 use crate::key::StoredKey;
 use crate::outbox::{BatchOutbox, Ids, Row};
@@ -29,14 +28,6 @@ pub struct BatchCall<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E
 
 /// What each delivery of a batch gets, or why all of it failed.
 type Entries<T, R, E> = Result<Vec<BatchEntry<T, R, E>>, Error<E>>;
-
-/// The entry of a batch of one.
-///
-/// # Errors
-/// See [`Error`].
-pub fn only<T, R, E>(entries: Entries<T, R, E>) -> Result<Outcome<T, R>, Error<E>> {
-    entries?.pop().expect("an entry for each delivery")
-}
 
 /// The results of a body: one for each event, or none for all of them.
 pub trait Results<T> {
@@ -93,7 +84,10 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> BatchCall<DB, 
     pub async fn begin(&mut self) -> Option<Entries<T, R, E>> {
         let begun = self.telemetry.span().within(self.batch.begin()).await;
         let ended = match begun {
-            Ok(()) if self.batch.new_deliveries().is_empty() => Ok(self.entries(Vec::new(), &[])),
+            Ok(()) if self.batch.new_deliveries().is_empty() => {
+                self.batch.execution().roll_back().await;
+                Ok(self.entries(Vec::new(), &[]))
+            }
             Ok(()) => {
                 self.telemetry.attempt();
                 return None;

@@ -9,12 +9,13 @@ use uuid::Uuid;
 use super::backoff::back_off_until;
 use super::claim::{CLAIM_ATTEMPTS, Recovery};
 use super::finish::Whole;
-use super::member::{Member, MemberEnd, MemberOrigin};
+use super::member::MemberOrigin;
 use super::{Execution, FinishError, Policy};
 use crate::begin::Begin;
 use crate::contract::shared;
 use crate::error::Error;
 use crate::identity::Identity;
+use crate::member::{Member, MemberEnd};
 use crate::outbox::Row;
 use crate::store::{
     BatchClaim, BeginArgs, Claim, End, EndedClaim, ErrorClass, Home, Opening, Record, Store,
@@ -89,7 +90,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Batch<DB, B> {
         self.identities.len()
     }
 
-    /// Claims every key that is free. If none is, no transaction is open afterwards.
+    /// Claims every key that is free.
     pub(crate) async fn begin(&mut self) -> Result<(), Error> {
         if let Some(scopes) = shared(&self.execution.policy.scope) {
             return Err(Error::DuplicateScopes(scopes));
@@ -120,9 +121,6 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Batch<DB, B> {
         }
         let is_new = |delivery: &usize| matches!(self.places[*delivery], Place::New);
         self.new = (0..self.places.len()).filter(is_new).collect();
-        if self.new.is_empty() {
-            self.execution.roll_back().await;
-        }
         Ok(())
     }
 

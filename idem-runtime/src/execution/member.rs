@@ -6,42 +6,9 @@ use std::sync::Arc;
 use super::{ClaimResult, Execution, FinishError};
 use crate::begin::Begin;
 use crate::error::Error;
+use crate::member::{Member, MemberEnd};
 use crate::outbox::Row;
-use crate::store::{End, Home, Record, Store};
-
-/// What a batch holds ready for one of its calls, and what that call leaves.
-#[derive(Debug)]
-pub struct Member {
-    home: Arc<Home>,
-    /// Of the transaction.
-    depth: usize,
-    /// What an earlier delivery stored.
-    earlier: Option<Record>,
-    end: Option<MemberEnd>,
-}
-
-/// How one call of a batch ended.
-#[derive(Debug)]
-pub(crate) struct MemberEnd {
-    pub(super) record: Record,
-    pub(super) events: Vec<Row>,
-}
-
-impl Member {
-    pub(super) const fn new(home: Arc<Home>, depth: usize, earlier: Option<Record>) -> Self {
-        Self {
-            home,
-            depth,
-            earlier,
-            end: None,
-        }
-    }
-
-    /// What the call left, if it ran to its end.
-    pub(crate) fn into_end(self) -> Option<MemberEnd> {
-        self.end
-    }
-}
+use crate::store::{End, Record, Store};
 
 /// Where the call of one delivery of a batch comes from.
 pub(crate) struct MemberOrigin<'a, DB: Store> {

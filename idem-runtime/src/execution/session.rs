@@ -8,9 +8,9 @@ use sqlx_core::transaction::TransactionManager;
 use tokio::time::timeout;
 
 use super::dropped;
-use super::member::Member;
 use super::pool_state::PoolState;
 use crate::begin::Begin;
+use crate::member::Member;
 use crate::store::{Commit, Home, Store};
 
 /// What is open on the connection.

@@ -1,8 +1,7 @@
 //! The span of a call that takes many deliveries, and a count for each of them.
 
-use super::{CallSpan, CallTelemetry, outcome};
-use crate::batch::BatchEntry;
-use crate::error::Error;
+use super::{CallSpan, CallTelemetry, interrupted, outcome};
+use crate::error::{BatchEntry, Error};
 
 /// One call of a batch handler.
 #[derive(Debug)]
@@ -31,11 +30,12 @@ impl BatchTelemetry {
     pub(crate) fn end<T, R, E>(&mut self, ended: &Result<Vec<BatchEntry<T, R, E>>, Error<E>>) {
         match ended {
             Ok(entries) => {
-                let executed = entries
-                    .iter()
-                    .any(|entry| matches!(entry, Ok(outcome) if outcome.is_executed()));
-                let outcome_of_all = if executed { "executed" } else { "replayed" };
-                self.call.close(outcome_of_all, None);
+                let outcomes = || entries.iter().map(outcome);
+                let of_all = ["executed", "replayed"]
+                    .into_iter()
+                    .find(|shown| outcomes().any(|outcome| outcome == *shown))
+                    .or_else(|| outcomes().next());
+                self.call.close(of_all.unwrap_or("replayed"), None);
                 for entry in entries {
                     if let Err(error) = entry {
                         self.call.warn(error);
@@ -48,6 +48,17 @@ impl BatchTelemetry {
                 for _ in 0..self.deliveries {
                     self.call.count(error.label());
                 }
+            }
+        }
+    }
+}
+
+/// The call counts one delivery of a batch that is dropped.
+impl Drop for BatchTelemetry {
+    fn drop(&mut self) {
+        if !self.call.ended {
+            for _ in 1..self.deliveries {
+                self.call.count(interrupted());
             }
         }
     }

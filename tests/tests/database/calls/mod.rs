@@ -3,6 +3,8 @@
 /// The suite for the module in which it stands.
 macro_rules! suite {
     () => {
+        #[path = "suite/batch_faults.rs"]
+        mod batch_faults;
         #[path = "suite/batch_handlers.rs"]
         mod batch_handlers;
         #[path = "suite/batches.rs"]

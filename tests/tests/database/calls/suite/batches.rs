@@ -216,6 +216,12 @@ async fn ordinary_handlers_share_a_transaction_and_each_gets_its_own_outcome() {
         "{refused:?}"
     );
     assert_eq!(effects(&db).await, ["a", "b"]);
+    // Nothing is new.
+    assert_eq!(
+        deliver(&[&b, &unnamed, &a]).await,
+        Ok(vec![replayed(&b), Err("EmptyKey".into()), replayed(&a)])
+    );
+    assert_eq!(deliver(&[&unnamed]).await, Ok(vec![Err("EmptyKey".into())]));
     let another_a = Order::of("a", 7);
     assert_eq!(
         deliver(&[&another_a, &c, &b]).await,
