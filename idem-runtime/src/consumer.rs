@@ -1,10 +1,12 @@
 //! From a broker to handlers.
 
 mod backoff;
+mod batch;
 mod dead_letters;
 mod decode;
 mod error;
 mod failure;
+mod handler_route;
 mod lanes;
 mod options;
 mod route;
@@ -29,8 +31,9 @@ pub use stats::ConsumerStats;
 use crate::event::Event;
 use crate::source::Source;
 use crate::store::ConsumerStore;
+use handler_route::HandlerRoute;
 use options::Options;
-use route::{AnyRoute, HandlerRoute, Routes};
+use route::{AnyRoute, Routes};
 
 /// Takes deliveries from a [`Source`] and gives each to the handler of its type.
 ///

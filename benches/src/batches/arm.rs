@@ -9,6 +9,15 @@ use tokio::task::JoinSet;
 
 use crate::arm::Payment;
 
+/// How many transactions run at once.
+pub(super) const CONNECTIONS: u32 = 8;
+
+/// What the others are compared with.
+pub(super) const HAND: &str = "hand-written, one message a transaction";
+pub(super) const BARE: &str = "bare set-based effect of 100";
+pub(super) const SET: &str = "batch handler of 100";
+pub(super) const EACH: &str = "ordinary handler, 32 in a batch";
+
 /// How long an arm runs before the next one has its turn.
 const SLICE: Duration = Duration::from_millis(700);
 

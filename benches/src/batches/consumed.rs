@@ -7,8 +7,7 @@ use idem_runtime::{BatchOutbox, Consumer, idempotent, outbox};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use super::CONNECTIONS;
-use super::arm::Arm;
+use super::arm::{Arm, CONNECTIONS};
 use super::postgres::{Apply, effects};
 use crate::arm::{Payment, Posted, Receipt};
 use crate::consumer::{Counted, KIND, Local, Progress, Queue};

@@ -11,18 +11,9 @@ use anyhow::Result;
 use idem_tests::server::{self, MariaDb, Options, Postgres};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use self::arm::Arm;
+use self::arm::{Arm, BARE, CONNECTIONS, HAND};
 use crate::args::Args;
 use crate::stats::quantile;
-
-/// How many transactions run at once.
-const CONNECTIONS: u32 = 8;
-
-/// What the others are compared with.
-pub(super) const HAND: &str = "hand-written, one message a transaction";
-pub(super) const BARE: &str = "bare set-based effect of 100";
-pub(super) const SET: &str = "batch handler of 100";
-pub(super) const EACH: &str = "ordinary handler, 32 in a batch";
 
 pub(crate) async fn run(args: &Args) -> Result<()> {
     if args.wants("postgres") {

@@ -15,8 +15,7 @@ macro_rules! work {
         use idem_runtime::{BatchOutbox, Handler, Outbox, Received, idempotent, outbox};
 
         use crate::arm::{Payment, Posted, Receipt};
-        use crate::batches::arm::Arm;
-        use crate::batches::{BARE, CONNECTIONS, EACH, HAND, SET};
+        use crate::batches::arm::{Arm, BARE, CONNECTIONS, EACH, HAND, SET};
         use $theirs as theirs;
 
         type Connection = $connection;

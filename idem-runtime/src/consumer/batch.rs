@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt as _;
 use sqlx::Pool;
 
-use super::{BatchFailure, Ended, Route};
-use crate::consumer::failure::{Blame, Cause, Failure};
+use super::failure::{Blame, Cause, Failure};
+use super::route::{Ended, Route};
 use crate::disposition::Disposition;
 use crate::execution::conflicts;
+use crate::handler::BatchFailure;
 use crate::message::Received;
 use crate::store::Store;
 
