@@ -63,10 +63,13 @@ use crate::telemetry::Redacted;
 ///   differs. A message without an ID is stored each time.
 /// * **In order per key**, over all instances: a message is handed out only when those before it of
 ///   its key were acknowledged. So one key is as fast as one message after the other can be.
+///   Messages of one key that are stored at the same time, by transactions that overlap, are in no
+///   order.
 /// * **At least once**: a message whose consumer died is handed out again when its
 ///   [`lease`](Self::lease) has ended.
 ///
-/// What a consumer has taken and not handed out is in memory: at most 128 messages or about 8 MiB
+/// What a consumer has taken and not handed out is in memory: at most 128 messages, and about 8 MiB
+/// as far as the messages before them tell their size,
 /// that are handed out next, and as much again that waits behind others of its key, up to 16 of
 /// each. Other instances can have those when a message before them goes back, or takes longer than
 /// a third of the lease.

@@ -22,6 +22,10 @@ use crate::store::{Lane, TakenMessage};
 /// How many keys one statement looks for.
 const MOST_LANES: usize = 64;
 
+/// How many keys are remembered that may have a next message. Past that, to look for everything finds
+/// them.
+const MOST_ENDED: usize = 1_024;
+
 /// To look for everything takes at most this part of the time: with a long backlog that nobody can
 /// have now it is slow.
 const LOOK_SHARE: u32 = 5;
@@ -250,11 +254,17 @@ impl Hands {
     /// The last message of this key that was in hand is done, and written as such.
     pub(super) fn ended(&self, lane: Lane) {
         let mut state = self.state();
-        if !state.is_closed {
-            state.ended.push_back(lane);
-            drop(state);
-            self.changed.notify_one();
+        if state.is_closed {
+            return;
         }
+        if state.ended.len() >= MOST_ENDED {
+            state.looks_for_all = true;
+        } else if !state.ended.contains(&lane) {
+            // Once: a statement that was asked for a key twice would find each message twice.
+            state.ended.push_back(lane);
+        }
+        drop(state);
+        self.changed.notify_one();
     }
 
     /// These are not handed out, and are to be put back now.

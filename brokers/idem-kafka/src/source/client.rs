@@ -217,14 +217,14 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let offsets = shared.state().to_commit(Some(&ids));
-        if !offsets.is_empty() && !client.assignment_lost() {
-            match commits::commit(client, &offsets) {
-                Ok(()) => shared.state().committed(&offsets),
-                Err(error) => tracing::warn!(
-                    %error,
-                    "what was handled of partitions that are given up was not committed; it comes again, and is a duplicate"
-                ),
-            }
+        if !offsets.is_empty()
+            && !client.assignment_lost()
+            && let Err(error) = commits::commit(client, shared, &offsets)
+        {
+            tracing::warn!(
+                %error,
+                "what was handled of partitions that are given up was not committed; it comes again, and is a duplicate"
+            );
         }
         let mut state = shared.state();
         state.assigned.retain(|_, id| !ids.contains(id));

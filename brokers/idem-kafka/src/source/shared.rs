@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::buffer::{Buffer, Next, Waiting};
 use super::limits::Limits;
-use super::tracker::Tracker;
+use super::tracker::{Arrived, Tracker};
 
 /// A topic and a number.
 pub(super) type Place = (String, i32);
@@ -220,8 +220,18 @@ impl State {
         if self.stopped || self.end.is_some() || assignment.revoked {
             return;
         }
-        let Some(before) = assignment.tracker.arrived(offset) else {
-            return;
+        let before = match assignment.tracker.arrived(offset) {
+            Arrived::New { before } => before,
+            Arrived::Again => return,
+            Arrived::Back { last } => {
+                let (topic, partition) = place;
+                self.end = Some(SourceError::permanent(format!(
+                    "partition {partition} of the topic `{topic}` went back from offset {last} to {offset}: the topic was made anew, \
+                     or a broker that lacked messages became its leader. What has new offsets now can't be told from what was \
+                     handled. Look what was lost, reset the offsets of the group if you must, and start the consumer again"
+                )));
+                return;
+            }
         };
         // No owner has handed out more than its window past what it had committed.
         incoming.redelivered = before < window && offset < assignment.end;

@@ -25,11 +25,35 @@ struct Tracked {
     waits: Option<oneshot::Sender<()>>,
 }
 
+/// What the offset of a message says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrived {
+    New {
+        /// How many came before it.
+        before: usize,
+    },
+    /// It is in hand, or was the last one.
+    Again,
+    /// Offsets went back: what is above may be other messages than before.
+    Back {
+        /// The highest offset before.
+        last: i64,
+    },
+}
+
 impl Tracker {
-    /// A message has arrived. `None`: it had arrived before. Else, how many came before it.
-    pub(super) fn arrived(&mut self, offset: i64) -> Option<usize> {
-        if self.last.is_some_and(|last| offset <= last) {
-            return None;
+    /// A message has arrived.
+    pub(super) fn arrived(&mut self, offset: i64) -> Arrived {
+        if let Some(last) = self.last.filter(|last| offset <= *last) {
+            let is_in_hand = self
+                .messages
+                .binary_search_by_key(&offset, |message| message.offset)
+                .is_ok();
+            return if is_in_hand || offset == last {
+                Arrived::Again
+            } else {
+                Arrived::Back { last }
+            };
         }
         self.last = Some(offset);
         self.messages.push_back(Tracked {
@@ -39,7 +63,7 @@ impl Tracker {
         });
         let before = self.arrived;
         self.arrived += 1;
-        Some(before)
+        Arrived::New { before }
     }
 
     /// A message is settled. Ends with the commit of it, if that follows at once: if all before it
@@ -92,7 +116,7 @@ mod tests {
     fn tracker(offsets: impl IntoIterator<Item = i64>) -> Tracker {
         let mut tracker = Tracker::default();
         for offset in offsets {
-            tracker.arrived(offset).unwrap();
+            tracker.arrived(offset);
         }
         tracker
     }
@@ -127,10 +151,22 @@ mod tests {
 
     #[test]
     fn a_message_that_arrives_twice_is_taken_once() {
-        let mut tracker = tracker([5]);
-        assert_eq!(tracker.arrived(5), None);
-        assert_eq!(tracker.arrived(4), None);
-        assert_eq!(tracker.arrived(6), Some(1));
+        let mut tracker = tracker([4, 5]);
+        assert_eq!(tracker.arrived(4), Arrived::Again);
+        assert_eq!(tracker.arrived(5), Arrived::Again);
+        assert_eq!(tracker.arrived(6), Arrived::New { before: 2 });
         assert!(tracker.settle(7).is_none());
+    }
+
+    /// Guards: messages of a topic that was made anew are not taken for those that were handled.
+    #[test]
+    fn offsets_that_go_back_are_no_messages_that_arrive_again() {
+        let mut tracker = tracker([4, 5, 6]);
+        assert_eq!(tracker.arrived(3), Arrived::Back { last: 6 });
+        for offset in 4..=6 {
+            tracker.settle(offset);
+        }
+        tracker.committed(7);
+        assert_eq!(tracker.arrived(0), Arrived::Back { last: 6 });
     }
 }

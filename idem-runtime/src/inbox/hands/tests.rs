@@ -140,3 +140,33 @@ fn what_could_not_be_read_is_read_again() {
     hands.interrupted();
     assert!(matches!(hands.next(false, now), Step::Look(Look::All(_))));
 }
+
+/// Guards: a key that ends twice before it is looked for. PostgreSQL refuses to find a message twice.
+#[test]
+fn a_key_that_ends_twice_is_looked_for_once_and_no_more_are_remembered_than_can_be() {
+    let (hands, now) = with(&[]);
+    // The first look is for everything.
+    let Step::Look(all @ Look::All(_)) = hands.next(false, now) else {
+        panic!("nothing is looked for");
+    };
+    let lane_of = |key: u32| crate::store::lane(&key.to_string());
+    for key in [1, 2, 1] {
+        hands.ended(lane_of(key));
+    }
+    hands.looked(&all, Ok(Vec::new()), now + LEASE, now);
+    let Step::Look(look @ Look::Lanes(..)) = hands.next(false, now) else {
+        panic!("no key is looked for");
+    };
+    let Look::Lanes(lanes, _) = &look else {
+        unreachable!("it is one of lanes");
+    };
+    assert_eq!(lanes, &[lane_of(1), lane_of(2)]);
+    hands.looked(&look, Ok(Vec::new()), now + LEASE, now);
+    assert!(!hands.state().looks_for_all);
+    for key in 0..2_000 {
+        hands.ended(lane_of(key));
+    }
+    let state = hands.state();
+    assert!(state.looks_for_all);
+    assert_eq!(state.ended.len(), MOST_ENDED);
+}
