@@ -107,8 +107,8 @@ use route::{AnyRoute, Routes};
 ///    succeeds. Not counted either: a message that is still running elsewhere, a COMMIT of unknown
 ///    outcome, and a deadlock or another conflict of transactions.
 /// 8. **A panic is a failed attempt** of that delivery alone.
-/// 9. **Batches are safe**: see [`batch`](Self::batch). One message that fails costs none of its
-///    neighbours an attempt.
+/// 9. **Batches are safe**: see [`batch`](Self::batch). A message that fails does not cost the
+///    others of its batch an attempt.
 /// 10. **Memory is bounded**: see [`in_hand`](Self::in_hand). Then nothing more is received, so the
 ///     broker notices.
 pub struct Consumer<S, DB: Database, F = Json> {
@@ -203,7 +203,7 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     }
 
     /// How many deliveries run at once; 8 unless said otherwise, and at most the connections of the
-    /// pool less two.
+    /// pool less two. A [batch](Self::batch) counts as one.
     #[must_use]
     pub fn concurrency(mut self, deliveries: usize) -> Self {
         self.options.concurrency = deliveries.max(1);
@@ -216,11 +216,13 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     /// A batch takes what is ready, and never waits for more: at most one delivery of each ordering
     /// key, in the order of these keys, so that two batches that lock rows by them don't deadlock.
     /// What is ready is shared out evenly among the places that are free. A handler with
-    /// `batch = "..."` gets a batch as its slice; of any other the bodies run one after the other.
+    /// `batch = "..."` gets a batch as its slice; any other runs its body for one delivery after
+    /// the other.
     ///
-    /// A batch that fails is rolled back, and its deliveries are handled all the same: the one that
-    /// failed is run by itself, and the others in batches without it. So an attempt is counted of
-    /// that one alone.
+    /// If a body fails, its batch is rolled back. The delivery that failed then runs by itself, and
+    /// the others in batches without it. Which one made the body of a batch handler fail is not
+    /// known, so its batch is halved until that one is alone. An attempt is counted for that one
+    /// only.
     #[must_use]
     pub fn batch(mut self, deliveries: usize) -> Self {
         self.options.batch = deliveries.max(1);

@@ -99,7 +99,7 @@ pub enum Error<E = Infallible> {
     /// An event of this call has the ID of one that is still in the outbox, and another content.
     /// Nothing was committed.
     EventConflict,
-    /// The body of a batch handler returned another number of results than it got events. Nothing was
+    /// The body of a batch handler returned more or fewer results than it got events. Nothing was
     /// committed.
     BatchLength {
         /// How many events the body got.
@@ -119,9 +119,10 @@ pub enum Error<E = Infallible> {
     Store(sqlx::Error),
 }
 
-/// What one delivery of a batch gets. What is known of one event is that event's own: a stored
-/// result or error, another fingerprint, an empty key. An error that concerns all of them is the
-/// error of the call, and then nothing was committed.
+/// What one delivery of a batch gets: its result, or an error that concerns it alone, such as a
+/// stored error, another fingerprint or an empty key. An error that concerns all of them is the
+/// error of the call, and then nothing was committed, unless it is
+/// [`CommitUnknown`](Error::CommitUnknown).
 pub type BatchEntry<T, R, E> = Result<Outcome<T, R>, Error<E>>;
 
 impl<E: Classify> Error<E> {

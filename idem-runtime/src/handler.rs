@@ -137,10 +137,11 @@ pub trait Handler: Send + Sync + 'static {
         Self::Error: Send;
 
     /// Handles many deliveries in one transaction; an entry for each, in their order. With an error
-    /// nothing is committed.
+    /// nothing is committed, unless it is [`CommitUnknown`](Error::CommitUnknown).
     ///
-    /// A [batch handler](crate::guide::batches) runs its body once. Of any other handler the bodies
-    /// run one after the other, between one claim and one end for all of them.
+    /// A [batch handler](crate::guide::batches) runs its body once, for all of them. Any other
+    /// handler runs its body for one delivery after the other; one statement claims all keys, and
+    /// one stores all results.
     fn call_batch<B: Begin<<Self::Database as Database>::Connection>>(
         begin: B,
         deliveries: &[&Received<Self::Message>],
@@ -165,8 +166,8 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-/// A batch of one. It is `Send` because the trait says so of `call_batch`: a body that is not is one
-/// error, there.
+/// A batch of one. It is `Send` because the trait says that `call_batch` is. So a body that is not
+/// `Send` is one error, there.
 ///
 /// # Errors
 /// See [`Error`].
@@ -189,7 +190,7 @@ where
     }
 }
 
-/// Why a batch failed. Nothing was committed.
+/// Why a batch failed. Nothing was committed, unless the outcome of COMMIT is unknown.
 #[derive(Debug)]
 pub struct BatchFailure<E> {
     /// The delivery that failed, if it is known.

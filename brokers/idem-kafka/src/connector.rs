@@ -84,7 +84,7 @@ impl Connector {
         unless_set(&mut config, "linger.ms", "0");
         // The one of the Java clients: the same key is in the same partition, whoever publishes.
         unless_set(&mut config, "partitioner", "murmur2_random");
-        // The client asks the brokers to make a topic that nobody has made, unless it is told not to.
+        // The client asks the brokers to make a topic that nobody has made, unless this is `false`.
         unless_set(&mut config, "allow.auto.create.topics", "false");
         // How long a topic that nobody knows may still be on its way to the brokers.
         unless_set(&mut config, "topic.metadata.propagation.max.ms", "5000");
@@ -103,7 +103,7 @@ impl Connector {
         {
             return Err(KafkaError::Setting {
                 name: "group.id",
-                fix: "leave it out: the source is told its group",
+                fix: "leave it out: the group is an argument of the source",
             });
         }
         config.set("group.id", group);

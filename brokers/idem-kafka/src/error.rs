@@ -10,7 +10,7 @@ pub enum KafkaError {
     Brokers,
     /// It can't be the name of a group or a topic.
     Name,
-    /// A setting of the client's configuration is another one than idem needs.
+    /// A setting of the client's configuration contradicts what this crate needs.
     Setting {
         /// Its name.
         name: &'static str,
@@ -31,8 +31,8 @@ impl fmt::Display for KafkaError {
                 "not a list of Kafka brokers: write `host:port`, several with commas between them",
             ),
             Self::Name => f.write_str(
-                "a topic has a name of 1 to 249 ASCII letters, digits, `.`, `_` and `-`, and a group one that is not empty; \
-                 a source needs a topic at least",
+                "the name of a topic is 1 to 249 ASCII letters, digits, `.`, `_` and `-`, and that of a group is not empty; \
+                 a source needs at least one topic",
             ),
             Self::Setting { name, fix } => write!(f, "the setting `{name}` of the client: {fix}"),
             Self::Refused { name } => write!(

@@ -60,11 +60,11 @@
 //!   time. When it is taken away, what runs of it ends and is committed before the next owner gets
 //!   it, in groups of both kinds, cooperative and eager.
 //! * A handler may run for as long as it likes: a thread of the source's own polls.
-//! * Publisher and source connect again by themselves, and a producer that came to its end is made
-//!   again.
+//! * Publisher and source connect again by themselves, and a producer that can't go on is replaced
+//!   by a new one.
 //! * The source reports why messages stop: brokers that are away, a topic that does not exist, no
-//!   access, a member that another one has replaced. What the client can't read ends the consumer,
-//!   since the client would leave it out.
+//!   access, a member that another one has replaced. A message that the client can't read ends the
+//!   consumer, since the client would skip it.
 //!
 //! # What Kafka loses, repeats and reorders
 //!
@@ -73,10 +73,10 @@
 //! | loses | confirmed messages, when **the last replica in sync** fails: with `min.insync.replicas` of 1, the default, that can be the leader alone | three replicas, and `min.insync.replicas` of 2 on the topic |
 //! | loses | confirmed messages, by **`unclean.leader.election.enable`**: a replica that lags becomes the leader | leave it off, as it is by default |
 //! | loses | confirmed messages, when **the power fails** everywhere at once: replicas confirm before they sync to disk | replicas that do not fail together |
-//! | loses | what is not handled yet, by **`retention.ms` and `retention.bytes`** of the topic (7 days by default), or by compaction | leave room for the longest outage. The group then goes on at the oldest message that is left; with `auto.offset.reset` of `error` the consumer ends in place of that |
+//! | loses | what is not handled yet, by **`retention.ms` and `retention.bytes`** of the topic (7 days by default), or by compaction | leave room for the longest outage. The group then goes on at the oldest message that is left; with `auto.offset.reset` of `error` the consumer ends instead |
 //! | loses | the offsets of a group that has had no member for **`offsets.retention.minutes`** (7 days by default) | what the topic still has comes again, since `auto.offset.reset` is `earliest` here: the handlers' keys must be remembered for as long. With `latest` it would be lost |
 //! | repeats | what was in hand when a process died, and what was settled behind a message that was not, at most a [`window`](KafkaSource::window) a partition | its handler's key: a duplicate has no second effect |
-//! | repeats | what is in hand when a session ends without a word, as after 45 s without a heartbeat | the same |
+//! | repeats | what is in hand when a session ends without notice, as after 45 s without a heartbeat | the same |
 //! | repeats | an event whose confirmation was lost, once its producer has ended | the same event ID. Within the life of a producer the brokers store it once |
 //! | reorders | events of a key, when **partitions are added** to a topic: later ones go to another partition | add none to a topic whose order matters, or drain it before |
 //! | reorders | what is in hand when a **session is lost**: the next owner may begin before it has ended | the same key: an effect happens once, whoever is first |
@@ -90,7 +90,7 @@
 //! | a topic that nobody knows | 5 s, `topic.metadata.propagation.max.ms` | its events are dead letters |
 //! | a confirmation of an offset | 10 s | the ack counts as not confirmed. It is tried again until the partition is given up |
 //! | `session.timeout.ms`, without a heartbeat of the process | 45 s | its partitions go to others |
-//! | `max.poll.interval.ms` | 5 minutes | bounds how long revoked partitions may take to be let go of, not how long a handler may run. Keep the consumer's [`shutdown_timeout`](idem_runtime::Consumer::shutdown_timeout) well below it |
+//! | `max.poll.interval.ms` | 5 minutes | bounds how long revoked partitions may take to be handed over, not how long a handler may run. Keep the consumer's [`shutdown_timeout`](idem_runtime::Consumer::shutdown_timeout) well below it |
 //! | a broker that is back | 1 s, `reconnect.backoff.max.ms` | it is found |
 //! | a delay | not supported | the consumer itself waits for the next attempt, in memory or in its database. What is given back comes again from the source's memory, after its time |
 //!
@@ -103,8 +103,9 @@
 //! * `partition.assignment.strategy` is `cooperative-sticky`: partitions that stay are not
 //!   interrupted. All members of a group must have the same one: for a group that has used another
 //!   one so far, set that.
-//! * `group.instance.id`, another one for each instance, keeps its partitions through a restart that
-//!   takes less than `session.timeout.ms`. Nothing is told to the group when such a member ends.
+//! * `group.instance.id`, a different one for each instance, keeps its partitions through a restart
+//!   that takes less than `session.timeout.ms`. Such a member does not leave the group when it
+//!   ends.
 //! * `partitioner` is `murmur2_random`, that of the Java clients. `linger.ms` is 0.
 //! * `message.max.bytes` of the client (1 MB) and `max.message.bytes` of the topic: a larger event is
 //!   a dead letter of the relay.
@@ -119,9 +120,10 @@
 //!
 //! # Features
 //!
-//! There are none. What else the client can do is a feature of `rdkafka`, such as `ssl`, `gssapi` or
-//! `zstd`: add it to your own dependencies, with `default-features = false`. Without `zstd` what is
-//! compressed by it can't be read. Building the client takes a C compiler, a C++ compiler and make.
+//! This crate has no features. What else the client can do is a feature of `rdkafka`, such as
+//! `ssl`, `gssapi` or `zstd`: add `rdkafka` with it to your own dependencies, with
+//! `default-features = false`. Without `zstd` messages that are compressed by it can't be read.
+//! Building the client takes a C compiler, a C++ compiler and make.
 
 mod connector;
 mod envelope;

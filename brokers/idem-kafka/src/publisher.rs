@@ -21,8 +21,8 @@ use crate::error::KafkaError;
 /// How many events are handed to the client before others of the runtime have their turn.
 const AT_ONCE: usize = 256;
 
-/// Sends each event to the topic that is called as its own, as CloudEvents 1.0 in binary mode, with
-/// its ordering key as the record's key.
+/// Sends each event to the topic of Kafka that has the same name as its own, as CloudEvents 1.0 in
+/// binary mode, with its ordering key as the record's key.
 ///
 /// ```
 /// use idem_kafka::{KafkaError, KafkaPublisher};
@@ -45,7 +45,7 @@ const AT_ONCE: usize = 256;
 /// | what happens | verdict |
 /// |---|---|
 /// | all replicas in sync have it | confirmed |
-/// | the topic does not exist, or can't; larger than `max.message.bytes`; refused by its topic | a dead letter at once, with the fix |
+/// | the topic does not exist, or its name is not valid; larger than `max.message.bytes`; refused by its topic | a dead letter at once, with the fix |
 /// | the user may not write to the topic | retryable: it is the topic's own fault, and others go on |
 /// | no broker can be reached; the producer ended; no access to the cluster | unavailable: the relay pauses, and nobody's attempt is counted |
 /// | no answer within the [timeout](Self::timeout) | retryable if other events were confirmed meanwhile, else unavailable |

@@ -62,11 +62,11 @@ impl<E> BatchOutbox<E> {
         }
     }
 
-    /// What the event at this place of the slice emits: IDs and `causation` are derived from its
-    /// key. So they are the same alone, in a batch, and in another batch.
+    /// The outbox of the event at this place of the slice. IDs and `causation` derive from the key
+    /// of that event, so they are the same whether it comes alone or in any batch.
     ///
     /// # Panics
-    /// The slice is shorter. In a consumer that is a failed attempt.
+    /// If the slice has no such place. In a consumer that is a failed attempt.
     #[track_caller]
     pub fn of(&mut self, place: usize) -> OutboxOf<'_, E> {
         let events = self.ids.len();

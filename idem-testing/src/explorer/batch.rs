@@ -15,13 +15,13 @@ use crate::setup_error::SetupError;
 /// Explores a handler with the messages of one batch, on copies of the database at this URL.
 ///
 /// It visits every crash point of one call with all of them, and delivers the batch again until
-/// that succeeds. Before, it delivers them in other batches: in reversed order, each alone, and the
-/// first one alone before the others. Whatever comes together, the database and the result of each
-/// message must be the same in the end, since a consumer takes what is ready, and splits a batch
-/// that fails.
+/// that succeeds. Before that, it delivers them in other batches: in reversed order, each alone,
+/// and the first one alone before all of them. Whatever comes together, the database and the result
+/// of each message must be the same in the end, since a consumer takes what is ready, and splits a
+/// batch that fails.
 ///
-/// Give it two messages or more whose order does not matter: of one ordering key a consumer puts
-/// one into a batch at a time. The handler may be a batch handler or an ordinary one.
+/// Give it two messages or more whose order does not matter: a consumer puts only one message of an
+/// ordering key into a batch. The handler may be a batch handler or an ordinary one.
 ///
 /// The messages are delivered with the IDs `explored-1`, `explored-2` and so on; see
 /// [`Explorer::run_batch_received`] for others, and [`Explorer`] for everything that can be set.
