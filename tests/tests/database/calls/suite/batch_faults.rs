@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use idem_runtime::{Handler, Received, purge};
+use idem_runtime::{Handler, Outcome, Received, purge};
 use idem_tests::poll::drop_at_pending;
 
 use super::batch_handlers::{PlaceOne, apply_all, place_all};
@@ -86,7 +86,7 @@ async fn a_purge_that_races_leaves_each_event_with_as_many_effects_as_executions
         };
         let (entries, _) = tokio::join!(call, purge(&db.pool));
         let entries = entries.into_iter().map(Result::unwrap);
-        executed += entries.filter(|entry| entry.is_executed()).count();
+        executed += entries.filter(Outcome::is_executed).count();
         assert_eq!(db.effects().await.len(), executed, "round {round}");
     }
     assert!(executed >= 40);

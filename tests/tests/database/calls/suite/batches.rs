@@ -25,10 +25,18 @@ fn ends<T, R, E: Debug>(
     Ok(entries.into_iter().map(end).collect())
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "compared with what a call returns"
+)]
 fn executed(order: &Order) -> End<Receipt, Receipt> {
     Ok(Outcome::Executed(order.receipt()))
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "compared with what a call returns"
+)]
 fn replayed(order: &Order) -> End<Receipt, Receipt> {
     Ok(Outcome::Replayed(order.receipt()))
 }
@@ -75,11 +83,11 @@ async fn an_event_is_handled_once_and_what_is_known_of_it_is_its_own_entry() {
     assert_eq!(effects(&db).await, ["a", "b", "c", "d"]);
     // One delivery by itself finds what a batch stored, and the other way round.
     assert_eq!(end(apply_one(&db.pool, &c).await), replayed(&c));
-    let e = Order::new("e");
-    assert_eq!(end(apply_one(&db.pool, &e).await), executed(&e));
+    let single = Order::new("e");
+    assert_eq!(end(apply_one(&db.pool, &single).await), executed(&single));
     assert_eq!(
-        ends(apply_all(&db.pool, &[&e, &unnamed]).await),
-        Ok(vec![replayed(&e), Err("EmptyKey".into())])
+        ends(apply_all(&db.pool, &[&single, &unnamed]).await),
+        Ok(vec![replayed(&single), Err("EmptyKey".into())])
     );
     assert_eq!(
         ends(apply_all(&db.pool, &[&unnamed]).await),
@@ -345,12 +353,12 @@ async fn batches_that_overlap_in_many_keys_handle_each_event_once() {
 /// Guards: `in_flight` bounds the wait for all keys together.
 #[tokio::test]
 async fn a_batch_waits_for_the_keys_of_another_no_longer_than_it_may() {
+    static FIRST: Meeting = Meeting::new();
+    static SECOND: Meeting = Meeting::new();
     if !WAITS_FOR_KEYS {
         return;
     }
     let db = start().await;
-    static FIRST: Meeting = Meeting::new();
-    static SECOND: Meeting = Meeting::new();
     let hold = |id: &'static str, meeting: &'static Meeting| {
         let pool = db.pool.clone();
         tokio::spawn(async move { ends(meet_all(&pool, &[&Order::new(id)], meeting).await) })
