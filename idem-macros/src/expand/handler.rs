@@ -92,12 +92,19 @@ fn sets(body: &TokenStream) -> bool {
             return false;
         };
         let sql = literal.to_string().to_lowercase();
-        let mut words = sql.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        let settings = [
+            "set local ",
+            "set session ",
+            "set role ",
+            "set search_path ",
+        ];
         sql.contains("set_config")
-            || words.any(|word| word == "set")
-                && ["set local ", "set session ", "set role ", "set search_path"]
-                    .iter()
-                    .any(|start| sql.contains(start))
+            || settings.iter().any(|start| {
+                // A column of that name is set by `=`.
+                sql.split(start)
+                    .skip(1)
+                    .any(|rest| *start == "set search_path " || !rest.trim_start().starts_with('='))
+            })
     })
 }
 

@@ -289,17 +289,24 @@ BEGIN
         $$
     $function$, here);
 
-    -- Bounds the next statement, and remembers what bounded it before. A lock_timeout bounds each
-    -- wait of a statement, and not their sum.
+    -- Bounds the waits of the next statement, and remembers what bounded them before. A lock_timeout
+    -- bounds each wait, and a statement_timeout their sum, with time for the work itself; one that
+    -- the session has already stays.
     EXECUTE format($function$
         CREATE OR REPLACE FUNCTION %1$I.idem_wait_at_most(wait_ms integer)
         RETURNS void LANGUAGE plpgsql AS $$
         DECLARE
-            before pg_catalog.text := pg_catalog.current_setting('statement_timeout');
-            unused pg_catalog.text;
+            the_work CONSTANT pg_catalog.int8 := 2000;
+            before   pg_catalog.text := pg_catalog.current_setting('statement_timeout');
+            unused   pg_catalog.text;
         BEGIN
             unused := pg_catalog.set_config('idem.statement_timeout', before, true);
-            unused := pg_catalog.set_config('statement_timeout', wait_ms::pg_catalog.text, true);
+            unused := pg_catalog.set_config('idem.lock_timeout', pg_catalog.current_setting('lock_timeout'), true);
+            unused := pg_catalog.set_config('lock_timeout', wait_ms::pg_catalog.text, true);
+            IF before OPERATOR(pg_catalog.=) '0' THEN
+                unused := pg_catalog.set_config('statement_timeout', least(
+                    wait_ms OPERATOR(pg_catalog.+) the_work, 2147483647)::pg_catalog.text, true);
+            END IF;
         END
         $$
     $function$, here);
@@ -341,6 +348,7 @@ BEGIN
                 WHERE claim.key OPERATOR(pg_catalog.<>) ALL (coalesce(claimed, '{}'));
             END IF;
             unused := pg_catalog.set_config('statement_timeout', pg_catalog.current_setting('idem.statement_timeout'), true);
+            unused := pg_catalog.set_config('lock_timeout', pg_catalog.current_setting('idem.lock_timeout'), true);
         END
         $$
     $function$, here, namespace, here);

@@ -118,7 +118,8 @@ where
         };
         if let Some(member) = failure.member {
             // Those before it were handled and rolled back: nothing is wrong with them.
-            ended[places[member]] = Some(Ended::Alone(Cause::Handler));
+            let cause = failure.error.judge::<DB>().cause;
+            ended[places[member]] = Some(Ended::Alone(cause));
             let (before, after) = places.split_at(member);
             return Next::Again(before.to_vec(), after[1..].to_vec());
         }

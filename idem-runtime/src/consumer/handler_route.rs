@@ -1,7 +1,7 @@
 //! A handler behind its route: decodes a delivery, or many, and calls it.
 
 use std::marker::PhantomData;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -90,9 +90,10 @@ where
             is_alone: Arc::clone(&self.is_alone),
         };
         Box::pin(async move {
-            let received = deliveries
-                .iter()
-                .map(|(delivery, attempt)| received(&*format, delivery.message(), *attempt));
+            let received = deliveries.iter().map(|(delivery, attempt)| {
+                let decoded = || received(&*format, delivery.message(), *attempt);
+                catch_unwind(AssertUnwindSafe(decoded)).unwrap_or(Err(Ended::Panicked))
+            });
             let received: Vec<_> = received.collect();
             // No message is kept twice while it is handled.
             drop(deliveries);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -253,7 +254,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
                 retention: self.policy.retention,
             };
             let claimed = match unlogged(DB::open(self.session.connection(), &args)).await {
-                Ok(()) => self.claim_batch(&home, identities, firsts, deadline).await,
+                Ok(()) => self.claim_batch(&home, identities, firsts, wait).await,
                 Err(error) => Err(error),
             };
             let error = match claimed {
@@ -304,8 +305,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             };
             self.session.join().await.map_err(Error::Store)?;
             self.name_fence();
-            let deadline = Instant::now() + self.policy.wait;
-            let claimed = self.claim_batch(&home, identities, firsts, deadline).await;
+            let wait = self.policy.wait;
+            let claimed = self.claim_batch(&home, identities, firsts, wait).await;
             let error = match claimed {
                 Ok(found) => return Ok(found),
                 Err(error) => error,
@@ -327,7 +328,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         home: &Home,
         identities: &[Identity],
         firsts: &[usize],
-        deadline: Instant,
+        wait: Duration,
     ) -> Result<Vec<Option<Record>>, sqlx::Error> {
         let claims: Vec<Claim<'_>> = firsts
             .iter()
@@ -339,7 +340,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             claims: &claims,
             fence: &self.fence,
             retention: self.policy.retention,
-            wait: deadline.saturating_duration_since(Instant::now()),
+            wait,
         };
         unlogged(DB::claim_batch(self.session.connection(), &args)).await
     }

@@ -35,6 +35,11 @@ impl<DB: Store> Begin<DB::Connection> for MemberOrigin<'_, DB> {
 }
 
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
+    /// Whether this call is one of a batch.
+    pub(crate) fn is_member(&mut self) -> bool {
+        self.session.member().is_some()
+    }
+
     /// Finds what the batch found. Only for a call that has a [`Member`].
     pub(super) fn begin_member(&mut self) -> ClaimResult {
         let member = self.session.member().expect("this call is one of a batch");

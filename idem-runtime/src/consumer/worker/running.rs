@@ -17,9 +17,9 @@ use crate::store::ConsumerStore;
 
 impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     pub(super) fn ran(&mut self, ran: Result<(Id, Vec<Ended>), JoinError>, now: Instant) {
-        let (id, ended) = match ran {
-            Ok((id, ended)) => (id, Some(ended)),
-            Err(error) => (error.id(), None),
+        let (id, ended, panicked) = match ran {
+            Ok((id, ended)) => (id, Some(ended), false),
+            Err(error) => (error.id(), None, error.is_panic()),
         };
         let tickets = self.runs.remove(&id).unwrap_or_default();
         for ticket in &tickets {
@@ -30,6 +30,18 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         match ended {
             Some(ended) => {
                 for (ticket, ended) in tickets.into_iter().zip(ended) {
+                    self.ended(ticket, ended, now);
+                }
+            }
+            // Of one, that is a failed attempt. Of many, nobody knows whose.
+            None if panicked => {
+                let alone = tickets.len() == 1;
+                for ticket in tickets {
+                    let ended = if alone {
+                        Ended::Panicked
+                    } else {
+                        Ended::Alone(Cause::Handler)
+                    };
                     self.ended(ticket, ended, now);
                 }
             }

@@ -67,7 +67,7 @@ pub(super) fn claim_batch_sql(args: &BatchClaim<'_>) -> String {
         .claims
         .iter()
         .map(|claim| claim.fingerprint.map(StoredKey::as_bytes));
-    // The first statement bounds the second: a setting is for the next statement.
+    // The first statement bounds the second: a timeout is read when a statement begins.
     let mut sql = format!(
         "SELECT {schema}.idem_wait_at_most({}); SELECT {schema}.idem_claim_batch({}, '{}', {}, {}, {}, {})",
         args.wait.as_millis().clamp(1, i32::MAX as u128),

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use idem_runtime::{Backoff, Consumer, Incoming, Partition, Received, idempotent};
+use idem_runtime::{
+    Backoff, Consumer, Decode, Incoming, Json, Partition, Received, Undecodable, idempotent,
+};
 use idem_testing::{Delivered, Settled, TestSource};
 use sqlx::AssertSqlSafe;
 
 use super::{Conn, Database, Db, Perform, Play, Running, attempts, letters, start};
-use crate::stage::{Act, Stage, Step, StepError, redelivered, step};
+use crate::stage::{Act, Stage, Step, StepError, redelivered, step, within};
 
 /// What the body of a batch handler was given, each time.
 #[derive(Clone, Debug, Default)]
@@ -159,7 +161,8 @@ async fn one_that_fails_among_ordinary_handlers_costs_its_neighbours_nothing() {
         }
     }
     assert_eq!(letters(&db).await, 1);
-    assert_eq!(attempts(&db).await, ["step-9 1"]);
+    // It is written while its neighbours are acknowledged.
+    within(async { while attempts(&db).await != ["step-9 1"] {} }).await;
     let begun = held.stage.begun().len();
     for again in 1..=2 {
         held.source.advance_to_next().await;
@@ -245,6 +248,46 @@ async fn one_that_cannot_be_decoded_is_a_dead_letter_and_the_others_are_handled(
     }
     assert_eq!((letters(&db).await, effects(&db).await), (1, vec![1, 2]));
     held.running.stop().await;
+}
+
+/// Fails in its own way.
+struct Fragile;
+
+impl Decode<Step> for Fragile {
+    fn decode(&self, incoming: &Incoming) -> Result<Step, Undecodable> {
+        assert!(incoming.body != b"!", "as the message says");
+        Json.decode(incoming)
+    }
+}
+
+/// Guards: a panic outside of the body is one of that delivery, and not of its neighbours, whose
+/// batch would be tried again for ever.
+#[tokio::test]
+async fn one_whose_decoding_panics_costs_its_neighbours_nothing() {
+    let db = with_effects().await;
+    let (source, stage) = (TestSource::new(), Stage::default());
+    let consumer = Consumer::<_, Database>::new("steps", source.clone())
+        .format(Fragile)
+        .on_with::<Perform>(stage.clone())
+        .on_type_with::<Play>("play", stage.clone())
+        .concurrency(1)
+        .batch(8)
+        .retry(Backoff::exponential(Duration::from_secs(1), Duration::from_mins(1)).attempts(1));
+    let running = Running::start(&db.pool, consumer);
+    let first = source.deliver(of_type("play", step("first", 0, Act::Wait)));
+    stage.until_begun(1).await;
+    let mut broken = own(2, Act::Succeed);
+    broken.body = b"!".to_vec();
+    let all = [own(1, Act::Succeed), broken, own(3, Act::Succeed)];
+    let all = all.map(|incoming| source.deliver(incoming));
+    source.wait_taken(4).await;
+    stage.let_go(0);
+    first.assert_settled(Settled::Acked).await;
+    for delivery in &all {
+        delivery.assert_settled(Settled::Acked).await;
+    }
+    assert_eq!((letters(&db).await, effects(&db).await), (1, vec![1, 3]));
+    running.stop().await;
 }
 
 /// Guards: at most one delivery of a lane is in a batch, and the next one follows it.
