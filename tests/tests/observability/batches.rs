@@ -94,8 +94,8 @@ async fn a_batch_is_one_span_and_counts_each_of_its_deliveries() {
     let mut counted = BTreeMap::new();
     for (key, _, _, value) in recorder.snapshotter().snapshot().into_vec() {
         if let DebugValue::Counter(calls) = value {
-            let labels = key.key().labels();
-            let outcome = labels.filter(|label| label.key() == "outcome").next();
+            let mut labels = key.key().labels();
+            let outcome = labels.find(|label| label.key() == "outcome");
             *counted
                 .entry(outcome.unwrap().value().to_owned())
                 .or_insert(0) += calls;
