@@ -18,7 +18,9 @@ usage: idem-benches [OPTIONS]
   --saturation      the third table instead: calls a second of 8 connections at once, on PostgreSQL
   --relay           the fourth table instead: the relay; --arms takes drain, several, looks, enqueue or latency
   --consumer        the fifth table instead: messages a second from a queue to handlers, on PostgreSQL
+  --inbox           messages a second from an inbox with 20,000 waiting, of few keys and of many, on each database
   --brokers         the sixth table instead: publishers and sources against their bare clients; --arms takes rabbitmq or jetstream
+  --batches         the seventh table instead: many messages in one transaction, messages a second of 8 connections
   --keys N          with --growth or --relay: leave out sizes above N
   --out FOLDER      where the CSV and SVG files go (default: benches/results)
 
@@ -34,7 +36,9 @@ pub(crate) struct Args {
     pub(crate) saturation: bool,
     pub(crate) relay: bool,
     pub(crate) consumer: bool,
+    pub(crate) inbox: bool,
     pub(crate) brokers: bool,
+    pub(crate) batches: bool,
     pub(crate) keys: u64,
     pub(crate) out: PathBuf,
 }
@@ -52,7 +56,9 @@ impl Args {
             saturation: false,
             relay: false,
             consumer: false,
+            inbox: false,
             brokers: false,
+            batches: false,
             keys: u64::MAX,
             out: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/results")),
         };
@@ -67,7 +73,9 @@ impl Args {
                 Long("saturation") => args.saturation = true,
                 Long("relay") => args.relay = true,
                 Long("consumer") => args.consumer = true,
+                Long("inbox") => args.inbox = true,
                 Long("brokers") => args.brokers = true,
+                Long("batches") => args.batches = true,
                 Long("keys") => args.keys = words.value()?.parse()?,
                 Long("out") => args.out = words.value()?.into(),
                 Long("help") | Short('h') => return Ok(None),

@@ -2,9 +2,11 @@
 
 mod args;
 mod arm;
+mod batches;
 mod brokers;
 mod consumer;
 mod growth;
+mod inbox;
 mod machine;
 mod mariadb;
 mod measure;
@@ -57,6 +59,12 @@ async fn main() -> Result<()> {
     }
     if args.consumer {
         return consumer::run(&args).await;
+    }
+    if args.batches {
+        return batches::run(&args).await;
+    }
+    if args.inbox {
+        return inbox::run(&args).await;
     }
     if args.brokers {
         return brokers::run(&args).await;

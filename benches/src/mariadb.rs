@@ -44,9 +44,14 @@ const TABLES: &str = "
 work!(MySql, MySqlConnection);
 
 async fn connect(url: &str) -> Result<Pool> {
+    connect_many(url, 1).await
+}
+
+/// A pool of that many connections, all of them made.
+pub(crate) async fn connect_many(url: &str, connections: u32) -> Result<Pool> {
     let pool = MySqlPoolOptions::new()
-        .min_connections(1)
-        .max_connections(1)
+        .min_connections(connections)
+        .max_connections(connections)
         .test_before_acquire(false)
         .connect(url)
         .await?;

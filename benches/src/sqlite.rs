@@ -44,10 +44,15 @@ const TABLES: &str = "
 work!(Sqlite, SqliteConnection);
 
 async fn connect(url: &str) -> Result<Pool> {
+    connect_many(url, 1).await
+}
+
+/// A pool of that many connections, all of them made.
+pub(crate) async fn connect_many(url: &str, connections: u32) -> Result<Pool> {
     let options: SqliteConnectOptions = url.parse()?;
     let pool = SqlitePoolOptions::new()
-        .min_connections(1)
-        .max_connections(1)
+        .min_connections(connections)
+        .max_connections(connections)
         .test_before_acquire(false)
         .connect_with(
             options

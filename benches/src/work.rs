@@ -8,7 +8,7 @@ macro_rules! work {
         type Connection = $connection;
         type Pool = sqlx::Pool<$database>;
 
-        async fn effect(tx: &mut Connection, payment: &Payment) -> sqlx::Result<()> {
+        pub(crate) async fn effect(tx: &mut Connection, payment: &Payment) -> sqlx::Result<()> {
             sqlx::query(EFFECT)
                 .bind(payment.amount)
                 .bind(payment.account)
@@ -166,6 +166,16 @@ macro_rules! work {
                 outbox.emit(&Posted::from(payment));
                 Ok(())
             }
+        }
+
+        /// Makes the tables that hand-written code and this crate work on, in an empty database.
+        pub(crate) async fn set_up_ours(url: &str) -> anyhow::Result<()> {
+            set_up_work(url).await
+        }
+
+        /// The work by hand, with result and event.
+        pub(crate) async fn by_hand(pool: &Pool, payment: Payment) -> anyhow::Result<()> {
+            arm::expect_executed(hand::apply(pool.clone(), payment).await?.1)
         }
 
         /// Makes the tables in an empty database.

@@ -33,6 +33,7 @@ struct Fields {
     emits: Text,
     kind: Text,
     ordering_key: Text,
+    batch: bool,
 }
 
 #[derive(Arbitrary, Debug, Clone)]
@@ -107,7 +108,7 @@ impl Text {
 }
 
 impl Fields {
-    fn get(&self) -> [String; 10] {
+    fn get(&self) -> [String; 11] {
         [
             self.scope.get(SCOPES),
             self.key.get(KEYS),
@@ -120,12 +121,13 @@ impl Fields {
             self.emits.get(TOPICS),
             self.kind.get(&["OrderPlaced", "LedgerPosted", "_"]),
             self.ordering_key.get(&["-", "order_id", "tenant", "_"]),
+            if self.batch { "batch" } else { "-" }.into(),
         ]
     }
 }
 
 /// One handler a scope, by the line that it has.
-fn handlers(fields: impl IntoIterator<Item = [String; 10]>) -> BTreeMap<String, [String; 10]> {
+fn handlers(fields: impl IntoIterator<Item = [String; 11]>) -> BTreeMap<String, [String; 11]> {
     let mut handlers = BTreeMap::new();
     for fields in fields {
         let line = written(fields.each_ref().map(String::as_str));
@@ -135,8 +137,8 @@ fn handlers(fields: impl IntoIterator<Item = [String; 10]>) -> BTreeMap<String, 
     handlers
 }
 
-fn lock(handlers: &BTreeMap<String, [String; 10]>) -> Vec<String> {
-    let line = |fields: &[String; 10]| written(fields.each_ref().map(String::as_str));
+fn lock(handlers: &BTreeMap<String, [String; 11]>) -> Vec<String> {
+    let line = |fields: &[String; 11]| written(fields.each_ref().map(String::as_str));
     handlers.values().map(line).collect()
 }
 
@@ -169,7 +171,7 @@ fuzz_target!(|input: Input| {
         fields
     });
     let after = handlers(kept.chain(input.after.iter().map(Fields::get)));
-    let registered: Vec<[&str; 10]> = after
+    let registered: Vec<[&str; 11]> = after
         .values()
         .map(|fields| fields.each_ref().map(String::as_str))
         .collect();

@@ -84,6 +84,9 @@ impl ::idem::Handler for Apply {
         ::core::time::Duration::from_millis(2592000000u64),
     );
     const HASH_KEY: ::core::primitive::bool = true;
+    const ISOLATION: ::core::option::Option<::idem::__private::Isolation> = ::core::option::Option::Some(
+        ::idem::__private::Isolation::RepeatableRead,
+    );
     fn identity(
         __message: &::idem::Received<Self::Message>,
         __context: &Self::Context,

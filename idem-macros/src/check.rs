@@ -2,6 +2,7 @@
 //! instead.
 
 mod arguments;
+mod batch;
 mod duration;
 pub(crate) mod expression;
 mod handler_type;

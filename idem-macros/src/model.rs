@@ -34,6 +34,8 @@ pub(crate) struct OutboxParam {
     pub(crate) pat: Pat,
     pub(crate) ty: Type,
     pub(crate) events: Type,
+    /// A `BatchOutbox`.
+    pub(crate) batch: bool,
 }
 
 /// What the function returns.
@@ -62,6 +64,19 @@ pub(crate) struct Outline {
     /// A duplicate gets the stored result; otherwise nothing is stored.
     pub(crate) replay: bool,
     pub(crate) handler: Option<HandlerType>,
+    pub(crate) batch: Option<Batch>,
+}
+
+/// `batch = "event in events"`, over `events: &[&T]` and `Result<Vec<R>, E>`.
+pub(crate) struct Batch {
+    /// `event`, for which a key speaks.
+    pub(crate) event: Ident,
+    /// `events`, the parameter.
+    pub(crate) events: Ident,
+    /// `&T`.
+    pub(crate) event_type: Type,
+    /// `R`, or `()` where the function returns nothing for each.
+    pub(crate) result: Type,
 }
 
 pub(crate) enum Scope {

@@ -127,6 +127,27 @@ fn an_outbox_disappears_from_the_signature() {
 }
 
 #[test]
+fn a_batch_handler_gets_the_events_that_are_new() {
+    assert_snapshot(
+        "apply_all",
+        r#"
+        #[idempotent(key = "event.id", batch = "event in events", handler = ApplyAll)]
+        #[outbox]
+        async fn apply_all(
+            tx: &mut PgConnection,
+            outbox: &mut BatchOutbox<Posted>,
+            events: &[&Payment],
+        ) -> Result<Vec<Receipt>, AppError> {
+            for (place, event) in events.iter().enumerate() {
+                outbox.of(place).emit(&Posted { account: event.account });
+            }
+            insert_all(tx, events).await
+        }
+        "#,
+    );
+}
+
+#[test]
 fn either_attribute_may_stand_first() {
     let place = |first: &str, second: &str| {
         let expanded = expanded(&format!(

@@ -126,6 +126,33 @@ impl Near<'_> {
     }
 }
 
+/// The first use of the variable `name`, as it was written.
+pub(crate) fn variable(tokens: &TokenStream, name: &Ident) -> Option<Ident> {
+    let mut found = None;
+    any(tokens, &mut |near| {
+        found = near.ident().filter(|_| near.names_value(name)).cloned();
+        found.is_some()
+    });
+    found
+}
+
+/// The tokens with each `name` resolved as this one, wherever a macro took them from.
+pub(crate) fn resolved_as(tokens: &TokenStream, name: &Ident) -> TokenStream {
+    let resolved = tokens.clone().into_iter().map(|token| match token {
+        TokenTree::Ident(mut ident) if ident == *name => {
+            ident.set_span(name.span().located_at(ident.span()));
+            TokenTree::Ident(ident)
+        }
+        TokenTree::Group(group) => {
+            let mut resolved = Group::new(group.delimiter(), resolved_as(&group.stream(), name));
+            resolved.set_span(group.span());
+            TokenTree::Group(resolved)
+        }
+        other => other,
+    });
+    resolved.collect()
+}
+
 /// Whether `tokens` use the variable `name`, in the text of a format string too (`"{name}"`).
 pub(crate) fn mentions(tokens: &TokenStream, name: &Ident) -> bool {
     any(tokens, &mut |near| match near.token() {

@@ -1,10 +1,12 @@
 //! Where a handler's transaction comes from.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Connection, Pool};
 
+use crate::member::Member;
 use crate::store::Store;
 
 /// The connection of a database whose feature is on.
@@ -85,6 +87,18 @@ pub trait Begin<C>: Send + Debug {
     /// The connection's place in its pool, if it has one.
     #[doc(hidden)]
     fn pooled(&mut self) -> Option<&mut PoolConnection<Self::Database>> {
+        None
+    }
+
+    /// What a batch holds ready for a call that is one of it.
+    #[doc(hidden)]
+    fn member(&mut self) -> Option<&mut Member> {
+        None
+    }
+
+    /// How long the claim of a batch may wait at most, whatever its handler says.
+    #[doc(hidden)]
+    fn longest_wait(&self) -> Option<Duration> {
         None
     }
 }

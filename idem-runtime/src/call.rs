@@ -1,5 +1,6 @@
 //! What an expansion calls: thin typed shells around an [`Execution`].
 
+pub(crate) mod batch;
 pub(crate) mod codec;
 pub(crate) mod conflict;
 pub(crate) mod fidelity;

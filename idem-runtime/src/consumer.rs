@@ -1,10 +1,12 @@
 //! From a broker to handlers.
 
 mod backoff;
+mod batch;
 mod dead_letters;
 mod decode;
 mod error;
 mod failure;
+mod handler_route;
 mod lanes;
 mod options;
 mod route;
@@ -13,7 +15,6 @@ mod worker;
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,8 +31,9 @@ pub use stats::ConsumerStats;
 use crate::event::Event;
 use crate::source::Source;
 use crate::store::ConsumerStore;
+use handler_route::HandlerRoute;
 use options::Options;
-use route::{AnyRoute, HandlerRoute, Routes};
+use route::{AnyRoute, Routes};
 
 /// Takes deliveries from a [`Source`] and gives each to the handler of its type.
 ///
@@ -105,8 +107,10 @@ use route::{AnyRoute, HandlerRoute, Routes};
 ///    succeeds. Not counted either: a message that is still running elsewhere, a COMMIT of unknown
 ///    outcome, and a deadlock or another conflict of transactions.
 /// 8. **A panic is a failed attempt** of that delivery alone.
-/// 9. **Memory is bounded**: see [`in_hand`](Self::in_hand). Then nothing more is received, so the
-///    broker notices.
+/// 9. **Batches are safe**: see [`batch`](Self::batch). A message that fails does not cost the
+///    others of its batch an attempt.
+/// 10. **Memory is bounded**: see [`in_hand`](Self::in_hand). Then nothing more is received, so the
+///     broker notices.
 pub struct Consumer<S, DB: Database, F = Json> {
     name: String,
     source: S,
@@ -180,11 +184,7 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
         R::Error: Failure,
         F: Decode<R::Message>,
     {
-        let route = HandlerRoute::<R, R::Context, F> {
-            context: Arc::new(context),
-            format: Arc::clone(&self.format),
-            handler: PhantomData,
-        };
+        let route = HandlerRoute::<R, R::Context, F>::new(context, Arc::clone(&self.format));
         self.routes.push((kind.into(), Arc::new(route)));
         self
     }
@@ -203,10 +203,29 @@ impl<S: Source, DB: ConsumerStore, F: Send + Sync + 'static> Consumer<S, DB, F> 
     }
 
     /// How many deliveries run at once; 8 unless said otherwise, and at most the connections of the
-    /// pool less two.
+    /// pool less two. A [batch](Self::batch) counts as one.
     #[must_use]
     pub fn concurrency(mut self, deliveries: usize) -> Self {
         self.options.concurrency = deliveries.max(1);
+        self
+    }
+
+    /// How many deliveries of one handler are handled in one transaction at most; 1 unless said
+    /// otherwise. See [the guide](crate::guide::batches).
+    ///
+    /// A batch takes what is ready, and never waits for more: at most one delivery of each ordering
+    /// key, in the order of these keys, so that two batches that lock rows by them don't deadlock.
+    /// What is ready is shared out evenly among the places that are free. A handler with
+    /// `batch = "..."` gets a batch as its slice; any other runs its body for one delivery after
+    /// the other.
+    ///
+    /// If a body fails, its batch is rolled back. The delivery that failed then runs by itself, and
+    /// the others in batches without it. Which one made the body of a batch handler fail is not
+    /// known, so its batch is halved until that one is alone. An attempt is counted for that one
+    /// only.
+    #[must_use]
+    pub fn batch(mut self, deliveries: usize) -> Self {
+        self.options.batch = deliveries.max(1);
         self
     }
 

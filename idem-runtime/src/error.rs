@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::contract::{DuplicateScope, SharedScopes};
 use crate::disposition::{Classify, Disposition};
+use crate::outcome::Outcome;
 
 pub(crate) use self::not_faithful::NotFaithful;
 
@@ -98,6 +99,17 @@ pub enum Error<E = Infallible> {
     /// An event of this call has the ID of one that is still in the outbox, and another content.
     /// Nothing was committed.
     EventConflict,
+    /// The body of a batch handler returned more or fewer results than it got events. Nothing was
+    /// committed.
+    BatchLength {
+        /// How many events the body got.
+        events: usize,
+        /// How many results it returned.
+        results: usize,
+    },
+    /// Several handlers' bodies shared the transaction of a batch, and one of them left another role
+    /// or search path to the next. Nothing was committed.
+    SettingsChanged,
     /// The tables of this crate are missing or older than this release, or their schema was
     /// renamed: run [`migrate`](crate::migrate). Or this role may not use their schema:
     /// [`verify`](crate::verify) says so.
@@ -106,6 +118,12 @@ pub enum Error<E = Infallible> {
     /// committed.
     Store(sqlx::Error),
 }
+
+/// What one delivery of a batch gets: its result, or an error that concerns it alone, such as a
+/// stored error, another fingerprint or an empty key. An error that concerns all of them is the
+/// error of the call, and then nothing was committed, unless it is
+/// [`CommitUnknown`](Error::CommitUnknown).
+pub type BatchEntry<T, R, E> = Result<Outcome<T, R>, Error<E>>;
 
 impl<E: Classify> Error<E> {
     /// What a consumer does with the delivery.
@@ -126,12 +144,14 @@ impl<E: Classify> Error<E> {
             | Self::NotPermitted { .. }
             | Self::TooLarge { .. }
             | Self::EventConflict
+            | Self::BatchLength { .. }
             | Self::Store(sqlx::Error::Encode(_)) => Disposition::DeadLetter,
             Self::InFlight
             | Self::RolledBack
             | Self::CommitUnknown
             | Self::DuplicateScopes(_)
             | Self::ForeignTransaction
+            | Self::SettingsChanged
             | Self::NotMigrated
             | Self::Store(_) => Disposition::Retry,
         }
@@ -172,6 +192,8 @@ impl<E> Error<E> {
             Self::NotPermitted { grant } => Error::NotPermitted { grant },
             Self::TooLarge { size, limit } => Error::TooLarge { size, limit },
             Self::EventConflict => Error::EventConflict,
+            Self::BatchLength { events, results } => Error::BatchLength { events, results },
+            Self::SettingsChanged => Error::SettingsChanged,
             Self::DuplicateScopes(scopes) => Error::DuplicateScopes(scopes),
             Self::NotMigrated => Error::NotMigrated,
             Self::Store(error) => Error::Store(error),
@@ -204,6 +226,8 @@ impl<E> Error<E> {
             Self::NotPermitted { .. } => "not_permitted",
             Self::TooLarge { .. } => "too_large",
             Self::EventConflict => "event_conflict",
+            Self::BatchLength { .. } => "batch_length",
+            Self::SettingsChanged => "settings_changed",
             Self::DuplicateScopes(_) => "duplicate_scopes",
             Self::NotMigrated => "not_migrated",
             Self::Store(_) => "store_error",
@@ -297,6 +321,18 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
                 "an earlier execution's event with the same ID and another content is still in the outbox, so this one can't be \
                  written and nothing was committed. The message came again after its retention, or its row of `idem_keys` was \
                  deleted: lengthen the retention, or delete that event"
+            }
+            Self::BatchLength { events, results } => {
+                return write!(
+                    f,
+                    "the body of this batch handler got {events} events and returned {results} results, and nothing was committed; \
+                     return one result for each event of the slice, in its order. Rows of `RETURNING` come in no order, \
+                     and none for a row that was not there"
+                );
+            }
+            Self::SettingsChanged => {
+                "a body changed the role or the search path, and the next body of the same transaction would have run with it; \
+                 nothing was committed. Set both back before the body returns, or don't call this handler in batches"
             }
             Self::NotMigrated => {
                 "the tables `idem_keys`, `idem_outbox` and `idem_dead_letters` are missing or outdated; \

@@ -1,12 +1,14 @@
 //! The order of events in one call, whatever its types: claim, effect, end.
 
 mod backoff;
+mod batch;
 mod claim;
 pub(crate) mod conflicts;
 mod dropped;
 mod finish;
 mod in_flight;
 mod lookup;
+mod member;
 mod policy;
 mod pool_state;
 mod recent;
@@ -24,6 +26,7 @@ use crate::key::StoredKey;
 use crate::store::{Claim, Fence, Store};
 
 pub(crate) use self::backoff::back_off;
+pub(crate) use self::batch::{Batch, Place};
 pub(crate) use self::claim::ClaimResult;
 pub(crate) use self::finish::FinishError;
 pub(crate) use self::policy::Policy;

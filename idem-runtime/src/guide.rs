@@ -8,6 +8,7 @@
 //! | [`the_outbox`] | How do I publish an event if and only if the effect is there? |
 //! | [`publishing`] | How do events reach a broker, and what if it is down? |
 //! | [`consuming`] | How does a message reach its handler, and what if that fails? |
+//! | [`batches`] | How are many messages handled in one transaction? |
 //! | [`retries_and_dead_letters`] | How often is a message tried, and where does it go then? |
 //! | [`ordering`] | What stays in order, and what breaks it? |
 //! | [`choosing_a_broker`] | What does each broker guarantee, and what is done about the rest? |
@@ -33,6 +34,7 @@ pages! {
     the_outbox
     publishing
     consuming
+    batches
     retries_and_dead_letters
     ordering
     choosing_a_broker

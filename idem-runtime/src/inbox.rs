@@ -2,33 +2,34 @@
 
 mod acks;
 mod delivery;
+mod hands;
 pub(crate) mod kept;
+mod looking;
 mod mark_done;
 pub(crate) mod message_id;
+mod room;
 mod shared;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::Pool;
-use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
 
 use self::acks::Acks;
 pub use self::delivery::InboxDelivery;
+use self::hands::{Hands, Step};
 use self::kept::kept;
 use self::message_id::stored_message_id;
-use self::shared::{Shared, Taker};
+use self::shared::Shared;
 use crate::error::Error;
 use crate::event::Event;
 use crate::schema::store_error;
 use crate::source::{Arrival, Incoming, Source, SourceError};
 use crate::store::{ErrorClass, INBOX, InboxStore, KeptMessage, PARKED};
 use crate::telemetry::Redacted;
-
-/// How many messages are taken at once.
-const BATCH: u32 = 32;
 
 /// A source in the service's own database: a request stores a message and is answered, and a
 /// [`Consumer`](crate::Consumer) handles it soon after. With it a service on SQLite needs no broker
@@ -61,23 +62,29 @@ const BATCH: u32 = 32;
 ///   handled: a message with the same source and ID is not stored again, even if its content
 ///   differs. A message without an ID is stored each time.
 /// * **In order per key**, over all instances: a message is handed out only when those before it of
-///   its key are done. So one key is as fast as one message after the other can be.
+///   its key were acknowledged. So one key is as fast as one message after the other can be.
+///   Messages of one key that are stored at the same time, by transactions that overlap, are in no
+///   order.
 /// * **At least once**: a message whose consumer died is handed out again when its
 ///   [`lease`](Self::lease) has ended.
+///
+/// What a consumer has taken and not handed out is in memory: at most 128 messages, and about 8 MiB
+/// as far as the messages before them tell their size,
+/// that are handed out next, and as much again that waits behind others of its key, up to 16 of
+/// each. Other instances can have those when a message before them goes back, or takes longer than
+/// a third of the lease.
 ///
 /// [`purge`](crate::purge) deletes the rows of messages that were done more than 4 days ago.
 pub struct Inbox<DB: InboxStore> {
     shared: Arc<Shared<DB>>,
     /// A clone's own: what one consumer takes is no other one's, and the end of one ends no other.
-    taker: Taker,
+    hands: Arc<Hands>,
+    stopped: watch::Sender<bool>,
 }
 
 impl<DB: InboxStore> Clone for Inbox<DB> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            taker: Taker::default(),
-        }
+        Self::with(Arc::clone(&self.shared))
     }
 }
 
@@ -93,19 +100,24 @@ impl<DB: InboxStore> Inbox<DB> {
     }
 
     fn of(pool: Pool<DB>, origin: &'static str, name: String) -> Self {
+        Self::with(Arc::new(Shared {
+            pool,
+            origin,
+            name,
+            poll_interval: Duration::from_secs(1),
+            lease: Duration::from_secs(30),
+            stored: Notify::new(),
+            statements: Semaphore::new(1),
+            acks: Acks::default(),
+            home: Mutex::default(),
+        }))
+    }
+
+    fn with(shared: Arc<Shared<DB>>) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                pool,
-                origin,
-                name,
-                poll_interval: Duration::from_secs(1),
-                lease: Duration::from_secs(30),
-                stored: Notify::new(),
-                statements: Semaphore::new(1),
-                acks: Acks::default(),
-                home: Mutex::default(),
-            }),
-            taker: Taker::default(),
+            hands: Arc::new(Hands::new(shared.poll_interval)),
+            shared,
+            stopped: watch::Sender::new(false),
         }
     }
 
@@ -116,7 +128,9 @@ impl<DB: InboxStore> Inbox<DB> {
     /// If there is a clone.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.unshared().poll_interval = interval.max(Duration::from_millis(1));
+        let interval = interval.max(Duration::from_millis(1));
+        self.unshared().poll_interval = interval;
+        self.hands = Arc::new(Hands::new(interval));
         self
     }
 
@@ -179,72 +193,41 @@ impl<DB: InboxStore> Inbox<DB> {
     pub(crate) fn wake(&self) {
         self.shared.stored.notify_one();
     }
-
-    fn next(&self) -> Option<InboxDelivery<DB>> {
-        let mut taken = self
-            .taker
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (message, until) = taken.pop_front()?;
-        let (shared, owner) = (Arc::clone(&self.shared), self.taker.owner);
-        Some(InboxDelivery::new(shared, owner, message, until))
-    }
-
-    /// Takes what is due; whether there was anything.
-    async fn take(&self) -> Result<bool, sqlx::Error> {
-        let until = Instant::now() + self.shared.lease;
-        let taken = self.shared.run(|conn, home, inbox| {
-            let (owner, lease) = (self.taker.owner, self.shared.lease);
-            Box::pin(async move { DB::take(conn, home, inbox, owner, lease, BATCH).await })
-        });
-        let taken = taken.await?;
-        let is_any = !taken.is_empty();
-        let mut all = self
-            .taker
-            .taken
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.extend(taken.into_iter().map(|message| (message, until)));
-        Ok(is_any)
-    }
 }
 
 impl<DB: InboxStore> Source for Inbox<DB> {
     type Delivery = InboxDelivery<DB>;
 
     async fn receive(&self) -> Option<Result<Arrival<InboxDelivery<DB>>, SourceError>> {
-        let mut stopped = self.taker.stopped.subscribe();
+        let mut stopped = self.stopped.subscribe();
         loop {
-            if let Some(delivery) = self.next() {
-                return Some(Ok(Arrival::Delivery(delivery)));
-            }
-            if *stopped.borrow_and_update() {
-                return None;
-            }
-            match self.take().await {
-                Ok(true) => {}
-                Ok(false) => {
-                    tokio::select! {
-                        () = self.shared.stored.notified() => {}
-                        _ = stopped.changed() => {}
-                        () = sleep(self.shared.poll_interval) => {}
+            let is_stopped = *stopped.borrow_and_update();
+            let until = match self.hands.next(is_stopped, Instant::now()) {
+                Step::HandOut(run) => {
+                    match InboxDelivery::first_of(&self.shared, &self.hands, run) {
+                        Some(delivery) => return Some(Ok(Arrival::Delivery(delivery))),
+                        None => continue,
                     }
                 }
-                Err(error) => {
-                    return Some(Err(SourceError::unavailable(match DB::classify(&error) {
-                        ErrorClass::NotMigrated => {
-                            Error::<std::convert::Infallible>::NotMigrated.to_string()
-                        }
-                        _ => Redacted(&error).to_string(),
-                    })));
+                Step::Failed(error) => return Some(Err(unavailable::<DB>(&error))),
+                Step::Look(look) => {
+                    self.shared.start(&self.hands, look);
+                    None
                 }
+                Step::Wait(until) => until,
+                Step::End => return None,
+            };
+            tokio::select! {
+                () = self.hands.changed.notified() => {}
+                () = self.shared.stored.notified() => self.hands.look_for_all(),
+                _ = stopped.changed() => {}
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
             }
         }
     }
 
     fn stop(&self) {
-        self.taker.stopped.send_replace(true);
+        self.stopped.send_replace(true);
     }
 
     fn system(&self) -> &'static str {
@@ -254,6 +237,13 @@ impl<DB: InboxStore> Source for Inbox<DB> {
     fn keeps_order(&self) -> bool {
         true
     }
+}
+
+fn unavailable<DB: InboxStore>(error: &sqlx::Error) -> SourceError {
+    SourceError::unavailable(match DB::classify(error) {
+        ErrorClass::NotMigrated => Error::<std::convert::Infallible>::NotMigrated.to_string(),
+        _ => Redacted(error).to_string(),
+    })
 }
 
 impl<DB: InboxStore> fmt::Debug for Inbox<DB> {

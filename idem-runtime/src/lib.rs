@@ -84,6 +84,7 @@
 //! | say what identifies a message | [`Key`](trait@Key) and `#[derive(Key)]`, [`ContentHash`] |
 //! | say which errors are permanent | [`Classify`], [`Disposition`] |
 //! | publish events | [`outbox`](macro@outbox), [`Outbox`], [`Event`](trait@Event) and `#[derive(Event)]` |
+//! | handle many messages in one transaction | `batch` of [`idempotent`](macro@idempotent), [`BatchEntry`], [`BatchOutbox`]: see [batches](guide::batches) |
 //! | call a handler with a pool, or in your own transaction | [`Begin`] |
 //! | send events to a file, an endpoint, a broker | [`Relay`], [`broker`], [`Publisher`], the crate `idem-http` |
 //! | take messages from a broker, or from a table of your own | [`Consumer`], [`Source`], [`Inbox`] |
@@ -93,7 +94,7 @@
 //! | wake the relays after a COMMIT of your own | [`wake`](fn@wake) |
 //! | take handlers as types, in a consumer of your own | [`Handler`], [`Received`], [`Identity`] |
 //! | ask what an earlier delivery stored, without running | [`lookup`] |
-//! | prove that a handler acts once | `idem_testing::explore`, of the crate `idem-testing` |
+//! | prove that a handler acts once | `idem_testing::explore` and `explore_batch`, of the crate `idem-testing` |
 //! | create, check and clean the tables | [`migrate`], [`verify`], [`spawn_upkeep`], [`purge`] |
 //! | see what waits to be published | [`backlog`] |
 //! | copy a database that goes on together with its original | [`renew_namespace`] |
@@ -175,6 +176,7 @@ mod inbox;
 mod jitter;
 mod key;
 mod lookup;
+mod member;
 mod message;
 mod outbox;
 mod outcome;
@@ -200,7 +202,7 @@ pub use consumer::{
 pub use contract::DuplicateScope;
 pub use dead_letters::{DeadLetter, count_dead_letters, dead_letters, replay_dead_letters};
 pub use disposition::{Classify, Disposition};
-pub use error::Error;
+pub use error::{BatchEntry, Error};
 pub use event::{Emits, Event, EventId, EventSet, OrderingKey};
 pub use handler::Handler;
 /// Declares the topic, the type and the ordering key of an event: see the trait.
@@ -220,7 +222,7 @@ pub use inbox::{Inbox, InboxDelivery};
 pub use key::{ContentHash, Key, KeyWriter};
 pub use lookup::lookup;
 pub use message::{Headers, Message, Received};
-pub use outbox::Outbox;
+pub use outbox::{BatchOutbox, Outbox, OutboxOf};
 pub use outcome::Outcome;
 pub use publisher::{BatchMessage, PublishBatch, PublishError, Publisher, Verdicts, in_order};
 pub use relay::{Relay, RelayError, RelayStats};
@@ -248,6 +250,7 @@ pub mod __private {
     pub use serde::Serialize;
     pub use sqlx::Connection;
 
+    pub use crate::call::batch::{BatchCall, Results, batch};
     pub use crate::call::codec::{OnDuplicate, OnError, record, replay, rollback, skip};
     pub use crate::call::conflict::{Probe, ViaError, ViaLocal, ViaNothing, ViaShared};
     pub use crate::call::fidelity::{equality, written};
@@ -260,6 +263,8 @@ pub mod __private {
     };
     pub use crate::contract::{Contract, Refused, check_contracts};
     pub use crate::event::{EventContract, EventSet};
+    pub use crate::handler::{BatchFailure, only};
+    pub use crate::member::Member;
     pub use crate::store::Isolation;
 }
 

@@ -1,5 +1,7 @@
 //! Events that exist if and only if the effect does.
 
+mod batch;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,6 +12,8 @@ use uuid::Uuid;
 use crate::event::{Emits, Event, EventId, OrderingKey};
 use crate::key::StoredKey;
 use crate::shard::shard_of;
+
+pub use self::batch::{BatchOutbox, OutboxOf};
 
 /// A row of `idem_outbox`.
 #[derive(Clone, PartialEq, Eq)]
@@ -78,16 +82,15 @@ impl fmt::Debug for Row {
 /// # }
 /// ```
 pub struct Outbox<E> {
-    rows: Vec<Row>,
+    emitted: Emitted,
     ids: Ids,
-    failed: Option<serde_json::Error>,
     events: PhantomData<fn(E)>,
 }
 
 impl<E> fmt::Debug for Outbox<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbox")
-            .field("events", &self.rows.len())
+            .field("events", &self.emitted.rows.len())
             .finish_non_exhaustive()
     }
 }
@@ -95,9 +98,8 @@ impl<E> fmt::Debug for Outbox<E> {
 impl<E> Outbox<E> {
     pub(crate) fn new(ids: Ids) -> Self {
         Self {
-            rows: Vec::new(),
+            emitted: Emitted::default(),
             ids,
-            failed: None,
             events: PhantomData,
         }
     }
@@ -137,8 +139,34 @@ impl<E> Outbox<E> {
         value: &T,
         headers: &[(&str, &str)],
     ) -> EventId {
+        self.emitted
+            .add(&mut self.ids, topic, kind, key, value, headers)
+    }
+
+    pub(crate) fn into_rows(self) -> Result<Vec<Row>, sqlx::Error> {
+        self.emitted.into_rows()
+    }
+}
+
+/// What was emitted, in its order.
+#[derive(Default)]
+struct Emitted {
+    rows: Vec<Row>,
+    failed: Option<serde_json::Error>,
+}
+
+impl Emitted {
+    fn add<T: serde::Serialize>(
+        &mut self,
+        ids: &mut Ids,
+        topic: &'static str,
+        kind: &'static str,
+        key: Option<OrderingKey>,
+        value: &T,
+        headers: &[(&str, &str)],
+    ) -> EventId {
         let key = key.map(OrderingKey::into_string);
-        let id = self.ids.next(kind);
+        let id = ids.next(kind);
         match serde_json::to_vec(value) {
             Ok(payload) => self.rows.push(Row {
                 id,
@@ -148,7 +176,7 @@ impl<E> Outbox<E> {
                 kind,
                 payload,
                 content_type: "application/json",
-                headers: self.ids.headers(headers),
+                headers: ids.headers(headers),
             }),
             Err(error) => {
                 self.failed.get_or_insert(error);
@@ -157,7 +185,7 @@ impl<E> Outbox<E> {
         EventId::new(id)
     }
 
-    pub(crate) fn into_rows(self) -> Result<Vec<Row>, sqlx::Error> {
+    fn into_rows(self) -> Result<Vec<Row>, sqlx::Error> {
         match self.failed {
             Some(error) => Err(sqlx::Error::Encode(error.into())),
             None => Ok(self.rows),

@@ -14,9 +14,8 @@ use sqlx::{Database, Pool};
 use sqlx_core::transaction::TransactionManager as _;
 
 use self::depth::counted;
-use crate::key::StoredKey;
-use crate::outbox::Row;
 
+mod call_args;
 mod consumer_store;
 mod depth;
 mod error_class;
@@ -39,10 +38,16 @@ mod stub_error;
 mod tests;
 mod verdict;
 
+pub(crate) use call_args::{
+    BatchClaim, BeginArgs, Claim, Commit, End, EndedClaim, Fence, FinishArgs, Opening, Record,
+    State,
+};
 pub use consumer_store::ConsumerStore;
 pub(crate) use consumer_store::{Letter, LetterRow, NewAttempt};
 pub(crate) use error_class::ErrorClass;
 pub(crate) use home::Home;
+#[cfg(test)]
+pub(crate) use inbox_store::tests::taken;
 pub(crate) use inbox_store::{INBOX, InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
 pub use isolation::Isolation;
 pub(crate) use kept_message::{KeptMessage, MessageId};
@@ -104,6 +109,17 @@ pub trait Store: Database + fmt::Debug {
         args: &BeginArgs<'_>,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
+    /// Claims many keys at once, in a transaction that [`open`](Self::open) began for a batch or
+    /// that the caller opened, and sets the fence. For each key: the row that an earlier delivery
+    /// left, or nothing if this claimed it.
+    ///
+    /// A key that is held elsewhere is waited for. [`ErrorClass::TimedOut`] says that one of them
+    /// was not free in time, and not which.
+    fn claim_batch(
+        conn: &mut Self::Connection,
+        args: &BatchClaim<'_>,
+    ) -> impl Future<Output = Result<Vec<Option<Record>>, sqlx::Error>> + Send;
+
     /// Sets a savepoint of sqlx's in a transaction that the caller opened. Dropped half way, it
     /// leaves that transaction as it was.
     fn nest(conn: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
@@ -158,7 +174,7 @@ pub trait Store: Database + fmt::Debug {
         fence: &Fence,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Writes the events and the stored result and checks the fence.
+    /// Writes the events and the stored results and checks the fence.
     ///
     /// With `commit`, also commits: `conn` was opened by [`open`](Self::open).
     fn finish(
@@ -221,138 +237,4 @@ pub struct Deleted {
     pub(crate) keys: u64,
     pub(crate) attempts: u64,
     pub(crate) inbox: u64,
-}
-
-/// What is claimed.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
-    pub(crate) scope: &'a str,
-    pub(crate) key: &'a StoredKey,
-    pub(crate) fingerprint: Option<&'a StoredKey>,
-}
-
-/// How a transaction is opened.
-#[derive(Debug)]
-pub struct BeginArgs<'a> {
-    pub(crate) home: &'a Home,
-    /// The level of a transaction that is opened; `None` is the database's default.
-    #[cfg_attr(
-        not(any(feature = "postgres", feature = "mysql")),
-        allow(dead_code, reason = "SQLite's transactions are serializable")
-    )]
-    pub(crate) isolation: Option<Isolation>,
-    /// None for `#[outbox]` alone.
-    pub(crate) claim: Option<Claim<'a>>,
-    pub(crate) fence: &'a Fence,
-    /// How long the key is remembered from now on. `None` is for ever.
-    pub(crate) retention: Option<Duration>,
-    /// How long to wait in the database for another transaction that holds the key.
-    #[cfg_attr(
-        not(any(feature = "postgres", feature = "mysql")),
-        allow(dead_code, reason = "SQLite waits for a writer, not for a key")
-    )]
-    pub(crate) wait: Duration,
-}
-
-/// How a later statement knows that it is in the transaction that claimed.
-#[derive(Clone, Debug)]
-pub struct Fence {
-    /// The savepoint right after the claim. It is named by the depth of its transaction: unique
-    /// among the calls that are nested in one another, and one of a few names, since servers keep
-    /// statistics for each text of a statement.
-    pub(crate) savepoint: String,
-    /// Whether the effects must be undoable while the claim stays.
-    #[cfg_attr(
-        not(feature = "postgres"),
-        allow(dead_code, reason = "the others set the savepoint for every call")
-    )]
-    pub(crate) undoable: bool,
-}
-
-/// How a transaction ends.
-#[derive(Debug)]
-pub struct FinishArgs<'a> {
-    #[cfg_attr(
-        not(feature = "postgres"),
-        allow(dead_code, reason = "only PostgreSQL has tables in schemas")
-    )]
-    pub(crate) home: &'a Home,
-    pub(crate) claim: Option<Claim<'a>>,
-    pub(crate) fence: &'a Fence,
-    pub(crate) end: End<'a>,
-    pub(crate) result_version: u32,
-    pub(crate) events: &'a [Row],
-}
-
-/// What is stored for the next delivery.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum End<'a> {
-    /// `on_duplicate = "skip"`.
-    Nothing,
-    /// A result as JSON; `None` is JSON's `null`.
-    Result(Option<&'a [u8]>),
-    /// A permanent error as JSON.
-    Error(Option<&'a [u8]>),
-}
-
-impl<'a> End<'a> {
-    pub(crate) const fn state(self) -> State {
-        match self {
-            Self::Nothing => State::Done,
-            Self::Result(_) => State::Result,
-            Self::Error(_) => State::Error,
-        }
-    }
-
-    pub(crate) const fn body(self) -> Option<&'a [u8]> {
-        match self {
-            Self::Nothing => None,
-            Self::Result(body) | Self::Error(body) => body,
-        }
-    }
-}
-
-/// Who commits, and on what connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Commit {
-    /// Nobody: the savepoint of a joined call is released, the caller's COMMIT decides.
-    Release,
-    /// We do, on a connection that goes back to its pool at once.
-    Pooled,
-    /// We do, on a connection that the caller keeps.
-    Kept,
-}
-
-/// `idem_keys.state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum State {
-    /// Claimed; committed so only when something else committed in our transaction.
-    Claimed = 0,
-    /// Done, with a result.
-    Result = 1,
-    /// Done, with a permanent error.
-    Error = 2,
-    /// Done; nothing was stored.
-    Done = 3,
-}
-
-impl State {
-    pub(crate) const fn from_code(code: i16) -> Self {
-        match code {
-            1 => Self::Result,
-            2 => Self::Error,
-            3 => Self::Done,
-            _ => Self::Claimed,
-        }
-    }
-}
-
-/// A row of `idem_keys`.
-#[derive(Debug)]
-pub struct Record {
-    pub(crate) state: State,
-    pub(crate) fingerprint: Option<Vec<u8>>,
-    pub(crate) result_version: u32,
-    pub(crate) body: Option<Vec<u8>>,
 }

@@ -1,5 +1,6 @@
 //! What an operator sees: a span and a count for each call. Never a key or a payload.
 
+mod batch;
 pub(crate) mod consumer;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
@@ -15,6 +16,7 @@ use tracing::field::Empty;
 use tracing::instrument::Instrumented;
 use tracing::{Instrument as _, Span};
 
+pub(crate) use self::batch::BatchTelemetry;
 pub(crate) use self::redacted::Redacted;
 pub(crate) use self::trace_context::{link, traceparent};
 use crate::error::Error;
@@ -54,22 +56,38 @@ impl CallTelemetry {
 
     pub(crate) fn end<T, R, E>(&mut self, ended: &Result<Outcome<T, R>, Error<E>>) {
         match ended {
-            Ok(Outcome::Executed(_)) => self.record("executed", None),
-            Ok(Outcome::Replayed(_)) => self.record("replayed", None),
-            Err(error @ Error::Handler { .. }) => {
-                self.record(error.label(), Some(type_name::<E>()));
-            }
-            Err(error) => {
-                if error.is_alarming() {
-                    let (scope, outcome) = (self.scope, error.label());
-                    tracing::warn!(parent: &self.span, idem.scope = scope, idem.outcome = outcome, "not handled");
-                }
-                self.record(error.label(), Some(error.label()));
-            }
+            Ok(_) => self.close(outcome(ended), None),
+            Err(error) => self.fail(error),
+        }
+        self.count(outcome(ended));
+    }
+
+    fn fail<E>(&mut self, error: &Error<E>) {
+        self.warn(error);
+        self.close(
+            error.label(),
+            Some(match error {
+                Error::Handler { .. } => type_name::<E>(),
+                error => error.label(),
+            }),
+        );
+    }
+
+    /// Says what an operator should know of.
+    fn warn<E>(&self, error: &Error<E>) {
+        if error.is_alarming() {
+            let (scope, outcome) = (self.scope, error.label());
+            tracing::warn!(parent: &self.span, idem.scope = scope, idem.outcome = outcome, "not handled");
         }
     }
 
     fn record(&mut self, outcome: &'static str, error: Option<&'static str>) {
+        self.close(outcome, error);
+        self.count(outcome);
+    }
+
+    /// Says in the span how it ended.
+    fn close(&mut self, outcome: &'static str, error: Option<&'static str>) {
         self.ended = true;
         self.span.record("idem.outcome", outcome);
         if self.attempts > 0 {
@@ -81,19 +99,42 @@ impl CallTelemetry {
             self.span.record("otel.status_code", "ERROR");
         }
         tracing::debug!(parent: &self.span, idem.scope = self.scope, idem.outcome = outcome, "ended");
+    }
+
+    /// Counts one delivery.
+    fn count(&self, outcome: &'static str) {
         #[cfg(feature = "metrics")]
         metrics::ended(self.scope, outcome, self.started.elapsed());
+        #[cfg(not(feature = "metrics"))]
+        let _ = (self, outcome);
+    }
+}
+
+/// The label of how a delivery ended.
+const fn outcome<T, R, E>(ended: &Result<Outcome<T, R>, Error<E>>) -> &'static str {
+    match ended {
+        Ok(Outcome::Executed(_)) => "executed",
+        Ok(Outcome::Replayed(_)) => "replayed",
+        Err(error) => error.label(),
     }
 }
 
 impl Drop for CallTelemetry {
     fn drop(&mut self) {
-        if self.ended {
-        } else if std::thread::panicking() {
-            self.record("panicked", Some("panic"));
-        } else {
-            self.record("cancelled", None);
+        match interrupted() {
+            _ if self.ended => {}
+            "panicked" => self.record("panicked", Some("panic")),
+            outcome => self.record(outcome, None),
         }
+    }
+}
+
+/// How a call ends that is dropped now.
+fn interrupted() -> &'static str {
+    if std::thread::panicking() {
+        "panicked"
+    } else {
+        "cancelled"
     }
 }
 
@@ -139,6 +180,7 @@ fn span(keyed: bool, scope: &'static str, system: &'static str) -> Span {
             "messaging.operation.type" = "process",
             "messaging.operation.name" = "process",
             "messaging.system" = Empty,
+            "messaging.batch.message_count" = Empty,
             "messaging.destination.name" = Empty
         )
     } else {

@@ -1,5 +1,7 @@
 //! The settings of an exploration, and its order.
 
+mod batch;
+
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -12,11 +14,12 @@ use sqlx::Pool;
 
 use crate::clone_database::CloneDatabase;
 use crate::explorable::Explorable;
-use crate::fault::FaultKind;
+use crate::fault::{Fault, FaultKind};
 use crate::report::Report;
 use crate::run::calibration::{Calibration, calibrate};
 use crate::run::child_process;
 use crate::run::child_process::Role;
+use crate::run::composition;
 use crate::run::copy_pool::CopyPool;
 use crate::run::exploration::Exploration;
 use crate::run::injector::Injector;
@@ -24,6 +27,8 @@ use crate::run::plan;
 use crate::run::runner::Runner;
 use crate::run::target::{FunctionTarget, HandlerTarget, Target};
 use crate::setup_error::SetupError;
+
+pub use self::batch::explore_batch;
 
 /// Explores a handler with one message, on copies of the database at this URL.
 ///
@@ -82,6 +87,14 @@ pub struct Explorer {
     concurrency: usize,
     delivery_timeout: Duration,
     ignored: Vec<String>,
+}
+
+/// What an exploration works with.
+struct Stage<'s, 'b, T: Target> {
+    runners: &'s [Runner<'b, T>],
+    /// The same messages in other batches.
+    composed: &'s [(&'static str, Runner<'b, T>)],
+    copies: &'s CopyPool<T::Database>,
 }
 
 /// The default. On two processors, two runs at a time take five sixths of the time of one, and more
@@ -271,40 +284,71 @@ impl Explorer {
         })?;
         let copies = CopyPool::<T::Database>::new(template, self.concurrency);
         let template = Arc::clone(&copies.template);
-        let runners = injectors.iter().map(|injector| Runner {
+        let compositions = target.compositions();
+        let runner_of = |target, injector| Runner {
             target,
-            template: &template,
+            template: &*template,
             injector,
             connections: self.connections,
             delivery_timeout: self.delivery_timeout,
             ordinal,
             ignored: &self.ignored,
             identities: Mutex::default(),
-        });
-        let runners: Vec<_> = runners.collect();
-        let first = &runners[0];
-        report.step = first.injector.step();
-        let explored = match calibrate(first, &copies, report).await {
-            Ok(Calibration::Baseline(baseline)) => {
-                let mut exploration = Exploration {
-                    runners: &runners,
-                    baseline: &baseline,
-                    copies: &copies,
-                    report,
-                };
-                let visited = match only {
-                    Some(faults) => exploration.each(faults).await,
-                    None => self.visit_all(&mut exploration).await,
-                };
-                visited.and_then(|()| exploration.expect_runs())
-            }
-            Ok(Calibration::Violated) => Ok(()),
-            Err(error) => Err(error),
         };
+        let runners: Vec<_> = injectors
+            .iter()
+            .map(|injector| runner_of(target, injector))
+            .collect();
+        let composed: Vec<_> = compositions
+            .iter()
+            .map(|(how, target)| (*how, runner_of(target, &injectors[0])))
+            .collect();
+        report.step = injectors[0].step();
+        let stage = Stage {
+            runners: &runners,
+            composed: &composed,
+            copies: &copies,
+        };
+        let explored = self.explore_on(stage, only, report).await;
+        drop(composed);
         drop(runners);
         drop(template);
         let closed = copies.close().await;
         explored.and(closed)
+    }
+
+    async fn explore_on<T: Target>(
+        &self,
+        stage: Stage<'_, '_, T>,
+        only: Option<Vec<Fault>>,
+        report: &mut Report,
+    ) -> Result<(), SetupError> {
+        let Stage {
+            runners,
+            composed,
+            copies,
+        } = stage;
+        let Calibration::Baseline(baseline) = calibrate(&runners[0], copies, report).await? else {
+            return Ok(());
+        };
+        for (how, runner) in composed {
+            let violation = composition::check(runner, how, &baseline, copies).await?;
+            if let Some(violation) = violation {
+                report.violations.push(violation);
+                return Ok(());
+            }
+        }
+        let mut exploration = Exploration {
+            runners,
+            baseline: &baseline,
+            copies,
+            report,
+        };
+        match only {
+            Some(faults) => exploration.each(faults).await?,
+            None => self.visit_all(&mut exploration).await?,
+        }
+        exploration.expect_runs()
     }
 
     async fn visit_all<T: Target>(

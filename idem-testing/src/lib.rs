@@ -77,8 +77,17 @@
 //!
 //! It visits each point at which the handler talks to its database. It does not look at other
 //! effects, such as an HTTP call, nor at virtual tables of SQLite, and it does not try all
-//! interleavings of two different messages. It takes one message: a handler with branches deserves
+//! interleavings of two different messages. [`explore`] takes one message: a handler with branches deserves
 //! one exploration for each of them.
+//!
+//! # Batches
+//!
+//! [`explore_batch`] explores one batch of messages instead of one message. Before the faults, clean
+//! runs deliver the same messages in reversed order, each alone, and the first one alone before all
+//! of them. The database and the result of each message must be the same in the end. So it finds
+//! results in another order than that of the slice, which would be stored under other messages'
+//! keys; events that are emitted under the place of another message; and whatever else depends on
+//! the batch. See [`ViolationKind::DependsOnBatch`].
 //!
 //! # Cost
 //!
@@ -135,7 +144,7 @@ mod setup_error;
 mod test_source;
 mod violation;
 
-pub use explorer::{Explorer, explore};
+pub use explorer::{Explorer, explore, explore_batch};
 pub use fault::{Fault, FaultKind};
 pub use poll::drop_at_pending;
 pub use report::Report;

@@ -24,6 +24,8 @@ pub enum ViolationKind {
     /// Clean runs of one delivery emit events with different IDs. A second execution, after a
     /// failover that lost the first, would publish the same events as new ones.
     UnstableEventId,
+    /// The same messages in other batches leave another database, or get other results.
+    DependsOnBatch,
     /// Later deliveries do not succeed, although a clean run does.
     NeverSucceeds,
     /// A transaction was still open when the delivery had ended.
@@ -42,6 +44,7 @@ impl ViolationKind {
             Self::DuplicateEffect => "the effect happened again",
             Self::ResultDiffers => "a duplicate returned something else than the first delivery",
             Self::UnstableEventId => "an event has a different ID in each execution",
+            Self::DependsOnBatch => "what a message does depends on the batch that it is in",
             Self::NeverSucceeds => "no later delivery succeeds",
             Self::OpenTransaction => "a transaction was left open",
         }
@@ -75,6 +78,11 @@ impl ViolationKind {
             }
             Self::UnstableEventId => {
                 "consumers recognise a duplicate by the ID: derive it from the message, as `Outbox::emit` does in an `#[idempotent]` handler"
+            }
+            Self::DependsOnBatch => {
+                "return the results in the order of the slice (`RETURNING` and `SELECT` have no order of their own), emit by \
+                 `outbox.of(place)` with the place of the message, and use nothing that tells one batch from another, such as its \
+                 length or a place in it"
             }
             Self::NeverSucceeds => {
                 "the message would become a dead letter although nothing is wrong with it: keep everything that the handler \
@@ -146,6 +154,7 @@ impl fmt::Display for Violation {
             | ViolationKind::NeverSucceeds
             | ViolationKind::NotDeterministic
             | ViolationKind::UnstableEventId
+            | ViolationKind::DependsOnBatch
             | ViolationKind::ResultDiffers => "what was found",
             ViolationKind::PartialCommit => "missing rows",
             _ => "the database (- is missing, + should not be there)",

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, Executor as _, MySqlConnection, PgPool, SqlitePool};
+use sqlx::{
+    Connection as _, Executor as _, MySqlConnection, PgPool, Row as _, SqlitePool, raw_sql,
+};
 use tokio::time::Instant;
 
 const WITHIN: Duration = Duration::from_secs(10);
@@ -18,13 +20,17 @@ const POLL_EVERY: Duration = Duration::from_millis(2);
 pub async fn postgres(pool: &PgPool) {
     let deadline = Instant::now() + WITHIN;
     loop {
-        let open: Vec<(i32, String)> = sqlx::query_as(
-            "SELECT pid, state || ': ' || query FROM pg_stat_activity \
+        // Not prepared: behind PgBouncer the session that is asked may not be the one that prepared it.
+        let open: Vec<String> = raw_sql(
+            "SELECT pid || ' ' || state || ': ' || query FROM pg_stat_activity \
              WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()",
         )
         .fetch_all(pool)
         .await
-        .unwrap();
+        .unwrap()
+        .iter()
+        .map(|row| row.get(0))
+        .collect();
         if open.is_empty() {
             return;
         }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-pub use idem_runtime::{ContentHash, Event, Key, Outbox, Outcome, Received, idempotent, outbox};
+pub use idem_runtime::{
+    BatchEntry, BatchOutbox, ContentHash, Event, Key, Outbox, Outcome, Received, idempotent, outbox,
+};
 pub use serde::{Deserialize, Serialize};
 pub use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 pub use uuid::Uuid;

@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use idem_runtime::{
-    ContentHash, Event, Handler, Key, Outbox, Outcome, Received, idempotent, outbox,
+    BatchOutbox, ContentHash, Event, Handler, Key, Outbox, Outcome, Received, idempotent, outbox,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
@@ -104,6 +104,30 @@ pub async fn publish(tx: &mut PgConnection, event: &Payment) -> Result<Settled, 
     })
 }
 
+/// Settles payments.
+///
+/// # Errors
+/// The database's.
+#[idempotent(key = "event.id", batch = "event in events", retry = 1, handler = SettleAll)]
+#[outbox]
+pub async fn settle_all(
+    tx: &mut PgConnection,
+    outbox: &mut BatchOutbox<Settled>,
+    events: &[&Payment],
+) -> Result<Vec<Receipt>, sqlx::Error> {
+    sqlx::query("SELECT 1").execute(&mut *tx).await?;
+    for (place, event) in events.iter().enumerate() {
+        outbox.of(place).emit(&Settled {
+            account: event.account,
+            cents: event.cents,
+        });
+    }
+    let receipt = |event: &&Payment| Receipt {
+        account: event.account,
+    };
+    Ok(events.iter().map(receipt).collect())
+}
+
 /// Posts payments.
 #[derive(Debug)]
 pub struct Ledger {
@@ -139,10 +163,11 @@ pub async fn call_all(
     let account = apply(pool, &payment).await?.into_inner().account;
     let settled = settle(pool, &Received::new("evt_1", payment.clone())).await?;
     let published = publish(pool, &payment).await?;
+    let settled_all = settle_all(pool, &[&payment]).await?;
     let posted = Ledger { fee: 1 }.post(pool, payment).await?;
     Ok(match (settled, posted) {
         (Outcome::Executed(()), Outcome::Replayed(receipt)) => receipt.account,
-        _ => account + published.cents,
+        _ => account + published.cents + i64::from(settled_all.is_empty()),
     })
 }
 
@@ -150,6 +175,7 @@ pub async fn call_all(
 fn a_scope_is_the_path_of_its_handler_unless_it_is_pinned() {
     assert_eq!(Apply::SCOPE, "lints::apply");
     assert_eq!(Settle::SCOPE, "payments.settle");
+    assert_eq!(SettleAll::SCOPE, "lints::settle_all");
 }
 
 #[test]

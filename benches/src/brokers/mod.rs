@@ -1,6 +1,7 @@
 //! Publishers and sources against the bare clients that they are built on.
 
 mod arm;
+mod kafka;
 mod nats;
 mod rabbitmq;
 mod work;
@@ -20,6 +21,9 @@ pub(crate) async fn run(args: &Args) -> Result<()> {
     }
     if wants("nats") {
         nats::run(args).await?;
+    }
+    if wants("kafka") {
+        kafka::run(args).await?;
     }
     Ok(())
 }

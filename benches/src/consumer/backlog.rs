@@ -24,8 +24,8 @@ pub(super) struct Waiting {
     pub(super) body: Vec<u8>,
 }
 
-/// New payments in JSON.
-pub(super) fn messages() -> Result<Vec<Waiting>> {
+/// That many new payments in JSON.
+pub(super) fn messages(count: u64) -> Result<Vec<Waiting>> {
     let of = |payment: Payment| {
         Ok(Waiting {
             id: payment.id.to_string(),
@@ -33,15 +33,15 @@ pub(super) fn messages() -> Result<Vec<Waiting>> {
             body: serde_json::to_vec(&payment)?,
         })
     };
-    (0..MESSAGES).map(|_| of(Payment::new())).collect()
+    (0..count).map(|_| of(Payment::new())).collect()
 }
 
 /// A queue in memory.
-pub(super) struct Queue(Mutex<VecDeque<Waiting>>);
+pub(crate) struct Queue(Mutex<VecDeque<Waiting>>);
 
 impl Queue {
-    pub(super) fn filled() -> Result<Self> {
-        Ok(Self(Mutex::new(messages()?.into())))
+    pub(crate) fn filled(count: u64) -> Result<Self> {
+        Ok(Self(Mutex::new(messages(count)?.into())))
     }
 
     pub(super) fn take(&self) -> Option<Waiting> {
@@ -51,8 +51,8 @@ impl Queue {
 }
 
 /// How many messages of a slice are done, and how long that took.
-#[derive(Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
+    messages: u64,
     start: OnceLock<Instant>,
     done: AtomicU64,
     end: OnceLock<Instant>,
@@ -60,6 +60,17 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Of a slice of that many.
+    pub(crate) fn of(messages: u64) -> Self {
+        Self {
+            messages,
+            start: OnceLock::new(),
+            done: AtomicU64::new(0),
+            end: OnceLock::new(),
+            reached: Notify::new(),
+        }
+    }
+
     /// The clock starts, if it has not.
     pub(super) fn begin(&self) {
         self.start.get_or_init(Instant::now);
@@ -67,7 +78,7 @@ impl Progress {
 
     /// One more message is done.
     pub(super) fn done(&self) {
-        if self.done.fetch_add(1, Ordering::Relaxed) + 1 == MESSAGES {
+        if self.done.fetch_add(1, Ordering::Relaxed) + 1 == self.messages {
             self.end();
         }
     }
@@ -78,18 +89,21 @@ impl Progress {
         self.reached.notify_one();
     }
 
-    pub(super) async fn all_done(&self) -> Result<()> {
+    pub(crate) async fn all_done(&self) -> Result<()> {
         let reached = timeout(LIMIT, self.reached.notified()).await;
         reached.with_context(|| {
             let done = self.done.load(Ordering::Relaxed);
-            format!("{done} of {MESSAGES} messages were done after {LIMIT:?}")
+            format!(
+                "{done} of {} messages were done after {LIMIT:?}",
+                self.messages
+            )
         })
     }
 
     /// Messages a second.
-    pub(super) fn rate(&self) -> Result<f64> {
+    pub(crate) fn rate(&self) -> Result<f64> {
         let (start, end) = (self.start.get(), self.end.get());
         let (start, end) = start.zip(end).context("nothing was done")?;
-        Ok(MESSAGES as f64 / (*end - *start).as_secs_f64())
+        Ok(self.messages as f64 / (*end - *start).as_secs_f64())
     }
 }

@@ -16,7 +16,9 @@ use idem_tests::server::{Database, Options, Postgres};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::arm::Arm;
+pub(crate) use self::backlog::{Progress, Queue};
 use self::ours::{CONCURRENCY, INBOX};
+pub(crate) use self::source::{Counted, KIND, Local};
 use crate::args::Args;
 use crate::postgres::{connect_many, set_up_ours};
 use crate::stats::quantile;

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::backlog::{Progress, Queue, Waiting, messages};
+use super::backlog::{MESSAGES, Progress, Queue, Waiting, messages};
 use super::source::{Counted, KIND, Local};
 use crate::arm::{self, Payment, Posted, Receipt};
 use crate::postgres;
@@ -41,7 +41,10 @@ async fn by_tasks<F>(
 where
     F: Future<Output = Result<()>> + Send,
 {
-    let (queue, progress) = (Arc::new(Queue::filled()?), Arc::new(Progress::default()));
+    let (queue, progress) = (
+        Arc::new(Queue::filled(MESSAGES)?),
+        Arc::new(Progress::of(MESSAGES)),
+    );
     progress.begin();
     let mut tasks = JoinSet::new();
     for _ in 0..CONCURRENCY {
@@ -75,12 +78,12 @@ pub(super) async fn by_handler(pool: PgPool) -> Result<f64> {
 }
 
 pub(super) async fn from_memory(pool: PgPool) -> Result<f64> {
-    consume(&pool, Local::new(Queue::filled()?)).await
+    consume(&pool, Local::new(Queue::filled(MESSAGES)?)).await
 }
 
 /// From our own queue.
 pub(super) async fn from_inbox(pool: PgPool, inbox: Inbox<Postgres>) -> Result<f64> {
-    fill(&pool, &messages()?).await?;
+    fill(&pool, &messages(MESSAGES)?).await?;
     consume(&pool, inbox).await
 }
 
@@ -107,7 +110,7 @@ async fn fill(pool: &PgPool, messages: &[Waiting]) -> Result<()> {
 }
 
 async fn consume(pool: &PgPool, source: impl Source) -> Result<f64> {
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(Progress::of(MESSAGES));
     let source = Counted {
         source,
         progress: Arc::clone(&progress),

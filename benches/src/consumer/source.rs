@@ -10,16 +10,16 @@ use tokio::sync::watch;
 use super::backlog::{Progress, Queue};
 
 /// The type of all messages.
-pub(super) const KIND: &str = "payment";
+pub(crate) const KIND: &str = "payment";
 
 /// Hands out what is in memory as fast as it is asked.
-pub(super) struct Local {
+pub(crate) struct Local {
     queue: Queue,
     stopped: watch::Sender<bool>,
 }
 
 impl Local {
-    pub(super) fn new(queue: Queue) -> Self {
+    pub(crate) fn new(queue: Queue) -> Self {
         Self {
             queue,
             stopped: watch::Sender::new(false),
@@ -28,7 +28,7 @@ impl Local {
 }
 
 /// What is in memory; to acknowledge it is to be counted.
-pub(super) struct Taken(Incoming);
+pub(crate) struct Taken(Incoming);
 
 impl Source for Local {
     type Delivery = Taken;
@@ -72,13 +72,13 @@ impl Delivery for Taken {
 }
 
 /// Counts acknowledgements.
-pub(super) struct Counted<S> {
-    pub(super) source: S,
-    pub(super) progress: Arc<Progress>,
+pub(crate) struct Counted<S> {
+    pub(crate) source: S,
+    pub(crate) progress: Arc<Progress>,
 }
 
 /// A delivery whose acknowledgement is counted.
-pub(super) struct CountedDelivery<D> {
+pub(crate) struct CountedDelivery<D> {
     delivery: D,
     progress: Arc<Progress>,
 }

@@ -68,16 +68,6 @@ pub(crate) async fn set_up([main, peers @ ..]: [&str; 4]) -> Result<()> {
     Ok(())
 }
 
-/// Makes the tables that hand-written code and this crate work on, in an empty database.
-pub(crate) async fn set_up_ours(url: &str) -> Result<()> {
-    self::set_up_work(url).await
-}
-
-/// The work by hand, with result and event.
-pub(crate) async fn by_hand(pool: &Pool, payment: Payment) -> Result<()> {
-    arm::expect_executed(hand::apply(pool.clone(), payment).await?.1)
-}
-
 /// The arms that are compared at saturation, each with a pool of as many connections.
 pub(crate) async fn saturated(url: &str, connections: u32) -> Result<[Saturated; 3]> {
     let (bare, theirs, mine) = (

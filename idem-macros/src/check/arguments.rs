@@ -7,11 +7,13 @@ use syn::{FnArg, Path, ReceiverKind, Type, parse_quote};
 
 use super::expression::{Purpose, Variables, example, expression};
 use super::scope::scope;
-use super::{duration, handler_type, publish, value};
+use super::{batch, duration, handler_type, publish, value};
 use crate::attr::Args;
 use crate::errors::Errors;
 use crate::function::{Attributes, Function};
-use crate::model::{Claim, InFlight, Isolation, Outline, Output, Retry, Shape, Side, Terms};
+use crate::model::{
+    Batch, Claim, Expression, InFlight, Isolation, Outline, Output, Retry, Shape, Side, Terms,
+};
 use crate::tokens;
 
 /// Checks all arguments. The outline is right even where another argument is wrong.
@@ -47,9 +49,16 @@ pub(super) fn check(
         keyed,
         replay: keyed,
         handler: None,
+        batch: None,
     };
+    if !keyed {
+        batch::refuse_without(shape, errors);
+    }
     let claim =
         idempotent.and_then(|args| claim(function, args, names, shape, &mut outline, errors));
+    if let (Some(batch), Some(publish)) = (&outline.batch, &publish) {
+        batch::refuse_topic(batch, publish, errors);
+    }
     (outline, Terms { claim, publish })
 }
 
@@ -82,25 +91,15 @@ fn claim(
     outline: &mut Outline,
     errors: &mut Errors,
 ) -> Option<Claim> {
-    let key = args.take("key");
-    if key.is_none() && !args.broken {
-        let example = example(&Ident::new("key", args.span), names);
-        errors.at(
-            args.span,
-            format!(
-                "missing argument `key`: the ID that makes two deliveries one message, {example}"
-            ),
-        );
-    }
-    let key = key.and_then(|arg| expression(&arg, Purpose::Key, names, errors));
-    let fingerprint = args
-        .take("fingerprint")
-        .and_then(|arg| expression(&arg, Purpose::Fingerprint, names, errors));
-    let on_duplicate = args.take("on_duplicate");
-    outline.replay = on_duplicate
-        .as_ref()
-        .and_then(|arg| value::choice(arg, ["replay", "skip"], errors))
-        .unwrap_or(true);
+    let events = shared_terms(&mut args, names, shape, outline, errors);
+    let names = match &events {
+        Events::OneOf(names) => names,
+        _ => names,
+    };
+    // They may well be right for the batch that could not be read.
+    let readable = !matches!(events, Events::Unreadable);
+    let batch = outline.batch.as_mut();
+    let (key, fingerprint) = identity(&mut args, names, readable, batch, errors);
     if let Some(shape) = shape
         && shape.output.opaque
         && outline.replay
@@ -165,9 +164,9 @@ fn claim(
             "a retry runs the body again, which a `self` by value would not survive; take `&self`",
         );
     }
-    outline.handler = args
-        .take("handler")
-        .and_then(|arg| handler_type::check(&arg, function, shape?, errors));
+    outline.handler = args.take("handler").and_then(|arg| {
+        handler_type::check(&arg, function, shape?, outline.batch.as_ref(), errors)
+    });
     Some(Claim {
         key: key?,
         fingerprint,
@@ -179,6 +178,87 @@ fn claim(
         result_version,
         hash_key: hash_key.is_some(),
     })
+}
+
+/// The key and the fingerprint.
+fn identity(
+    args: &mut Args,
+    names: &Variables,
+    readable: bool,
+    batch: Option<&mut Batch>,
+    errors: &mut Errors,
+) -> (Option<Expression>, Option<Expression>) {
+    let key = args.take("key");
+    if key.is_none() && !args.broken {
+        let example = example(&Ident::new("key", args.span), names);
+        errors.at(
+            args.span,
+            format!(
+                "missing argument `key`: the ID that makes two deliveries one message, {example}"
+            ),
+        );
+    }
+    let key = key
+        .filter(|_| readable)
+        .and_then(|arg| expression(&arg, Purpose::Key, names, errors));
+    let fingerprint = args
+        .take("fingerprint")
+        .filter(|_| readable)
+        .and_then(|arg| expression(&arg, Purpose::Fingerprint, names, errors));
+    let fingerprint = match (batch, &key) {
+        (Some(batch), Some(key)) => {
+            if let Some(event) = tokens::variable(&key.tokens, &batch.event) {
+                batch.event = event;
+            }
+            fingerprint.map(|fingerprint| Expression {
+                tokens: tokens::resolved_as(&fingerprint.tokens, &batch.event),
+                borrowed: tokens::resolved_as(&fingerprint.borrowed, &batch.event),
+            })
+        }
+        _ => fingerprint,
+    };
+    (key, fingerprint)
+}
+
+/// What a key is for.
+enum Events {
+    /// The one event of a call.
+    One,
+    /// One event of a batch: its variables.
+    OneOf(Variables),
+    /// One event of a batch, of which something is wrong.
+    Unreadable,
+}
+
+/// Reads what decides how callers see the function: `on_duplicate` and `batch`.
+fn shared_terms(
+    args: &mut Args,
+    names: &Variables,
+    shape: Option<&Shape>,
+    outline: &mut Outline,
+    errors: &mut Errors,
+) -> Events {
+    outline.replay = args
+        .take("on_duplicate")
+        .and_then(|arg| value::choice(&arg, ["replay", "skip"], errors))
+        .unwrap_or(true);
+    match (args.take("batch"), shape) {
+        (Some(arg), Some(shape)) => {
+            outline.batch = batch::check(&arg, outline.replay, names, shape, errors);
+            match &outline.batch {
+                Some(batch) => Events::OneOf(names.of_event(&batch.event, &batch.events)),
+                None => Events::Unreadable,
+            }
+        }
+        (Some(_), None) => Events::Unreadable,
+        // `batch` may be what is broken.
+        (None, _) if args.broken && names.slice.is_some() => Events::Unreadable,
+        (None, _) if args.broken => Events::One,
+        (None, shape) => {
+            batch::refuse_without(shape, errors);
+            Events::One
+        }
+    }
 }
 
 fn isolation_without_retry(level: Isolation) -> String {

@@ -18,6 +18,26 @@ pub(crate) struct Variables {
     pub(crate) values: Vec<Ident>,
     pub(crate) transaction: Option<Ident>,
     pub(crate) outbox: Option<Ident>,
+    /// The slice of a batch, where an expression is for one event of it.
+    pub(crate) events: Option<Ident>,
+    /// What looks like the slice of a batch, where there is no `batch`.
+    pub(crate) slice: Option<Ident>,
+    /// The parameters that are the same for all events of a batch.
+    pub(crate) shared: Vec<Ident>,
+}
+
+impl Variables {
+    /// Those of an expression for one event of a batch.
+    pub(crate) fn of_event(&self, event: &Ident, events: &Ident) -> Self {
+        Self {
+            values: vec![event.clone()],
+            transaction: self.transaction.clone(),
+            outbox: self.outbox.clone(),
+            events: Some(events.clone()),
+            slice: None,
+            shared: self.values.clone(),
+        }
+    }
 }
 
 /// What an expression is for.
@@ -199,6 +219,11 @@ impl Checked<'_> {
             Some(format!(
                 "cannot use the transaction `{word}`: it is computed before the transaction begins"
             ))
+        } else if is(&self.variables.events) {
+            Some(format!(
+                "is for one event of the batch, and `{word}` is all of them: write `{}`",
+                self.variables.values[0]
+            ))
         } else if is(&self.variables.outbox) {
             Some(format!(
                 "cannot use the outbox `{word}`: it is computed before the body runs"
@@ -236,7 +261,20 @@ impl Checked<'_> {
                 self.name,
                 self.example()
             ),
+            Some(shared) if self.variables.shared.iter().any(|value| value == shared) => {
+                let event = &self.variables.values[0];
+                format!(
+                    "`{}` names `{shared}` and not `{event}`, so all events of a batch would have the same; write {}",
+                    self.name,
+                    self.example()
+                )
+            }
             Some(unknown) => {
+                if let Some(events) = &self.variables.slice {
+                    return format!(
+                        "no parameter `{unknown}`; if it is one of `{events}`, add `batch = \"{unknown} in {events}\"`"
+                    );
+                }
                 let values: Vec<String> = self
                     .variables
                     .values

@@ -8,14 +8,15 @@ use super::types::{is_path_to, last_segment, type_arguments, ungrouped};
 use super::value;
 use crate::attr::Arg;
 use crate::errors::Errors;
-use crate::function::Function;
-use crate::model::{HandlerType, Shape};
+use crate::function::{Function, bound_by};
+use crate::model::{Batch, HandlerType, Shape};
 use crate::tokens;
 
 pub(super) fn check(
     arg: &Arg,
     function: &Function,
     shape: &Shape,
+    batch: Option<&Batch>,
     errors: &mut Errors,
 ) -> Option<HandlerType> {
     let name = value::type_name(arg, errors)?;
@@ -43,7 +44,20 @@ pub(super) fn check(
             return None;
         }
     };
-    let message_type = shared(&message.ty);
+    let message_type = match batch {
+        None => shared(&message.ty),
+        Some(batch) if bound_by([message]).contains(&batch.events) => shared(&batch.event_type),
+        Some(batch) => {
+            errors.on(
+                &message.pat,
+                format!(
+                    "{fits}; of a batch the first parameter after the transaction is `{}`",
+                    batch.events
+                ),
+            );
+            return None;
+        }
+    };
     let context_type = context.map(|context| shared(&context.ty));
     if message_type.is_none() {
         errors.on(

@@ -11,6 +11,7 @@ use self::lifetimes::without_unused_lifetimes;
 use self::outbox::outbox_param;
 use self::output::{output, returns_future};
 use self::transaction::{is_connection, transaction};
+use super::batch::looks_like_events;
 use super::expression::Variables;
 use super::types::{is_path_to, pointee};
 use crate::attr::Macro;
@@ -39,7 +40,7 @@ pub(super) fn check(
     let mut outbox: Option<OutboxParam> = None;
     let mut params = Vec::new();
     for param in typed {
-        if is_path_to(pointee(&param.ty), &["Outbox"]) {
+        if is_path_to(pointee(&param.ty), &["Outbox", "BatchOutbox"]) {
             let parsed = outbox_param(&param, errors);
             if outbox.is_some() {
                 errors.on(
@@ -68,6 +69,7 @@ pub(super) fn check(
         bindings(&param.pat, &mut names.values);
         params.push(param);
     }
+    names.slice = params.iter().find_map(looks_like_events);
     let output = output(&sig, errors);
     let shape = tx.zip(output).map(|(tx, output)| Shape {
         attrs: function.attrs.clone(),

@@ -6,9 +6,11 @@ use syn::spanned::Spanned;
 use syn::{Pat, PatType, Path};
 
 use super::contract;
-use super::parts::{at, fingerprint, is_reference, on_duplicate, on_error, scope};
+use super::parts::{
+    at, fingerprint, is_reference, isolation as level, on_duplicate, on_error, scope,
+};
 use crate::function::bound_by;
-use crate::model::{Claim, InFlight, Isolation, Outline, Publish, Retry, Shape, Side, Terms};
+use crate::model::{Batch, Claim, InFlight, Outline, Publish, Retry, Shape, Side, Terms};
 use crate::tokens::located_at;
 
 /// Names of our own, which no name of the user's can meet.
@@ -22,6 +24,7 @@ struct Names {
     result: Ident,
     outbox: Ident,
     ordering_key: Ident,
+    new: Ident,
 }
 
 impl Names {
@@ -37,6 +40,7 @@ impl Names {
             result: ident("__result"),
             outbox: ident("__outbox"),
             ordering_key: ident("__ordering_key"),
+            new: ident("__new"),
         }
     }
 }
@@ -56,7 +60,7 @@ pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms) -> TokenStream
     let contract = contract::of(shape, outline, terms, scope_name);
     let open = open(shape, outline, terms, &names);
     let ordering_key = ordering_key(outline, terms, &names);
-    let run = run(shape, terms, &names);
+    let run = run(shape, outline, terms, &names);
     let begin = if outline.keyed {
         quote!(if let ::core::option::Option::Some(#done) = #call.begin().await { return #done; })
     } else {
@@ -125,11 +129,8 @@ fn settings(claim: &Claim, runtime: &Path) -> TokenStream {
         settings.extend(quote!(.retry(#times)));
     }
     if let Some(isolation) = claim.isolation {
-        let level = match isolation {
-            Isolation::Serializable => quote!(Serializable),
-            Isolation::RepeatableRead => quote!(RepeatableRead),
-        };
-        settings.extend(quote!(.isolation(#runtime::__private::Isolation::#level)));
+        let level = level(isolation, runtime);
+        settings.extend(quote!(.isolation(#level)));
     }
     if claim.result_version != 1 {
         let version = claim.result_version;
@@ -148,9 +149,19 @@ fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> Token
         let arguments = quote!(#tx, &#spec);
         return quote_spanned!(at=> #transaction(#arguments));
     };
-    let call = located_at(quote!(#runtime::__private::call), at);
     let key = &claim.key.borrowed;
     let fingerprint = fingerprint(claim, runtime);
+    let (call, identities) = match &outline.batch {
+        None => (
+            quote!(#runtime::__private::call),
+            quote!(#runtime::__private::key(#key), #fingerprint),
+        ),
+        Some(Batch { event, events, .. }) => (
+            quote!(#runtime::__private::batch),
+            quote!(#events.iter().map(|&#event| (#runtime::__private::key(#key), #fingerprint))),
+        ),
+    };
+    let call = located_at(call, at);
     let (on_duplicate, on_error) = (
         on_duplicate(shape, outline),
         on_error(shape, outline, claim),
@@ -159,8 +170,7 @@ fn open(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> Token
     let arguments = quote! {
         #tx,
         &#spec,
-        #runtime::__private::key(#key),
-        #fingerprint,
+        #identities,
         #on_duplicate,
         #on_error,
     };
@@ -199,7 +209,7 @@ fn ordering_key(outline: &Outline, terms: &Terms, names: &Names) -> Option<Token
 // The block checks the body against the result's type on the user's own tokens, `?` and the tail
 // alike, without a warning; it moves what the parameters own, as the body of the function as
 // written would.
-fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
+fn run(shape: &Shape, outline: &Outline, terms: &Terms, names: &Names) -> TokenStream {
     let Names {
         call,
         span,
@@ -255,15 +265,36 @@ fn run(shape: &Shape, terms: &Terms, names: &Names) -> TokenStream {
     );
     block.set_span(at);
     let block = quote_spanned!(at=> async move #block);
+    let (find_new, bind_new) = new_events(shape, outline, names).unzip();
     quote! {
         #open_outbox
         #clones
+        #find_new
         let #span = #call.span();
         let #mutability #tx: &mut #connection = #call.connection();
         #bind_outbox
+        #bind_new
         let #result = #span.within(#block).await;
         #emit
     }
+}
+
+/// What the body of a batch handler gets in place of what its caller passed.
+fn new_events(
+    shape: &Shape,
+    outline: &Outline,
+    names: &Names,
+) -> Option<(TokenStream, TokenStream)> {
+    let events = &outline.batch.as_ref()?.events;
+    let (call, new) = (&names.call, &names.new);
+    let pat = shape.params.iter().find_map(|param| match &*param.pat {
+        Pat::Ident(pat) if pat.ident == *events => Some(pat),
+        _ => None,
+    })?;
+    Some((
+        quote!(let #new = #call.new_events(#events);),
+        quote!(let #pat = &#new[..];),
+    ))
 }
 
 /// A body that runs again must find what it moved the last time.

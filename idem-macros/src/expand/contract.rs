@@ -4,6 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{GenericParam, Pat, Path};
 
+use super::parts::key_params;
 use crate::function::bound_by;
 use crate::model::{Claim, Outline, Shape, Side, Terms};
 use crate::tokens::{self, located_at, text};
@@ -24,12 +25,12 @@ pub(super) fn of(shape: &Shape, outline: &Outline, terms: &Terms, scope: &Ident)
 
 /// What `#[idempotent]` promises, and differs from the defaults of `Contract::new`.
 fn key(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
-    let runtime = &outline.runtime;
     let key = text(&claim.key.tokens);
-    let key_type = key_type(shape, claim, runtime)
+    let key_type = key_type(shape, outline, claim)
         .unwrap_or_else(|| quote!(|| ::std::string::String::from("_")));
     let duplicate = if outline.replay {
-        format!("replay:{}@{}", result_name(shape), claim.result_version)
+        let result = result_name(shape, outline);
+        format!("replay:{result}@{}", claim.result_version)
     } else {
         "skip".to_owned()
     };
@@ -47,7 +48,8 @@ fn key(shape: &Shape, outline: &Outline, claim: &Claim) -> TokenStream {
         quote!(.isolation(#isolation))
     });
     let hash_key = claim.hash_key.then(|| quote!(.hash_key()));
-    quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention #isolation)
+    let batch = outline.batch.is_some().then(|| quote!(.batch()));
+    quote!(.key(#key, #key_type, #duplicate) #hash_key #fingerprint #record #retention #isolation #batch)
 }
 
 /// How its error is found in that of a call, for the `retry` of a handler that calls this one.
@@ -66,7 +68,10 @@ fn raises(shape: &Shape, runtime: &Path) -> Option<TokenStream> {
 }
 
 /// The name of what is stored, as it is written.
-fn result_name(shape: &Shape) -> String {
+fn result_name(shape: &Shape, outline: &Outline) -> String {
+    if let Some(batch) = &outline.batch {
+        return text(&batch.result);
+    }
     match &shape.output.ok {
         Side::Written(ty) | Side::Alias(ty) => text(ty),
     }
@@ -75,14 +80,15 @@ fn result_name(shape: &Shape) -> String {
 /// A function that names the key's type. No token of the attribute tells it: inference does, over
 /// the parameters that the key mentions. `None` where an item inside of the function cannot name
 /// their types.
-fn key_type(shape: &Shape, claim: &Claim, runtime: &Path) -> Option<TokenStream> {
+fn key_type(shape: &Shape, outline: &Outline, claim: &Claim) -> Option<TokenStream> {
+    let runtime = &outline.runtime;
     let expression = &claim.key;
     if !shape.sig.inputs.is_empty() || !nameable(shape, &expression.tokens) {
         return None;
     }
     let lifetimes = lifetimes(shape);
     let (mut pats, mut types, mut simple) = (Vec::new(), Vec::new(), true);
-    for param in &shape.params {
+    for param in &key_params(shape, outline) {
         let names = bound_by([param]);
         if !names
             .iter()

@@ -1,12 +1,14 @@
 //! `handler = ApplyPayment`: a unit struct that stands for the function where a type is asked for.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
 
-use super::parts::{err, fingerprint, ok, on_duplicate, on_error, scope};
+use super::parts::{
+    err, fingerprint, isolation, key_params, ok, on_duplicate, on_error, replay, scope,
+};
 use crate::function::bound_by;
 use crate::model::{Claim, HandlerType, Outline, Shape};
-use crate::tokens::{located_at, mentions, text};
+use crate::tokens::{self, located_at, mentions, text};
 
 // Input:  #[idempotent(handler = ApplyPayment, ..)]
 //         pub async fn apply_payment(tx: &mut C, event: &M) -> Result<T, E>
@@ -17,18 +19,13 @@ pub(super) fn of(shape: &Shape, outline: &Outline, claim: Option<&Claim>) -> Opt
     let runtime = &outline.runtime;
     let (name, vis, function) = (&handler.name, &shape.vis, &shape.sig.ident);
     let (connection, message) = (&shape.tx.connection, &handler.message);
-    let (ok, err, scope) = (ok(shape, runtime), err(shape, runtime), scope(outline));
-    // The same tokens twice: an error in them is then reported once.
-    let replay = if outline.replay {
-        ok.clone()
-    } else {
-        quote!(())
-    };
+    let (ok, err, scope) = (ok(shape, outline), err(shape, runtime), scope(outline));
+    let replay = replay(&ok, outline);
     let context = handler
         .context
         .as_ref()
         .map_or_else(|| quote!(()), ToTokens::to_token_stream);
-    let constants = constants(claim);
+    let constants = constants(shape, outline, claim);
     let identity = identity(shape, handler, claim, outline);
     let replayer = replayer(shape, claim, outline);
     let call = call(shape, handler, outline);
@@ -55,7 +52,8 @@ pub(super) fn of(shape: &Shape, outline: &Outline, claim: Option<&Claim>) -> Opt
     })
 }
 
-fn constants(claim: Option<&Claim>) -> TokenStream {
+fn constants(shape: &Shape, outline: &Outline, claim: Option<&Claim>) -> TokenStream {
+    let runtime = &outline.runtime;
     let hash_key = claim.is_some_and(|claim| claim.hash_key);
     let retention = match claim.and_then(|claim| claim.retention.as_ref()) {
         None => quote!(::core::option::Option::None),
@@ -64,10 +62,50 @@ fn constants(claim: Option<&Claim>) -> TokenStream {
             quote!(::core::option::Option::Some(::core::time::Duration::from_millis(#millis)))
         }
     };
+    let batch = outline.batch.is_some().then(|| {
+        quote!(
+            const BATCH: ::core::primitive::bool = true;
+        )
+    });
+    let isolation = claim.and_then(|claim| claim.isolation).map(|level| {
+        let level = isolation(level, runtime);
+        quote!(const ISOLATION: ::core::option::Option<#runtime::__private::Isolation> = ::core::option::Option::Some(#level);)
+    });
+    let sets = sets(&shape.body.stream()).then(|| {
+        quote!(
+            const SETS: ::core::primitive::bool = true;
+        )
+    });
     quote! {
         const RETENTION: ::core::option::Option<::core::time::Duration> = #retention;
         const HASH_KEY: ::core::primitive::bool = #hash_key;
+        #batch
+        #isolation
+        #sets
     }
+}
+
+/// Whether SQL in the body changes a setting, as far as its text shows.
+fn sets(body: &TokenStream) -> bool {
+    tokens::any(body, &mut |near| {
+        let TokenTree::Literal(literal) = near.token() else {
+            return false;
+        };
+        let sql = literal.to_string().to_lowercase();
+        let settings = [
+            "set local ",
+            "set session ",
+            "set role ",
+            "set search_path ",
+        ];
+        sql.contains("set_config")
+            || settings.iter().any(|start| {
+                // A column of that name is set by `=`.
+                sql.split(start)
+                    .skip(1)
+                    .any(|rest| *start == "set search_path " || !rest.trim_start().starts_with('='))
+            })
+    })
 }
 
 /// The key and the fingerprint, computed as the function computes them.
@@ -85,8 +123,8 @@ fn identity(
         None => quote!(::core::unreachable!()),
         Some(claim) => {
             let arguments = [handler.argument(&message), quote!(#context)];
-            let bindings = shape
-                .params
+            let params = key_params(shape, outline);
+            let bindings = params
                 .iter()
                 .zip(arguments)
                 .filter_map(|(param, argument)| {
@@ -145,18 +183,53 @@ fn call(shape: &Shape, handler: &HandlerType, outline: &Outline) -> TokenStream 
         Some(_) => (quote!(context), quote!(, context)),
         None => (quote!(_), quote!()),
     };
-    let call = quote! {
+    let (passed, called) = if outline.batch.is_some() {
+        (
+            quote!(context),
+            quote!(#runtime::__private::only::<Self, B>(begin, message, context).await),
+        )
+    } else {
+        (
+            context.clone(),
+            quote!(#function(begin, #argument #rest).await),
+        )
+    };
+    let mut call = quote! {
         async fn call<B: #runtime::Begin<#connection>>(
             begin: B,
             message: &#runtime::Received<Self::Message>,
-            #context: &Self::Context,
+            #passed: &Self::Context,
         ) -> ::core::result::Result<
             #runtime::Outcome<Self::Output, Self::Replay>,
             #runtime::Error<Self::Error>,
         > {
-            #function(begin, #argument #rest).await
+            #called
         }
     };
+    if outline.batch.is_some() {
+        let events = if handler.envelope {
+            quote!(deliveries)
+        } else {
+            quote!(
+                &deliveries
+                    .iter()
+                    .map(|delivery| &delivery.data)
+                    .collect::<::std::vec::Vec<_>>()
+            )
+        };
+        call.extend(quote! {
+            async fn call_batch<B: #runtime::Begin<#connection>>(
+                begin: B,
+                deliveries: &[&#runtime::Received<Self::Message>],
+                #context: &Self::Context,
+            ) -> ::core::result::Result<
+                ::std::vec::Vec<#runtime::BatchEntry<Self::Output, Self::Replay, Self::Error>>,
+                #runtime::Error<Self::Error>,
+            > {
+                #function(begin, #events #rest).await
+            }
+        });
+    }
     // A body that is not `Send` is refused here, on the argument that asked for it.
     located_at(call, Span::call_site().located_at(handler.name.span()))
 }

@@ -3,16 +3,47 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Path, Type};
+use syn::{PatType, Path, Type, parse_quote};
 
-use crate::model::{Claim, Outline, Scope, Shape, Side};
+use crate::function::bound_by;
+use crate::model::{Claim, Isolation, Outline, Scope, Shape, Side};
 use crate::tokens;
 
-pub(super) fn ok(shape: &Shape, runtime: &Path) -> TokenStream {
+/// What one delivery gets.
+pub(super) fn ok(shape: &Shape, outline: &Outline) -> TokenStream {
+    if let Some(batch) = &outline.batch {
+        return batch.result.to_token_stream();
+    }
     match &shape.output.ok {
         Side::Written(ty) => ty.to_token_stream(),
-        Side::Alias(result) => returned(result, runtime, &quote!(Ok)),
+        Side::Alias(result) => returned(result, &outline.runtime, &quote!(Ok)),
     }
+}
+
+/// What a duplicate gets.
+pub(super) fn replay(ok: &TokenStream, outline: &Outline) -> TokenStream {
+    if outline.replay {
+        // The same tokens twice: an error in them is then reported once.
+        ok.clone()
+    } else {
+        quote!(())
+    }
+}
+
+/// The parameters that a key may use: of a batch, one event in place of all.
+pub(super) fn key_params(shape: &Shape, outline: &Outline) -> Vec<PatType> {
+    let Some(batch) = &outline.batch else {
+        return shape.params.clone();
+    };
+    let of_event = |param: &PatType| {
+        if bound_by([param]).contains(&batch.events) {
+            let (event, ty) = (&batch.event, &batch.event_type);
+            parse_quote!(#event: #ty)
+        } else {
+            param.clone()
+        }
+    };
+    shape.params.iter().map(of_event).collect()
 }
 
 pub(super) fn err(shape: &Shape, runtime: &Path) -> TokenStream {
@@ -54,6 +85,14 @@ pub(super) fn is_reference(ty: &Type) -> bool {
     }
 }
 
+pub(super) fn isolation(level: Isolation, runtime: &Path) -> TokenStream {
+    let level = match level {
+        Isolation::Serializable => quote!(Serializable),
+        Isolation::RepeatableRead => quote!(RepeatableRead),
+    };
+    quote!(#runtime::__private::Isolation::#level)
+}
+
 /// The fingerprint of a call, in its stored form.
 pub(super) fn fingerprint(claim: &Claim, runtime: &Path) -> TokenStream {
     match &claim.fingerprint {
@@ -68,7 +107,7 @@ pub(super) fn fingerprint(claim: &Claim, runtime: &Path) -> TokenStream {
 /// What a duplicate gets, as the runtime's codec.
 pub(super) fn on_duplicate(shape: &Shape, outline: &Outline) -> TokenStream {
     let runtime = &outline.runtime;
-    let ok = ok(shape, runtime);
+    let ok = ok(shape, outline);
     match (outline.replay, shape.output.opaque) {
         (true, _) => {
             let equality = equality(&ok, runtime);

@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Pat, PatType};
 
-use super::parts::{at, err, is_reference, ok};
+use super::parts::{at, err, is_reference, ok, replay};
 use crate::model::{Outline, Shape, Side};
 use crate::tokens;
 
@@ -28,7 +28,11 @@ pub(super) fn signature(shape: &Shape, outline: &Outline, retried: bool) -> Toke
     let (asyncness, where_clause) = (sig.asyncness, &sig.generics.where_clause);
     let receiver = sig.inputs.first().into_iter();
     let params = params.iter().map(|param| {
-        if retried {
+        let is_slice = outline.batch.as_ref().is_some_and(
+            |batch| matches!(&*param.pat, Pat::Ident(pat) if pat.ident == batch.events),
+        );
+        // The body has its own.
+        if is_slice || retried && !is_reference(&param.ty) {
             without_mut(param)
         } else {
             param.clone()
@@ -52,8 +56,12 @@ pub(super) fn signature(shape: &Shape, outline: &Outline, retried: bool) -> Toke
 /// What the generated function returns.
 fn output(shape: &Shape, outline: &Outline) -> TokenStream {
     let runtime = &outline.runtime;
-    let (ok, err) = (ok(shape, runtime), err(shape, runtime));
+    let (ok, err) = (ok(shape, outline), err(shape, runtime));
     let ok = match (outline.keyed, outline.replay) {
+        _ if outline.batch.is_some() => {
+            let replay = replay(&ok, outline);
+            quote!(::std::vec::Vec<#runtime::BatchEntry<#ok, #replay, #err>>)
+        }
         (true, true) => quote!(#runtime::Outcome<#ok>),
         (true, false) => quote!(#runtime::Outcome<#ok, ()>),
         (false, _) => ok,
@@ -71,9 +79,7 @@ fn output(shape: &Shape, outline: &Outline) -> TokenStream {
 /// The body's own copy is what it may change.
 fn without_mut(param: &PatType) -> PatType {
     let mut param = param.clone();
-    if let Pat::Ident(pat) = &mut *param.pat
-        && !is_reference(&param.ty)
-    {
+    if let Pat::Ident(pat) = &mut *param.pat {
         pat.mutability = None;
     }
     param

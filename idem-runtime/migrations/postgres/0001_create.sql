@@ -289,6 +289,113 @@ BEGIN
         $$
     $function$, here);
 
+    -- Bounds the waits of the next statement, and remembers what bounded them before. A lock_timeout
+    -- bounds each wait, and a statement_timeout their sum, with time for the work itself; one that
+    -- the session has already stays.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_wait_at_most(wait_ms integer)
+        RETURNS void LANGUAGE plpgsql AS $$
+        DECLARE
+            the_work CONSTANT pg_catalog.int8 := 2000;
+            before   pg_catalog.text := pg_catalog.current_setting('statement_timeout');
+            unused   pg_catalog.text;
+        BEGIN
+            unused := pg_catalog.set_config('idem.statement_timeout', before, true);
+            unused := pg_catalog.set_config('idem.lock_timeout', pg_catalog.current_setting('lock_timeout'), true);
+            unused := pg_catalog.set_config('lock_timeout', wait_ms::pg_catalog.text, true);
+            IF before OPERATOR(pg_catalog.=) '0' THEN
+                unused := pg_catalog.set_config('statement_timeout', least(
+                    wait_ms OPERATOR(pg_catalog.+) the_work, 2147483647)::pg_catalog.text, true);
+            END IF;
+        END
+        $$
+    $function$, here);
+
+    -- Claims many keys of one scope, given once each and in their order, in a transaction that was
+    -- begun before. A row for each key that is there already: its place, and what idem_find says.
+    --
+    -- Whoever holds a key of them is waited for, for as long as idem_wait_at_most says.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_claim_batch(
+            the_schema text, the_namespace uuid, the_scope text, the_keys bytea[], the_fingerprints bytea[],
+            the_retention bigint)
+        RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER
+        -- Plans must not depend on what the server thinks of tables that it has not analysed.
+        SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+        DECLARE
+            claimed pg_catalog._bytea;
+            unused  pg_catalog.text;
+        BEGIN
+            IF the_namespace OPERATOR(pg_catalog.<>) %2$L::pg_catalog.uuid OR the_schema OPERATOR(pg_catalog.<>) %3$L THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM04',
+                    MESSAGE = 'idem: these are the tables of another database or schema';
+            END IF;
+            unused := pg_catalog.set_config('idem.home', %3$L, true);
+            unused := pg_catalog.set_config('idem.settings', %1$I.idem_settings(), true);
+            WITH added AS (
+                INSERT INTO %1$I.idem_keys (scope, key, fingerprint, expires_at)
+                SELECT the_scope, claim.key, claim.fingerprint, pg_catalog.clock_timestamp()
+                    OPERATOR(pg_catalog.+) (the_retention OPERATOR(pg_catalog.*) '1 millisecond'::pg_catalog.interval)
+                FROM unnest(the_keys, the_fingerprints) WITH ORDINALITY AS claim (key, fingerprint, place)
+                ORDER BY claim.place
+                ON CONFLICT DO NOTHING
+                RETURNING key)
+            SELECT pg_catalog.array_agg(key) INTO claimed FROM added;
+            IF pg_catalog.cardinality(claimed) IS DISTINCT FROM pg_catalog.cardinality(the_keys) THEN
+                RETURN QUERY
+                SELECT pg_catalog.concat_ws(' ', claim.place, %1$I.idem_find(the_scope, claim.key))
+                FROM pg_catalog.unnest(the_keys) WITH ORDINALITY AS claim (key, place)
+                WHERE claim.key OPERATOR(pg_catalog.<>) ALL (coalesce(claimed, '{}'));
+            END IF;
+            unused := pg_catalog.set_config('statement_timeout', pg_catalog.current_setting('idem.statement_timeout'), true);
+            unused := pg_catalog.set_config('lock_timeout', pg_catalog.current_setting('idem.lock_timeout'), true);
+        END
+        $$
+    $function$, here, namespace, here);
+
+    -- The role and the search path, which a body of a batch must not leave changed to the next.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_settings()
+        RETURNS text LANGUAGE plpgsql AS $$
+        BEGIN
+            RETURN pg_catalog.concat_ws(' ', pg_catalog.current_setting('role'), pg_catalog.current_setting('search_path'));
+        END
+        $$
+    $function$, here);
+
+    -- Ends the claims of a batch, in the transaction that made them or not at all. `shared`: several
+    -- bodies ran in it.
+    EXECUTE format($function$
+        CREATE OR REPLACE FUNCTION %1$I.idem_finish_batch(
+            the_scope text, the_keys bytea[], the_states smallint[], the_results bytea[], the_version integer, shared boolean)
+        RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+        SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+        DECLARE
+            ended bigint;
+        BEGIN
+            IF shared AND %1$I.idem_settings() OPERATOR(pg_catalog.<>) pg_catalog.current_setting('idem.settings', true) THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM06',
+                    MESSAGE = 'idem: a body of this batch changed the role or the search path';
+            END IF;
+            -- Each row is found by its key, and changed where it was found: a plain join may read all
+            -- rows of the scope.
+            UPDATE %1$I.idem_keys AS row
+            SET state = ended_claim.state, result = ended_claim.result, result_version = the_version
+            FROM unnest(the_keys, the_states, the_results) AS ended_claim (key, state, result)
+            CROSS JOIN LATERAL (
+                SELECT claimed.ctid FROM %1$I.idem_keys AS claimed
+                WHERE claimed.scope OPERATOR(pg_catalog.=) the_scope AND claimed.key OPERATOR(pg_catalog.=) ended_claim.key
+                    AND claimed.state OPERATOR(pg_catalog.=) 0 AND claimed.xid OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()
+                OFFSET 0) AS found
+            WHERE row.ctid OPERATOR(pg_catalog.=) found.ctid;
+            GET DIAGNOSTICS ended = ROW_COUNT;
+            IF ended OPERATOR(pg_catalog.<>) pg_catalog.cardinality(the_keys) THEN
+                RAISE EXCEPTION USING ERRCODE = 'IDM02', MESSAGE = 'idem: this is not the transaction that claimed';
+            END IF;
+        END
+        $$
+    $function$, here);
+
     -- Both for one event, as most handlers that emit any do. Its transaction has an ID since the
     -- claim.
     EXECUTE format($function$

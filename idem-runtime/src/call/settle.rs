@@ -78,7 +78,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
                 return Settled::Ended(Err(error));
             }
         };
-        match self.execution.finish(body.as_result(), &events).await {
+        match self.execution.finish(body.as_result(), events).await {
             Ok(()) => Settled::Ended(Ok(Outcome::Executed(value))),
             Err(error) => Settled::of(error),
         }
@@ -89,7 +89,9 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
         if cause.is_some_and(DB::is_conflict) {
             return Settled::Conflict(fresh(error));
         }
-        let body = match self.on_error.encode(&error) {
+        // In a batch nobody can undo the effects of one alone: run by itself, the error is recorded.
+        let is_member = self.execution.is_member();
+        let body = match self.on_error.encode(&error).filter(|_| !is_member) {
             Some(Ok(body)) => body,
             unrecorded => {
                 // An error that JSON can't hold could not be stored by the next delivery either, so
@@ -124,7 +126,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>, T, R, E> Call<DB, B, T,
     /// Keeps the claim with a permanent error.
     async fn record(&mut self, body: &Body) -> Result<(), FinishError> {
         self.execution.undo_effects().await?;
-        self.execution.finish(body.as_error(), &[]).await
+        self.execution.finish(body.as_error(), Vec::new()).await
     }
 }
 

@@ -17,6 +17,23 @@ pub trait Failure: Send + 'static {
     /// What follows from it.
     #[doc(hidden)]
     fn judge<DB: Store>(&self) -> Judgement;
+
+    /// If a batch failed by it: what that says of its deliveries.
+    #[doc(hidden)]
+    fn blame(&self) -> Blame;
+}
+
+/// What the failure of a batch says of its deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The body failed, or what it returned was refused: one of them may be to blame.
+    Body,
+    /// A key of them is handled elsewhere.
+    Elsewhere,
+    /// A body changed settings that it shared with others.
+    Settings,
+    /// The database failed, perhaps because of one of them.
+    Database,
 }
 
 /// What follows from an error.
@@ -39,6 +56,8 @@ pub(super) enum Cause {
     Database(String),
     /// The tables are not there.
     NotMigrated,
+    /// That of its batch, which another delivery of it tells.
+    Told,
 }
 
 impl<E: Classify + Display + Send + 'static> Failure for Error<E> {
@@ -68,6 +87,15 @@ impl<E: Classify + Display + Send + 'static> Failure for Error<E> {
             counts,
             cause,
             reason,
+        }
+    }
+
+    fn blame(&self) -> Blame {
+        match self {
+            Self::InFlight => Blame::Elsewhere,
+            Self::SettingsChanged => Blame::Settings,
+            Self::Store(_) | Self::CommitUnknown | Self::NotMigrated => Blame::Database,
+            _ => Blame::Body,
         }
     }
 }

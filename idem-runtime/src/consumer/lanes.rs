@@ -86,6 +86,19 @@ impl Lanes {
         lane.queue.front().copied()
     }
 
+    /// How many may run.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// What [`next`](Self::next) gave does not run yet. It is the next one again.
+    pub(super) fn put_back(&mut self, ticket: Ticket) {
+        if let Some((id, lane)) = self.running(ticket) {
+            lane.state = State::Ready;
+            self.ready.push_front(id);
+        }
+    }
+
     /// The first delivery of a lane is done with: the lane goes on.
     pub(super) fn done(&mut self, ticket: Ticket) {
         let Some(id) = self.of.remove(&ticket) else {

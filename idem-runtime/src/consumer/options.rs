@@ -13,6 +13,7 @@ pub(super) const OWN_CONNECTIONS: u32 = 2;
 #[derive(Clone, Debug)]
 pub(super) struct Options {
     pub(super) concurrency: usize,
+    pub(super) batch: usize,
     pub(super) retry: Backoff,
     pub(super) hold: Duration,
     pub(super) in_hand: Amount,
@@ -33,6 +34,7 @@ impl Default for Options {
         Self {
             // What the connections of a pool of sqlx's default size leave.
             concurrency: 8,
+            batch: 1,
             retry: Backoff::default(),
             hold: Duration::from_secs(30),
             in_hand: Amount {

@@ -2,22 +2,18 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::marker::PhantomData;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use sqlx::{Database, Pool};
 
-use super::decode::Decode;
 use super::error::ConsumerError;
-use super::failure::{Cause, Failure, Judgement};
-use crate::begin::OwnedPool;
+use super::failure::{Cause, Judgement};
+use crate::begin::{Begin, OwnedPool};
 use crate::disposition::Disposition;
 use crate::error::Error;
-use crate::execution::conflicts;
-use crate::handler::Handler;
+use crate::handler::{BatchFailure, Handler, members};
 use crate::message::Received;
 use crate::source::{Delivery, Incoming};
 use crate::store::Store;
@@ -35,10 +31,18 @@ pub trait Route<DB: Database>: 'static {
     /// What it borrows besides the message; `()` if nothing.
     type Context: Send + Sync + 'static;
     /// How it fails.
-    type Error;
+    type Error: Send;
 
     /// The namespace of its keys, which names it in logs.
     const SCOPE: &'static str;
+
+    /// Whether its body takes many messages at once.
+    #[doc(hidden)]
+    const BATCH: bool = false;
+
+    /// Whether each of its messages needs a transaction of its own.
+    #[doc(hidden)]
+    const ALONE: bool = true;
 
     /// Handles one delivery.
     #[doc(hidden)]
@@ -47,7 +51,26 @@ pub trait Route<DB: Database>: 'static {
         message: &Received<Self::Message>,
         context: &Self::Context,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Handles many deliveries in one transaction; unless it says otherwise, each in its own.
+    #[doc(hidden)]
+    fn deliver_batch(
+        pool: &Pool<DB>,
+        messages: &[&Received<Self::Message>],
+        context: &Self::Context,
+    ) -> impl Future<Output = BatchResult<Self::Error>> + Send {
+        async move {
+            let mut ended = Vec::with_capacity(messages.len());
+            for message in messages {
+                ended.push(Self::deliver(pool, message, context).await);
+            }
+            Ok(ended)
+        }
+    }
 }
+
+/// How each delivery of a batch ended, or why all of it failed.
+type BatchResult<E> = Result<Vec<Result<(), E>>, BatchFailure<E>>;
 
 #[diagnostic::do_not_recommend]
 impl<H: Handler> Route<H::Database> for H {
@@ -56,6 +79,9 @@ impl<H: Handler> Route<H::Database> for H {
     type Error = Error<H::Error>;
 
     const SCOPE: &'static str = H::SCOPE;
+    const BATCH: bool = H::BATCH;
+    // A body that is one for all of them changes nobody else's settings.
+    const ALONE: bool = !H::BATCH && (H::SETS || H::ISOLATION.is_some());
 
     async fn deliver(
         pool: &Pool<H::Database>,
@@ -65,6 +91,41 @@ impl<H: Handler> Route<H::Database> for H {
         H::call(OwnedPool(pool.clone()), message, context)
             .await
             .map(drop)
+    }
+
+    async fn deliver_batch(
+        pool: &Pool<H::Database>,
+        messages: &[&Received<H::Message>],
+        context: &H::Context,
+    ) -> BatchResult<Error<H::Error>> {
+        let origin = BatchPool(pool.clone());
+        let entries = if H::BATCH {
+            let entries = H::call_batch(origin, messages, context).await;
+            entries.map_err(BatchFailure::of_all)?
+        } else {
+            members::<H, _>(origin, messages, context).await?
+        };
+        Ok(entries.into_iter().map(|entry| entry.map(drop)).collect())
+    }
+}
+
+/// How long the claim of a batch may wait here: a key that is handled elsewhere is waited for by its
+/// own delivery, and not by all of the batch.
+const CLAIM_WAIT: Duration = Duration::from_millis(50);
+
+/// Where the calls of batches come from.
+#[derive(Debug)]
+struct BatchPool<DB: Store>(Pool<DB>);
+
+impl<DB: Store> Begin<DB::Connection> for BatchPool<DB> {
+    type Database = DB;
+
+    fn pool(&self) -> Option<&Pool<DB>> {
+        Some(&self.0)
+    }
+
+    fn longest_wait(&self) -> Option<Duration> {
+        Some(CLAIM_WAIT)
     }
 }
 
@@ -98,10 +159,12 @@ pub(super) enum Ended {
     GivenUp { reason: String },
     /// The handler panicked.
     Panicked,
+    /// Its batch failed, and nobody knows by whose fault: to be run by itself.
+    Alone(Cause),
 }
 
 impl Ended {
-    fn of(judgement: Judgement, lost_to_another: bool) -> Self {
+    pub(super) fn of(judgement: Judgement, lost_to_another: bool) -> Self {
         match judgement.disposition {
             Disposition::Ack => Self::Done,
             Disposition::Retry => Self::Failed {
@@ -127,7 +190,8 @@ impl<D: Delivery> Content for D {
     }
 }
 
-pub(super) type Run = Pin<Box<dyn Future<Output = Ended> + Send>>;
+/// One run: of one delivery, or of many in one transaction.
+pub(super) type Run<T = Ended> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A route, whatever its types.
 pub(super) trait AnyRoute<DB: Store>: Send + Sync {
@@ -135,66 +199,20 @@ pub(super) trait AnyRoute<DB: Store>: Send + Sync {
 
     /// Decodes and handles a delivery, which is dropped before this ends.
     fn run(&self, pool: Pool<DB>, delivery: Arc<dyn Content>, attempt: u32) -> Run;
-}
 
-/// A handler with what it needs.
-pub(super) struct HandlerRoute<R, C, F> {
-    pub(super) context: Arc<C>,
-    pub(super) format: Arc<F>,
-    pub(super) handler: PhantomData<fn() -> R>,
-}
+    /// Whether its body takes many messages at once.
+    fn is_batch(&self) -> bool;
 
-impl<DB, R, F> AnyRoute<DB> for HandlerRoute<R, R::Context, F>
-where
-    DB: Store,
-    R: Route<DB>,
-    R::Error: Failure,
-    F: Decode<R::Message>,
-{
-    fn scope(&self) -> &'static str {
-        R::SCOPE
-    }
+    /// Whether its messages can be handled in one transaction with others of it.
+    fn is_batchable(&self) -> bool;
 
-    fn run(&self, pool: Pool<DB>, delivery: Arc<dyn Content>, attempt: u32) -> Run {
-        let (context, format) = (Arc::clone(&self.context), Arc::clone(&self.format));
-        Box::pin(async move {
-            let handled = async {
-                let received = match received(&*format, delivery.message(), attempt) {
-                    Ok(received) => received,
-                    Err(ended) => return ended,
-                };
-                // The message is not kept twice while it is handled.
-                drop(delivery);
-                let (result, lost) =
-                    conflicts::observed(R::deliver(&pool, &received, &context)).await;
-                match result {
-                    Ok(()) => Ended::Done,
-                    Err(error) => Ended::of(error.judge::<DB>(), lost),
-                }
-            };
-            let ended = AssertUnwindSafe(handled).catch_unwind().await;
-            ended.unwrap_or(Ended::Panicked)
-        })
-    }
-}
-
-fn received<M, F: Decode<M>>(
-    format: &F,
-    incoming: &Incoming,
-    attempt: u32,
-) -> Result<Received<M>, Ended> {
-    let data = format.decode(incoming).map_err(|error| Ended::GivenUp {
-        reason: error.to_string(),
-    })?;
-    Ok(Received {
-        id: incoming.id.clone(),
-        source: incoming.source.clone(),
-        key: incoming.key.clone(),
-        published_at: incoming.published_at,
-        attempt,
-        headers: incoming.headers.clone(),
-        data,
-    })
+    /// Decodes and handles many deliveries in one transaction, or in several after a failure. How
+    /// each of them ended, in their order.
+    fn run_batch(
+        &self,
+        pool: Pool<DB>,
+        deliveries: Vec<(Arc<dyn Content>, u32)>,
+    ) -> Run<Vec<Ended>>;
 }
 
 /// All handlers of a consumer, by the type of their messages.
@@ -212,6 +230,12 @@ impl<DB: Store> Routes<DB> {
             return Err(ConsumerError::NoHandler);
         }
         Ok(Self(by_kind))
+    }
+
+    /// The handlers that take many messages at once.
+    pub(super) fn batch_scopes(&self) -> impl Iterator<Item = &'static str> {
+        let batch = self.0.values().filter(|route| route.is_batch());
+        batch.map(|route| route.scope())
     }
 
     pub(super) fn of(&self, kind: &str) -> Option<&Arc<dyn AnyRoute<DB>>> {

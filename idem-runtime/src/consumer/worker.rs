@@ -14,6 +14,7 @@ mod parking;
 mod receiving;
 mod running;
 mod settling;
+mod starting;
 mod state;
 
 use std::future::Future;

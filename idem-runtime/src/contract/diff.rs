@@ -18,6 +18,7 @@ pub(super) fn changes(old: &Line, new: &Line) -> Vec<Change> {
         error(old, new),
         retention(old, new),
         isolation(old, new),
+        batch(old, new),
     ]
     .into_iter()
     .flatten()
@@ -250,6 +251,25 @@ fn isolation(old: &Line, new: &Line) -> Option<Change> {
         }
     };
     Some(change(format!("isolation: was `{old}`, is `{new}`"), so))
+}
+
+fn batch(old: &Line, new: &Line) -> Option<Change> {
+    let (what, so) = match (old.batch, new.batch) {
+        (false, true) => (
+            "batch: took one event, takes many",
+            "If a batch fails, nothing of it is committed, and a consumer tries each half of it again, until the event that \
+             fails stands alone: its neighbours run more than once.",
+        ),
+        (true, false) => (
+            "batch: took many events, takes one",
+            "Each event runs in a body of its own.",
+        ),
+        _ => return None,
+    };
+    let so = format!(
+        "{so} Stored keys and results stay valid, for the old code as for the new one. Accept."
+    );
+    Some(change(what, so))
 }
 
 /// Milliseconds; `forever` is longer than any. `None` for what is no duration: a handler without a

@@ -7,8 +7,9 @@ use super::line::Line;
 use super::lock::{Handler, compare, parse, report};
 use super::word::unspaced;
 
-/// The fields of a line; the events have the topics of `emits`, parted by commas, and one type.
-type Fields<'a> = [&'a str; 10];
+/// The fields of a line; the events have the topics of `emits`, parted by commas, and one type. The
+/// last one is `batch` for a batch handler.
+type Fields<'a> = [&'a str; 11];
 
 fn line(fields: Fields<'_>) -> Line {
     let [
@@ -22,6 +23,7 @@ fn line(fields: Fields<'_>) -> Line {
         emits,
         kind,
         ordering_key,
+        batch,
     ] = fields.map(unspaced);
     let topics = emits.split(',').filter(|topic| !topic.is_empty());
     let mut events: Vec<Emitted> = topics
@@ -42,6 +44,7 @@ fn line(fields: Fields<'_>) -> Line {
         retention,
         isolation,
         emits: events,
+        batch: batch == "batch",
     }
 }
 

@@ -16,6 +16,9 @@ const FIELDS: [&str; 6] = [
     "isolation",
 ];
 
+/// The last word of the line of a batch handler.
+const BATCH: &str = "batch";
+
 /// One handler's contract. No field holds a blank.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Line {
@@ -27,6 +30,7 @@ pub(super) struct Line {
     pub(super) retention: String,
     pub(super) isolation: String,
     pub(super) emits: Vec<Emitted>,
+    pub(super) batch: bool,
 }
 
 impl Line {
@@ -48,6 +52,7 @@ impl Line {
             retention: unspaced(contract.retention),
             isolation: unspaced(contract.isolation),
             emits: Emitted::all(&(contract.emits)()),
+            batch: contract.batch,
         }
     }
 
@@ -65,9 +70,19 @@ impl Line {
             retention: field(FIELDS[4])?,
             isolation: field(FIELDS[5])?,
             emits: Vec::new(),
+            batch: false,
         };
-        let emits = events(&mut words)?;
-        Ok(Self { emits, ..line })
+        let words: Vec<&str> = words.collect();
+        let (events_of_line, batch) = match words.split_last() {
+            Some((&BATCH, before)) => (before, true),
+            _ => (&words[..], false),
+        };
+        let emits = events(events_of_line)?;
+        Ok(Self {
+            emits,
+            batch,
+            ..line
+        })
     }
 
     /// The key's expression and its type; `None` for `#[outbox]` alone.
@@ -119,14 +134,17 @@ impl fmt::Display for Line {
         }
         self.emits
             .iter()
-            .try_for_each(|event| write!(f, " {event}"))
+            .try_for_each(|event| write!(f, " {event}"))?;
+        if self.batch {
+            write!(f, " {BATCH}")?;
+        }
+        Ok(())
     }
 }
 
-/// The rest of a line: `emits=-`, or three words for each event.
-fn events<'a>(words: &mut impl Iterator<Item = &'a str>) -> Result<Vec<Emitted>, String> {
+/// The events of a line: `emits=-`, or three words for each.
+fn events(words: &[&str]) -> Result<Vec<Emitted>, String> {
     let [topic, kind, ordering_key] = emits::FIELDS;
-    let words: Vec<&str> = words.collect();
     if words == ["emits=-"] {
         return Ok(Vec::new());
     }

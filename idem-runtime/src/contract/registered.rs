@@ -34,6 +34,8 @@ pub struct Contract {
     pub retention: &'static str,
     /// As written.
     pub isolation: &'static str,
+    /// Whether it takes many events at once.
+    pub batch: bool,
     /// Its events.
     pub emits: fn() -> Vec<EventContract>,
     /// How its own error is found in an [`Error`](crate::Error), whose type this alone knows.
@@ -66,6 +68,7 @@ impl Contract {
             error: "rollback",
             retention: "-",
             isolation: "-",
+            batch: false,
             emits: Vec::new,
             find_error: || None,
         }
@@ -118,6 +121,13 @@ impl Contract {
     #[must_use]
     pub const fn isolation(mut self, isolation: &'static str) -> Self {
         self.isolation = isolation;
+        self
+    }
+
+    /// `batch = "event in events"`.
+    #[must_use]
+    pub const fn batch(mut self) -> Self {
+        self.batch = true;
         self
     }
 

@@ -17,6 +17,7 @@ fn contract() -> Contract {
         error: "rollback",
         retention: "90d",
         isolation: "-",
+        batch: false,
         emits: || vec![EventContract::new("ledger.posted", "Posted", "account")],
         find_error: || None,
     }
@@ -44,6 +45,26 @@ fn a_contract_is_one_line() {
         "payments.apply key=- fingerprint=- duplicate=- error=rollback retention=- isolation=- emits=a type=T ordering_key=(x,␣y) \
          emits=b type=T ordering_key=(x,␣y)"
     );
+}
+
+/// Guards: the line of a handler of one event is what it was before there were batches.
+#[test]
+fn the_line_of_a_batch_handler_has_one_word_more() {
+    for emits in [contract().emits, Vec::new] {
+        let one = Contract {
+            emits,
+            ..contract()
+        };
+        let many = Contract { batch: true, ..one };
+        let (one, many) = (Line::of(&one), Line::of(&many));
+        assert_eq!(many.to_string(), format!("{one} batch"));
+        assert_eq!(Line::parse(&one.to_string()), Ok(one));
+        assert_eq!(Line::parse(&many.to_string()), Ok(many));
+    }
+    for wrong in ["batch batch", "batch=true", "batch emits=-"] {
+        let line = Line::of(&contract());
+        assert!(Line::parse(&format!("{line} {wrong}")).is_err(), "{wrong}");
+    }
 }
 
 #[test]

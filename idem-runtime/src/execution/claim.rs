@@ -9,11 +9,11 @@ use super::in_flight::{self, KeyInFlight, WaitResult};
 use super::{Execution, admit};
 use crate::begin::Begin;
 use crate::error::Error;
-use crate::store::{BeginArgs, ErrorClass, Home, Record, Store};
+use crate::store::{BeginArgs, ErrorClass, Home, Opening, Record, Store};
 use crate::telemetry::unlogged::unlogged;
 
 /// How often a claim that meets a conflict is tried, whatever the deadline.
-const CLAIM_ATTEMPTS: u32 = 3;
+pub(super) const CLAIM_ATTEMPTS: u32 = 3;
 
 /// What the caller does next.
 #[derive(Debug)]
@@ -35,6 +35,9 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     pub(crate) async fn begin(&mut self) -> Result<ClaimResult, Error> {
         if let Some(identity) = &self.identity {
             admit(&self.policy, identity)?;
+        }
+        if self.session.member().is_some() {
+            return Ok(self.begin_member());
         }
         if self.session.joins().await.map_err(Error::Store)? {
             self.begin_joined().await
@@ -115,15 +118,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     }
 
     async fn begin_joined(&mut self) -> Result<ClaimResult, Error> {
-        if let Some(level) = self.policy.isolation
-            && !DB::is_isolated(self.session.connection(), level)
-                .await
-                .map_err(Error::Store)?
-        {
-            return Err(Error::IsolationTooWeak {
-                needed: level.name(),
-            });
-        }
+        self.check_isolation().await?;
         for _ in 0..CLAIM_ATTEMPTS {
             let home = match unlogged(self.session.find_home()).await {
                 Ok(home) => home,
@@ -142,7 +137,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             let args = BeginArgs {
                 home: &home,
                 isolation: None,
-                claim,
+                opening: claim.map_or(Opening::Keyless, Opening::Claim),
                 fence,
                 wait: policy.wait,
                 retention: policy.retention,
@@ -175,6 +170,20 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             }
         }
         Err(Error::InFlight)
+    }
+
+    /// Whether the caller's transaction is strict enough.
+    pub(super) async fn check_isolation(&mut self) -> Result<(), Error> {
+        let Some(level) = self.policy.isolation else {
+            return Ok(());
+        };
+        let is_isolated = DB::is_isolated(self.session.connection(), level);
+        if is_isolated.await.map_err(Error::Store)? {
+            return Ok(());
+        }
+        Err(Error::IsolationTooWeak {
+            needed: level.name(),
+        })
     }
 
     fn expects_duplicates(&self) -> bool {
@@ -245,7 +254,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     }
 
     /// The name of the savepoint follows from the depth of its transaction.
-    fn name_fence(&mut self) {
+    pub(super) fn name_fence(&mut self) {
         self.fence.savepoint = format!("idem_fence_{}", self.session.own_depth());
     }
 
@@ -254,10 +263,9 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         let args = BeginArgs {
             home,
             isolation: self.policy.isolation,
-            claim: self
-                .identity
-                .as_ref()
-                .map(|identity| self.policy.claim(identity)),
+            opening: self.identity.as_ref().map_or(Opening::Keyless, |identity| {
+                Opening::Claim(self.policy.claim(identity))
+            }),
             fence: &self.fence,
             wait: deadline.saturating_duration_since(Instant::now()),
             retention: self.policy.retention,
@@ -274,7 +282,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
         unlogged(DB::lookup(self.session.connection(), home, &claim, false)).await
     }
 
-    async fn abandon_and_ask(&mut self, home: &Home) -> Result<Option<Record>, Error> {
+    pub(super) async fn abandon_and_ask(&mut self, home: &Home) -> Result<Option<Record>, Error> {
         let claim = self
             .identity
             .as_ref()

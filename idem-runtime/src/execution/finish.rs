@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use super::Execution;
+use super::session::Session;
+use super::{Execution, Policy};
 use crate::begin::Begin;
 use crate::error::Error;
 use crate::outbox::Row;
-use crate::store::{Commit, End, ErrorClass, FinishArgs, Home, Store};
+use crate::store::{Commit, End, EndedClaim, ErrorClass, Fence, FinishArgs, Home, Store};
 use crate::telemetry::Redacted;
 use crate::telemetry::unlogged::unlogged;
 use crate::wake;
@@ -63,20 +64,15 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
 
     /// Ends the transaction without its effects. Never fails: what can't be rolled back is closed.
     pub(crate) async fn roll_back(&mut self) {
-        if self.session.is_idle() {
-            return;
-        }
-        if !self.session.is_whole().await && self.session.commit() != Commit::Release {
-            // A transaction that the handler leaked stands above ours: the connection is closed.
-            return;
-        }
-        if let Err(error) = self.session.roll_back().await {
-            tracing::debug!(idem.scope = &*self.policy.scope, error = %Redacted(&error), "rollback failed, the connection is closed");
-        }
+        roll_back(&mut self.session, &self.policy.scope).await;
     }
 
     /// Undoes the effects and keeps the claim. After an error all is rolled back.
     pub(crate) async fn undo_effects(&mut self) -> Result<(), FinishError> {
+        if self.session.member().is_some() {
+            // The others of its batch have theirs above the same fence. Run alone, it can.
+            return Err(FinishError::Failed(Error::RolledBack));
+        }
         let undone = if self.session.is_whole().await {
             DB::undo_effects(self.session.connection(), &self.fence).await
         } else {
@@ -95,32 +91,74 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
     }
 
     /// Stores the end and the events, and commits if the transaction is ours.
-    pub(crate) async fn finish(&mut self, end: End<'_>, events: &[Row]) -> Result<(), FinishError> {
-        if !self.session.is_whole().await {
+    pub(crate) async fn finish(
+        &mut self,
+        end: End<'_>,
+        events: Vec<Row>,
+    ) -> Result<(), FinishError> {
+        if self.session.member().is_some() {
+            return self.finish_member(end, events).await;
+        }
+        let Self {
+            session,
+            policy,
+            fence,
+            identity,
+            ..
+        } = self;
+        let ended = identity.as_ref().map(|identity| EndedClaim {
+            claim: policy.claim(identity),
+            end,
+        });
+        let whole = Whole {
+            policy,
+            fence,
+            shared: false,
+        };
+        whole.end(session, ended.as_slice(), &events).await?;
+        self.tell_stored();
+        Ok(())
+    }
+}
+
+/// A transaction that has done its work.
+pub(super) struct Whole<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) fence: &'a Fence,
+    /// Whether several bodies ran in it.
+    pub(super) shared: bool,
+}
+
+impl Whole<'_> {
+    /// Stores the ends of all claims and the events, and commits if the transaction is ours.
+    pub(super) async fn end<DB: Store, B: Begin<DB::Connection, Database = DB>>(
+        &self,
+        session: &mut Session<DB, B>,
+        ends: &[EndedClaim<'_>],
+        events: &[Row],
+    ) -> Result<(), FinishError> {
+        let scope = &*self.policy.scope;
+        if !session.is_whole().await {
             // sqlx's COMMIT would only release what was leaked, and ours would commit it.
-            self.roll_back().await;
+            roll_back(session, scope).await;
             return Err(FinishError::Failed(Error::RolledBack));
         }
-        let commit = self.session.commit();
-        let home = self.session.home().cloned();
+        let commit = session.commit();
+        let home = session.home().cloned();
         let args = FinishArgs {
             home: home.as_deref().expect("a call that began knows its home"),
-            claim: self
-                .identity
-                .as_ref()
-                .map(|identity| self.policy.claim(identity)),
-            fence: &self.fence,
-            end,
+            ends,
+            fence: self.fence,
             result_version: self.policy.result_version,
             events,
+            shared: self.shared,
         };
-        let mut finished = unlogged(DB::finish(self.session.connection(), &args, commit)).await;
+        let mut finished = unlogged(DB::finish(session.connection(), &args, commit)).await;
         if finished.is_ok() && commit == Commit::Release {
-            finished = self.session.release().await;
+            finished = session.release().await;
         }
         let Err(error) = finished else {
-            self.session.disarm();
-            self.tell_stored();
+            session.disarm();
             // The caller's own COMMIT is nothing that this crate hears of.
             if !events.is_empty()
                 && commit != Commit::Release
@@ -136,10 +174,27 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Execution<DB, B> {
             return Err(FinishError::Failed(Error::Store(error)));
         }
         if class == ErrorClass::Unknown {
-            tracing::debug!(idem.scope = &*self.policy.scope, error = %Redacted(&error), "the connection broke during COMMIT");
+            tracing::debug!(idem.scope = scope, error = %Redacted(&error), "the connection broke during COMMIT");
             return Err(FinishError::Failed(Error::CommitUnknown));
         }
-        self.roll_back().await;
-        Err(self.unfinished(class, error))
+        roll_back(session, scope).await;
+        Err(FinishError::of(scope, home.as_deref(), class, error))
+    }
+}
+
+/// Ends the transaction without its effects. Never fails: what can't be rolled back is closed.
+async fn roll_back<DB: Store, B: Begin<DB::Connection, Database = DB>>(
+    session: &mut Session<DB, B>,
+    scope: &str,
+) {
+    if session.is_idle() {
+        return;
+    }
+    if !session.is_whole().await && session.commit() != Commit::Release {
+        // A transaction that the handler leaked stands above ours: the connection is closed.
+        return;
+    }
+    if let Err(error) = session.roll_back().await {
+        tracing::debug!(idem.scope = scope, error = %Redacted(&error), "rollback failed, the connection is closed");
     }
 }

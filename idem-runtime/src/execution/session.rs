@@ -1,6 +1,7 @@
 //! A call's connection and transaction, and what dropping the call does to them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx_core::transaction::TransactionManager;
@@ -9,6 +10,7 @@ use tokio::time::timeout;
 use super::dropped;
 use super::pool_state::PoolState;
 use crate::begin::Begin;
+use crate::member::Member;
 use crate::store::{Commit, Home, Store};
 
 /// What is open on the connection.
@@ -20,6 +22,8 @@ enum TransactionState {
     Owned,
     /// This call has a savepoint in the caller's transaction, which has this depth.
     Savepoint(usize),
+    /// This call is one of a batch, whose transaction has this depth.
+    Member(usize),
 }
 
 /// Holds the origin of a call's transaction and the connection it runs on.
@@ -69,7 +73,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     /// Whether this call commits, and on what.
     pub(super) const fn commit(&self) -> Commit {
         match (self.state, self.held.is_some()) {
-            (TransactionState::Savepoint(_), _) => Commit::Release,
+            (TransactionState::Savepoint(_) | TransactionState::Member(_), _) => Commit::Release,
             (_, true) => Commit::Pooled,
             (_, false) => Commit::Kept,
         }
@@ -125,6 +129,22 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
         Ok(())
     }
 
+    /// What a batch holds ready for this call, if it is one of a batch.
+    pub(super) fn member(&mut self) -> Option<&mut Member> {
+        self.origin.member()
+    }
+
+    /// How long the origin lets a claim of many keys wait.
+    pub(super) fn longest_wait(&self) -> Option<Duration> {
+        self.origin.longest_wait()
+    }
+
+    /// Takes part in the transaction of a batch.
+    pub(super) fn take_part(&mut self, depth: usize, home: Arc<Home>) {
+        self.home = Some(home);
+        self.state = TransactionState::Member(depth);
+    }
+
     pub(super) fn connection(&mut self) -> &mut DB::Connection {
         match &mut self.held {
             Some(held) => held,
@@ -144,6 +164,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     pub(super) const fn own_depth(&self) -> usize {
         match self.state {
             TransactionState::Savepoint(base) => base + 1,
+            TransactionState::Member(depth) => depth,
             TransactionState::None | TransactionState::Owned => 1,
         }
     }
@@ -158,7 +179,8 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
     /// Ends our transaction without its effects. After an error the guard stays armed.
     pub(super) async fn roll_back(&mut self) -> Result<(), sqlx::Error> {
         match self.state {
-            TransactionState::None => return Ok(()),
+            // A batch is rolled back as a whole, by whoever began it.
+            TransactionState::None | TransactionState::Member(_) => {}
             TransactionState::Owned => {
                 DB::abandon(self.connection(), None).await?;
             }
@@ -202,7 +224,7 @@ impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Session<DB, B> {
 impl<DB: Store, B: Begin<DB::Connection, Database = DB>> Drop for Session<DB, B> {
     fn drop(&mut self) {
         let base = match self.state {
-            TransactionState::None => return,
+            TransactionState::None | TransactionState::Member(_) => return,
             TransactionState::Owned => 0,
             TransactionState::Savepoint(base) => base,
         };

@@ -1,19 +1,17 @@
 //! What an inbox and its deliveries share.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::Pool;
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::{Instant, timeout};
-use uuid::Uuid;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 
 use super::acks::Acks;
 use crate::execution::back_off;
 use crate::guarded_connection::GuardedConnection;
 use crate::statement::Statement;
-use crate::store::{ErrorClass, Home, InboxName, InboxStore, TakenMessage};
+use crate::store::{ErrorClass, Home, InboxName, InboxStore};
 use crate::telemetry::unlogged::unlogged;
 
 /// How often a statement is tried that another transaction is in the way of.
@@ -36,26 +34,6 @@ pub(super) struct Shared<DB: InboxStore> {
     /// What waits for its turn to be written as done.
     pub(super) acks: Acks,
     pub(super) home: Mutex<Option<Home>>,
-}
-
-/// One consumer's part of it.
-#[derive(Debug)]
-pub(super) struct Taker {
-    /// Whose the leases are.
-    pub(super) owner: Uuid,
-    /// Taken and not handed out yet, with the end of the lease.
-    pub(super) taken: Mutex<VecDeque<(TakenMessage, Instant)>>,
-    pub(super) stopped: watch::Sender<bool>,
-}
-
-impl Default for Taker {
-    fn default() -> Self {
-        Self {
-            owner: Uuid::from_u128(rand::random()),
-            taken: Mutex::default(),
-            stopped: watch::Sender::new(false),
-        }
-    }
 }
 
 impl<DB: InboxStore> Shared<DB> {

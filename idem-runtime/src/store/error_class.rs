@@ -20,6 +20,12 @@ pub enum ErrorClass {
     OtherNamespace,
     /// An event with this ID and other content is in the outbox.
     EventConflict,
+    /// A body of a batch changed the role or the search path, which it shares with the others.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        allow(dead_code, reason = "only PostgreSQL has both")
+    )]
+    SettingsChanged,
     /// The statement is larger than the database takes, and was not sent.
     TooLarge {
         /// Its size in bytes.
@@ -46,6 +52,7 @@ impl ErrorClass {
             (Self::ForeignTransaction, _) => Error::ForeignTransaction,
             (Self::TooLarge { size, limit }, _) => Error::TooLarge { size, limit },
             (Self::EventConflict, _) => Error::EventConflict,
+            (Self::SettingsChanged, _) => Error::SettingsChanged,
             (Self::NotPermitted, Some(home)) => Error::NotPermitted {
                 grant: format!(
                     "GRANT USAGE ON SCHEMA \"{}\" TO <the role that the handler takes>",

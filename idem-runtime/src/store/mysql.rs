@@ -42,14 +42,14 @@ use sqlx_core::transaction::TransactionManager as _;
 use uuid::Uuid;
 
 use self::call::{
-    RESTORE_AUTOCOMMIT, RESTORE_WAIT, end_claim_sql, insert_events_sql, join_sql, lookup_sql,
-    open_sql,
+    RESTORE_AUTOCOMMIT, RESTORE_WAIT, claim_batch_sql, end_claims_sql, insert_events_sql, join_sql,
+    lookup_sql, open_sql,
 };
-use self::round_trip::{END_READ, READ_COMMITTED, execute, fetch_last, fits_packet};
+use self::round_trip::{END_READ, READ_COMMITTED, execute, fetch_all, fetch_last, fits_packet};
 use super::verdict::verdict;
 use super::{
-    BeginArgs, Claim, Commit, Deleted, ErrorClass, Fence, FinishArgs, Home, Isolation, Keep,
-    Record, State, Store,
+    BatchClaim, BeginArgs, Claim, Commit, Deleted, ErrorClass, Fence, FinishArgs, Home, Isolation,
+    Keep, Record, State, Store,
 };
 
 type Transactions = <MySql as sqlx::Database>::TransactionManager;
@@ -103,6 +103,39 @@ impl Store for MySql {
         }
     }
 
+    async fn claim_batch(
+        conn: &mut MySqlConnection,
+        args: &BatchClaim<'_>,
+    ) -> Result<Vec<Option<Record>>, sqlx::Error> {
+        let owner = Uuid::now_v7();
+        let sql = claim_batch_sql(args, owner);
+        fits_packet(conn, &sql).await?;
+        let rows = match fetch_all(conn, sql).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                if error.as_database_error().is_some() {
+                    execute(conn, RESTORE_WAIT.into()).await?;
+                }
+                return Err(error);
+            }
+        };
+        if rows.len() != args.claims.len() {
+            return Err(verdict(ErrorClass::Conflict));
+        }
+        let mut found = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let namespace: Option<Vec<u8>> = row.try_get(4)?;
+            if namespace.as_deref() != Some(args.home.namespace.as_bytes()) {
+                return Err(verdict(ErrorClass::OtherNamespace));
+            }
+            let record = record(row)?;
+            let is_new = record.state == State::Claimed
+                && record.body.as_deref() == Some(owner.as_bytes().as_slice());
+            found.push((!is_new).then_some(record));
+        }
+        Ok(found)
+    }
+
     async fn abandon(
         conn: &mut MySqlConnection,
         lookup: Option<(&Home, &Claim<'_>)>,
@@ -152,9 +185,7 @@ impl Store for MySql {
         if !args.events.is_empty() {
             insert_events_sql(&mut sql, args.events);
         }
-        if let Some(claim) = &args.claim {
-            end_claim_sql(&mut sql, claim, args);
-        }
+        end_claims_sql(&mut sql, args);
         if commit != Commit::Release {
             let _ = write!(sql, "; COMMIT; {RESTORE_AUTOCOMMIT}");
         }

@@ -23,6 +23,8 @@ mod settle;
 mod stored_row;
 
 use std::fmt::Write as _;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
@@ -30,14 +32,14 @@ use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, raw_sql};
 use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 
-use self::call::{Transaction, claim_sql, finish_sql, lookup_sql};
+use self::call::{Transaction, claim_batch_sql, claim_sql, finish_sql, lookup_sql};
 use self::home::foreign_if_aborted;
 use self::leak_on_drop::LeakOnDrop;
 use self::round_trip::{fetch_all, fetch_last};
 use super::verdict::{fits, verdict};
 use super::{
-    BeginArgs, Claim, Commit, Deleted, ErrorClass, Fence, FinishArgs, Home, Isolation, Keep,
-    Record, State, Store,
+    BatchClaim, BeginArgs, Claim, Commit, Deleted, ErrorClass, Fence, FinishArgs, Home, Isolation,
+    Keep, Record, State, Store,
 };
 
 /// The server reads a literal into a buffer that doubles, and that may have 1 GiB less a byte.
@@ -83,10 +85,30 @@ impl Store for Postgres {
     async fn join(conn: &mut PgConnection, args: &BeginArgs<'_>) -> Result<bool, sqlx::Error> {
         let sql = claim_sql(args, Transaction::Joined);
         let rows = fetch_all(conn, sql).await?;
-        match (&args.claim, rows.first()) {
+        match (args.opening.claim(), rows.first()) {
             (Some(_), Some(row)) => row.try_get(0),
             _ => Ok(true),
         }
+    }
+
+    async fn claim_batch(
+        conn: &mut PgConnection,
+        args: &BatchClaim<'_>,
+    ) -> Result<Vec<Option<Record>>, sqlx::Error> {
+        let sql = claim_batch_sql(args);
+        fits(sql.len(), LONGEST_STATEMENT)?;
+        let rows = fetch_all(conn, sql).await?;
+        let mut found: Vec<_> = args.claims.iter().map(|_| None).collect();
+        // The first row is the answer of `idem_wait_at_most`.
+        for row in rows.iter().skip(1) {
+            let (place, known) = known(row)?;
+            // A purge took the row between the two statements: the key is free again.
+            let known = known.ok_or_else(|| verdict(ErrorClass::Conflict))?;
+            if let Some(place) = found.get_mut(place) {
+                *place = Some(known);
+            }
+        }
+        Ok(found)
     }
 
     async fn abandon(
@@ -140,7 +162,7 @@ impl Store for Postgres {
         commit: Commit,
     ) -> Result<(), sqlx::Error> {
         let mut sql = String::new();
-        if args.claim.is_none() {
+        if args.ends.is_empty() {
             // The fence of a call without a key: it fails outside of the transaction that set it.
             let _ = write!(sql, "RELEASE SAVEPOINT {}; ", args.fence.savepoint);
         }
@@ -223,9 +245,21 @@ impl Store for Postgres {
 
 /// Reads the answer of `idem_find`.
 fn record(row: &PgRow) -> Result<Option<Record>, sqlx::Error> {
-    let Some(record) = row.try_get::<Option<&str>, _>(0)? else {
-        return Ok(None);
+    row.try_get::<Option<&str>, _>(0)?.map(parsed).transpose()
+}
+
+/// Reads a row of `idem_claim_batch`: the place of the key, and what is known of it.
+fn known(row: &PgRow) -> Result<(usize, Option<Record>), sqlx::Error> {
+    let row: &str = row.try_get(0)?;
+    let (place, record) = match row.split_once(' ') {
+        Some((place, record)) => (place, Some(record)),
+        None => (row, None),
     };
+    let place: usize = number(place)?;
+    Ok((place.saturating_sub(1), record.map(parsed).transpose()?))
+}
+
+fn parsed(record: &str) -> Result<Record, sqlx::Error> {
     let unhex = |hexed: &str| match hexed {
         "-" => Ok(None),
         hexed => hex::decode(hexed)
@@ -234,17 +268,18 @@ fn record(row: &PgRow) -> Result<Option<Record>, sqlx::Error> {
     };
     let mut fields = record.split(' ');
     let mut field = || fields.next().unwrap_or_default();
-    let number = |field: &str| {
-        field
-            .parse::<i32>()
-            .map_err(|error| sqlx::Error::Decode(error.into()))
-    };
-    Ok(Some(Record {
-        state: State::from_code(i16::try_from(number(field())?).unwrap_or_default()),
-        result_version: u32::try_from(number(field())?).unwrap_or_default(),
+    Ok(Record {
+        state: State::from_code(number(field())?),
+        result_version: number::<i32>(field())?.try_into().unwrap_or_default(),
         fingerprint: unhex(field())?,
         body: unhex(field())?,
-    }))
+    })
+}
+
+fn number<N: FromStr<Err = ParseIntError>>(field: &str) -> Result<N, sqlx::Error> {
+    field
+        .parse()
+        .map_err(|error: ParseIntError| sqlx::Error::Decode(error.into()))
 }
 
 #[cfg(test)]

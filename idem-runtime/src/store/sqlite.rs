@@ -33,6 +33,7 @@ mod settle;
 mod stored_row;
 mod transaction;
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use sqlx::error::DatabaseError;
@@ -42,19 +43,23 @@ use sqlx_core::sql_str::SqlSafeStr as _;
 use sqlx_core::transaction::TransactionManager as _;
 use uuid::Uuid;
 
-use self::call::{claim_sql, end_claim_sql, insert_events_sql, is_claim};
+use self::call::{
+    claim_batch_sql, claim_sql, end_claims_sql, insert_events_sql, is_claim, known_sql,
+};
 use self::error_class::is_generic;
 use self::literal::NOW;
 use self::round_trip::{execute, fetch_all, fetch_last};
 use super::depth::counted;
 use super::verdict::{fits, verdict};
 use super::{
-    BeginArgs, Claim, Commit, Deleted, ErrorClass, Fence, FinishArgs, Home, Isolation, Keep,
-    Record, State, Store,
+    BatchClaim, BeginArgs, Claim, Commit, Deleted, ErrorClass, Fence, FinishArgs, Home, Isolation,
+    Keep, Record, State, Store,
 };
 
 /// `SQLITE_MAX_SQL_LENGTH` and `SQLITE_MAX_LENGTH`, unless the library was built with others.
 const LONGEST_STATEMENT: u64 = 1_000_000_000;
+
+use crate::key::StoredKey;
 
 type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
 
@@ -123,6 +128,39 @@ impl Store for Sqlite {
         }
     }
 
+    async fn claim_batch(
+        conn: &mut SqliteConnection,
+        args: &BatchClaim<'_>,
+    ) -> Result<Vec<Option<Record>>, sqlx::Error> {
+        let sql = claim_batch_sql(args);
+        fits(sql.len(), LONGEST_STATEMENT)?;
+        let rows = fetch_all(conn, sql).await?;
+        let mut found: Vec<_> = args.claims.iter().map(|_| None).collect();
+        if rows.len() == found.len() {
+            return Ok(found);
+        }
+        let claimed: Vec<&[u8]> = rows
+            .iter()
+            .map(|row| row.try_get(0))
+            .collect::<Result<_, _>>()?;
+        let claimed: HashSet<_> = claimed.into_iter().collect();
+        let is_known = |key: &StoredKey| !claimed.contains(key.as_bytes());
+        let keys = args.claims.iter().map(|claim| claim.key);
+        let known = keys.filter(|key| is_known(key));
+        let rows = fetch_all(conn, known_sql(args.scope, known)).await?;
+        // No other writer is there, so no row can be gone.
+        for row in &rows {
+            let key: &[u8] = row.try_get(4)?;
+            let place = args
+                .claims
+                .binary_search_by(|claim| claim.key.as_bytes().cmp(key));
+            if let Ok(place) = place {
+                found[place] = Some(record(row)?);
+            }
+        }
+        Ok(found)
+    }
+
     async fn abandon(
         conn: &mut SqliteConnection,
         lookup: Option<(&Home, &Claim<'_>)>,
@@ -176,12 +214,10 @@ impl Store for Sqlite {
         if !args.events.is_empty() {
             insert_events_sql(&mut sql, args.events);
         }
-        if let Some(claim) = &args.claim {
-            end_claim_sql(&mut sql, claim, args);
-        }
+        end_claims_sql(&mut sql, args);
         fits(sql.len(), LONGEST_STATEMENT)?;
-        let ended = match fetch_last(conn, sql).await {
-            Ok(row) => args.claim.is_none() || row.is_some(),
+        let ended = match fetch_all(conn, sql).await {
+            Ok(rows) => rows.len() == args.ends.len(),
             // The tables are there, so what is missing is the savepoint.
             Err(error) if is_generic(&error) => false,
             Err(error) => return Err(error),

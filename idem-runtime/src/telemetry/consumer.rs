@@ -39,3 +39,27 @@ pub(crate) fn span(
     link(&span, &incoming.headers);
     span
 }
+
+/// The span of a batch: linked to those that published its messages.
+pub(crate) fn batch_span<'a>(
+    consumer: &str,
+    system: &'static str,
+    kind: &str,
+    messages: impl Iterator<Item = &'a Incoming> + Clone,
+) -> Span {
+    let topic = messages.clone().next().map_or("", |first| &first.topic);
+    let span = tracing::info_span!(
+        "consume",
+        "messaging.operation.type" = "process",
+        "messaging.operation.name" = "consume",
+        "messaging.system" = system,
+        "messaging.destination.name" = topic,
+        "messaging.consumer.group.name" = consumer,
+        "messaging.batch.message_count" = messages.clone().count() as u64,
+        "cloudevents.event_type" = kind,
+    );
+    for message in messages {
+        link(&span, &message.headers);
+    }
+    span
+}

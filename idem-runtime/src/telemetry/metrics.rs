@@ -42,9 +42,10 @@ const PURGED_ATTEMPTS: &str = "idem_purged_attempts_total";
 /// `outcome` is `executed`, `replayed`, `replayed_error`, `handler_error`, `in_flight`,
 /// `fingerprint_mismatch`, `rolled_back`, `commit_unknown`, `result_undecodable`,
 /// `result_not_faithful`, `unfinished`, `empty_key`, `foreign_transaction`, `isolation_too_weak`,
-/// `not_permitted`, `too_large`, `event_conflict`, `duplicate_scopes`, `not_migrated`,
-/// `store_error`, `cancelled` (the future was dropped) or `panicked`. A call that joined the
-/// caller's transaction counts as `executed` when it ends, whatever the caller does then.
+/// `not_permitted`, `too_large`, `event_conflict`, `batch_length`, `settings_changed`,
+/// `duplicate_scopes`, `not_migrated`, `store_error`, `cancelled` (the future was dropped) or
+/// `panicked`. A call that joined the caller's transaction counts as `executed` when it ends,
+/// whatever the caller does then. A batch counts once for each of its deliveries.
 pub fn describe_metrics() {
     metrics::describe_counter!(
         CALLS,

@@ -90,6 +90,11 @@ pub(crate) fn check(
     })
 }
 
+/// What a copy holds other than a clean run left.
+pub(crate) fn differences(baseline: &Baseline, found: &Snapshot) -> Vec<String> {
+    lines(&compare(&baseline.end, found, &baseline.mask))
+}
+
 fn lines(differences: &[Difference]) -> Vec<String> {
     let text: Vec<String> = differences.iter().map(ToString::to_string).collect();
     text.iter()

@@ -4,13 +4,29 @@ use std::fmt::{self, Debug};
 
 use crate::comparison::difference::shortened_text;
 
-/// A result as its `Debug` shows it.
+/// A result as its `Debug` shows it; of a batch, one for each message, in their order.
 #[derive(Clone, Debug)]
-pub(crate) struct Returned(String);
+pub(crate) struct Returned(Vec<String>);
 
 impl Returned {
     pub(crate) fn new(output: &impl Debug) -> Self {
-        Self(format!("{output:?}"))
+        Self(vec![format!("{output:?}")])
+    }
+
+    /// Of a batch.
+    pub(crate) const fn of_batch(results: Vec<String>) -> Self {
+        Self(results)
+    }
+
+    /// The results of this batch that another one with the same messages returned otherwise.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let pairs = (1..).zip(self.0.iter().zip(&other.0));
+        let differing = pairs.filter(|(_, (expected, found))| !is_same(expected, found));
+        let line = |(number, (expected, found)): (usize, (&String, &String))| {
+            let (expected, found) = (shortened_text(expected), shortened_text(found));
+            format!("message {number} returned {found}, and {expected} in one batch")
+        };
+        differing.map(line).collect()
     }
 
     /// The result of a function, which may be an `Outcome`: whether it was executed or replayed
@@ -23,22 +39,31 @@ impl Returned {
         let inner = ["Executed(", "Replayed("]
             .iter()
             .find_map(|prefix| text.strip_prefix(prefix)?.strip_suffix(')'));
-        Some(Self(inner.unwrap_or(&text).to_owned()))
+        Some(Self(vec![inner.unwrap_or(&text).to_owned()]))
     }
+}
 
-    /// The entries of a map or a set may come in any order, so the parts of both texts are compared
-    /// without it.
-    fn parts(&self) -> Vec<&str> {
-        let is_between = |character| matches!(character, ',' | '{' | '}' | '[' | ']' | '(' | ')');
-        let mut parts: Vec<_> = self.0.split(is_between).map(str::trim).collect();
-        parts.sort_unstable();
-        parts
-    }
+/// The entries of a map or a set may come in any order, so the parts of both texts are compared
+/// without it.
+fn is_same(one: &str, other: &str) -> bool {
+    one == other || parts(one) == parts(other)
+}
+
+fn parts(text: &str) -> Vec<&str> {
+    let is_between = |character| matches!(character, ',' | '{' | '}' | '[' | ']' | '(' | ')');
+    let mut parts: Vec<_> = text.split(is_between).map(str::trim).collect();
+    parts.sort_unstable();
+    parts
 }
 
 impl PartialEq for Returned {
     fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0 || self.parts() == other.parts()
+        self.0.len() == other.0.len()
+            && self
+                .0
+                .iter()
+                .zip(&other.0)
+                .all(|(one, other)| is_same(one, other))
     }
 }
 
@@ -46,7 +71,7 @@ impl Eq for Returned {}
 
 impl fmt::Display for Returned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shortened_text(&self.0))
+        f.write_str(&shortened_text(&self.0.join(", ")))
     }
 }
 
@@ -72,6 +97,24 @@ mod tests {
         assert_eq!(map(), map());
         let other: HashMap<_, _> = (0..50).map(|n| (n, n)).collect();
         assert_ne!(map(), Returned::new(&other));
+    }
+
+    /// Guards: a result under another message's key is another result.
+    #[test]
+    fn the_order_of_a_batch_matters() {
+        let batch = |results: [&str; 3]| Returned::of_batch(results.map(str::to_owned).into());
+        let one = batch(["a", "{x, y}", "c"]);
+        assert_eq!(one, batch(["a", "{y, x}", "c"]));
+        let swapped = batch(["c", "{x, y}", "a"]);
+        assert_ne!(one, swapped);
+        assert_eq!(
+            one.differences(&swapped),
+            [
+                "message 1 returned c, and a in one batch",
+                "message 3 returned a, and c in one batch"
+            ]
+        );
+        assert_ne!(one, Returned::of_batch(vec!["a".to_owned()]));
     }
 
     #[test]

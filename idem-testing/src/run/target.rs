@@ -46,6 +46,14 @@ pub(crate) trait Target {
         pool: &Pool<Self::Database>,
         context: &Self::Context,
     ) -> impl Future<Output = DeliveryOutcome>;
+
+    /// The same deliveries in other batches, and how they then come. They must leave the same.
+    fn compositions(&self) -> Vec<(&'static str, Self)>
+    where
+        Self: Sized,
+    {
+        Vec::new()
+    }
 }
 
 /// A [`Handler`], a message for it, and what makes its context.

@@ -3,7 +3,7 @@
 //! [`postgres`], [`mariadb`] and [`pgbouncer`] give the one server that all tests of a process
 //! share; it starts at the first call. A test that needs a server with settings of its own, or one
 //! that it may crash, starts it by [`Postgres::start`], [`MariaDb::start`], [`PgBouncer::start`],
-//! [`RabbitMq::start`] or [`Nats::start`].
+//! [`RabbitMq::start`], [`Nats::start`] or [`Kafka::start`].
 //!
 //! A server ends with the test process, however that ends, and takes its folder along. Data are not
 //! flushed to disk unless [`Options::durable`] asks for it. A program that is not installed is an
@@ -13,6 +13,7 @@ mod account;
 mod database;
 mod error;
 mod folder;
+mod kafka;
 mod locale;
 mod mariadb;
 mod nats;
@@ -28,6 +29,7 @@ mod template;
 
 pub use self::database::{Database, sqlite};
 pub use self::error::Error;
+pub use self::kafka::Kafka;
 pub use self::mariadb::MariaDb;
 pub use self::nats::{Nats, NatsRelease};
 pub use self::options::Options;

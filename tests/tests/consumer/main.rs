@@ -10,6 +10,7 @@
 
 mod mariadb;
 mod postgres;
+mod schedules;
 mod sqlite;
 mod stage;
 mod telemetry;

@@ -65,6 +65,14 @@ pub(crate) struct StepError {
     is_permanent: bool,
 }
 
+impl StepError {
+    pub(crate) const fn transient() -> Self {
+        Self {
+            is_permanent: false,
+        }
+    }
+}
+
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the step failed")

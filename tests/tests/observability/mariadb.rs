@@ -8,6 +8,8 @@ pub(crate) async fn database() -> Database {
     server::mariadb().database().await
 }
 
+#[path = "batches.rs"]
+mod batches;
 #[path = "consumer.rs"]
 mod consumer;
 #[path = "handlers.rs"]

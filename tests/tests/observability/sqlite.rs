@@ -10,6 +10,8 @@ pub(crate) async fn database() -> Database {
     ready(server::sqlite()).await
 }
 
+#[path = "batches.rs"]
+mod batches;
 #[path = "consumer.rs"]
 mod consumer;
 #[path = "handlers.rs"]

@@ -13,8 +13,9 @@ use std::path::Path;
 use graph::{Import, circles, imports};
 use source::{is_test, modules, repository, rust_files, tokens};
 
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "benches",
+    "brokers/idem-kafka",
     "brokers/idem-nats",
     "brokers/idem-rabbitmq",
     "examples",

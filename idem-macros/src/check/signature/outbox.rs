@@ -2,22 +2,24 @@
 
 use syn::{Pat, PatType, Type};
 
-use crate::check::types::{last_segment, type_arguments, ungrouped};
+use crate::check::types::{is_path_to, last_segment, pointee, type_arguments, ungrouped};
 use crate::errors::Errors;
 use crate::model::OutboxParam;
 
 pub(super) fn outbox_param(param: &PatType, errors: &mut Errors) -> Option<OutboxParam> {
+    let batch = is_path_to(pointee(&param.ty), &["BatchOutbox"]);
+    let name = if batch { "BatchOutbox" } else { "Outbox" };
     let Type::Reference(reference) = ungrouped(&param.ty) else {
         errors.on(
             &param.ty,
-            "the outbox is borrowed: write `outbox: &mut Outbox<E>`",
+            format!("the outbox is borrowed: write `outbox: &mut {name}<E>`"),
         );
         return None;
     };
     if reference.mutability.is_none() {
         errors.on(
             &param.ty,
-            "emitting changes the outbox: write `&mut Outbox<E>`",
+            format!("emitting changes the outbox: write `&mut {name}<E>`"),
         );
     }
     if let Pat::Wild(wild) = &*param.pat {
@@ -30,7 +32,9 @@ pub(super) fn outbox_param(param: &PatType, errors: &mut Errors) -> Option<Outbo
     let Some([events]) = arguments.as_deref() else {
         errors.on(
             &param.ty,
-            "name what may be emitted: `&mut Outbox<OrderPlaced>`, or a tuple of event types",
+            format!(
+                "name what may be emitted: `&mut {name}<OrderPlaced>`, or a tuple of event types"
+            ),
         );
         return None;
     };
@@ -38,5 +42,6 @@ pub(super) fn outbox_param(param: &PatType, errors: &mut Errors) -> Option<Outbo
         pat: (*param.pat).clone(),
         ty: (*param.ty).clone(),
         events: (*events).clone(),
+        batch,
     })
 }

@@ -67,7 +67,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
                 for ((ticket, reason), attempts) in tickets.into_iter().zip(counts) {
                     match reason {
                         Some(reason) => self.attempt_failed(ticket, attempts, reason, now),
-                        None => self.counted_first(ticket, attempts),
+                        None => self.counted_first(ticket, attempts, now),
                     }
                 }
             }
@@ -86,7 +86,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     }
 
     /// An attempt is counted that has not run yet.
-    fn counted_first(&mut self, ticket: Ticket, attempts: u32) {
+    fn counted_first(&mut self, ticket: Ticket, attempts: u32, now: Instant) {
         self.not_run_any_more(true);
         let Some(held) = self.held.get_mut(&ticket) else {
             return;
@@ -102,7 +102,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             );
             self.give_up(ticket, reason);
         } else if self.is_stopping() {
-            self.interrupted(ticket);
+            self.interrupted(ticket, now);
         } else {
             self.run(ticket);
         }

@@ -51,8 +51,13 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
     }
 
     /// What ran was ended by this consumer: that is no attempt.
-    pub(super) fn interrupted(&mut self, ticket: Ticket) {
-        self.leave(ticket, Duration::ZERO);
+    pub(super) fn interrupted(&mut self, ticket: Ticket, now: Instant) {
+        if self.is_stopping() || self.is_revoked(ticket) {
+            self.leave(ticket, Duration::ZERO);
+        } else {
+            // The partition of another delivery of its batch was taken away.
+            self.lanes.wait(ticket, now);
+        }
     }
 
     /// At the end nothing waits for a database that is away: it goes back.
@@ -83,7 +88,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             let of =
                 held.filter(|(_, held)| held.is_revoked && partitions.contains(&held.partition));
             let tickets: Vec<_> = of.map(|(ticket, _)| *ticket).collect();
-            self.interrupt(&tickets);
+            self.interrupt(&tickets, now);
         }
         if let Some(leaving) = &mut self.leaving
             && leaving.last.is_none()
@@ -99,17 +104,17 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
                     "the time to shut down is over: what still runs is interrupted, and comes again"
                 );
             }
-            self.interrupt(&tickets);
+            self.interrupt(&tickets, now);
         }
     }
 
-    fn interrupt(&mut self, tickets: &[Ticket]) {
+    fn interrupt(&mut self, tickets: &[Ticket], now: Instant) {
         for ticket in tickets {
             match self.held.get(ticket).and_then(|held| held.run.as_ref()) {
                 // Its end is taken in as an interruption.
                 Some(run) => run.abort(),
                 // It waits for the database, which is away.
-                None => self.interrupted(*ticket),
+                None => self.interrupted(*ticket, now),
             }
         }
     }

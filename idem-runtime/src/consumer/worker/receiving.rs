@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::state::held::{Extending, Held, Settlement};
+use super::state::held::{Company, Extending, Held, Settlement};
 use super::state::receiving::Received;
 use super::state::{Hand, Revocation, Worker};
 use crate::consumer::error::ConsumerError;
@@ -178,6 +178,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             uncounted: 0,
             has_attempts: counts_first,
             run: None,
+            company: Company::Others,
             reason: None,
             refused: 0,
             is_revoked: false,

@@ -1,102 +1,56 @@
 //! Deliveries that run, and how they end.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::{Id, JoinError};
 use tokio::time::Instant;
-use tracing::Instrument as _;
 
 use super::state::Worker;
-use super::state::held::Settlement;
+use super::state::held::{Company, Settlement};
 use crate::consumer::failure::Cause;
 use crate::consumer::lanes::Ticket;
-use crate::consumer::route::{Content, Ended};
+use crate::consumer::route::Ended;
 use crate::error::Error;
 use crate::source::{Delivery, Source};
 use crate::store::ConsumerStore;
-use crate::telemetry::consumer as telemetry;
 
 impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
-    /// Starts deliveries as long as there is a place for one.
-    pub(super) fn start_deliveries(&mut self) {
-        if !self.parking.is_known() {
-            return;
-        }
-        while self.running.len() + self.counts.not_run < self.options.concurrency {
-            let Some(ticket) = self.lanes.next() else {
-                return;
-            };
-            self.begin(ticket);
-        }
-    }
-
-    fn begin(&mut self, ticket: Ticket) {
-        let Some(held) = self.held.get(&ticket) else {
-            self.lanes.done(ticket);
-            return;
+    pub(super) fn ran(&mut self, ran: Result<(Id, Vec<Ended>), JoinError>, now: Instant) {
+        let (id, ended, panicked) = match ran {
+            Ok((id, ended)) => (id, Some(ended), false),
+            Err(error) => (error.id(), None, error.is_panic()),
         };
-        if self.follows_parked(ticket) {
-            self.park(ticket, Duration::ZERO);
-            return;
-        }
-        let incoming = held.delivery.incoming();
-        if let Some(error) = incoming.malformed() {
-            let reason = error.to_string();
-            self.give_up(ticket, reason);
-        } else if incoming.kind.is_empty() {
-            let reason = "the message says no type, so no handler can be found";
-            self.give_up(ticket, reason.into());
-        } else if self.routes.of(&incoming.kind).is_none() {
-            if self.options.ignore_unknown {
-                self.lanes.done(ticket);
-                self.settle(ticket, Settlement::Ack);
-            } else {
-                let reason = format!("no handler takes the type `{}`", incoming.kind);
-                self.give_up(ticket, reason);
+        let tickets = self.runs.remove(&id).unwrap_or_default();
+        for ticket in &tickets {
+            if let Some(held) = self.held.get_mut(ticket) {
+                held.run = None;
             }
-        } else if held.counts_first && held.counted.is_none() {
-            self.counts.not_run += 1;
-            self.counts.wanted.push_back((ticket, None));
-        } else {
-            self.run(ticket);
-        }
-    }
-
-    pub(super) fn run(&mut self, ticket: Ticket) {
-        let Some(held) = self.held.get_mut(&ticket) else {
-            self.lanes.done(ticket);
-            return;
-        };
-        let incoming = held.delivery.incoming();
-        let Some(route) = self.routes.of(&incoming.kind) else {
-            return;
-        };
-        let attempt = held.counted.unwrap_or(held.failures + 1);
-        let span = telemetry::span(&self.name, self.source.0.system(), incoming, attempt);
-        let content = Arc::clone(&held.delivery) as Arc<dyn Content>;
-        let run = route.run(self.pool.clone(), content, attempt);
-        let handle = self.running.spawn(run.instrument(span));
-        self.runs.insert(handle.id(), ticket);
-        held.run = Some(handle);
-    }
-
-    pub(super) fn ran(&mut self, ran: Result<(Id, Ended), JoinError>, now: Instant) {
-        let (id, ended) = match ran {
-            Ok((id, ended)) => (id, Some(ended)),
-            Err(error) => (error.id(), None),
-        };
-        let Some(ticket) = self.runs.remove(&id) else {
-            return;
-        };
-        if let Some(held) = self.held.get_mut(&ticket) {
-            held.run = None;
         }
         match ended {
+            Some(ended) => {
+                for (ticket, ended) in tickets.into_iter().zip(ended) {
+                    self.ended(ticket, ended, now);
+                }
+            }
+            // Of one, that is a failed attempt. Of many, nobody knows whose.
+            None if panicked => {
+                let alone = tickets.len() == 1;
+                for ticket in tickets {
+                    let ended = if alone {
+                        Ended::Panicked
+                    } else {
+                        Ended::Alone(Cause::Handler)
+                    };
+                    self.ended(ticket, ended, now);
+                }
+            }
             // It was interrupted, and is rolled back.
-            None => self.interrupted(ticket),
-            Some(ended) => self.ended(ticket, ended, now),
+            None => {
+                for ticket in tickets {
+                    self.interrupted(ticket, now);
+                }
+            }
         }
     }
 
@@ -109,6 +63,10 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
                 self.handled(ticket);
             }
             Ended::GivenUp { reason } => self.give_up(ticket, reason),
+            Ended::Alone(cause) => {
+                self.hear_of(cause);
+                self.run_alone(ticket, now);
+            }
             Ended::Panicked => {
                 let scope = self.scope(ticket);
                 tracing::error!(
@@ -123,23 +81,41 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
                 cause,
                 reason,
             } => {
-                match cause {
-                    Cause::Handler => self.outage.succeeded(),
-                    Cause::Database(error) => {
-                        if self.outage.failed() {
-                            self.outage_begins(&error);
-                        }
-                    }
-                    Cause::NotMigrated => {
-                        self.outage_begins(&Error::<Infallible>::NotMigrated);
-                    }
-                }
+                self.hear_of(cause);
                 if counts {
                     self.failed(ticket, reason, now);
                 } else {
                     self.ended_uncounted(ticket, now);
                 }
             }
+        }
+    }
+
+    /// What an end says of the database.
+    fn hear_of(&mut self, cause: Cause) {
+        match cause {
+            Cause::Handler => self.outage.succeeded(),
+            Cause::Database(error) => {
+                if self.outage.failed() {
+                    self.outage_begins(&error);
+                }
+            }
+            Cause::NotMigrated => self.outage_begins(&Error::<Infallible>::NotMigrated),
+            Cause::Told => {}
+        }
+    }
+
+    /// It is run by itself from now on: at once, or once the database takes writes.
+    fn run_alone(&mut self, ticket: Ticket, now: Instant) {
+        if let Some(held) = self.held.get_mut(&ticket) {
+            held.company = Company::Nobody;
+        }
+        if self.outage.is_on() {
+            self.wait_for_the_database(ticket);
+        } else if self.is_stopping() || self.is_revoked(ticket) {
+            self.leave(ticket, Duration::ZERO);
+        } else {
+            self.lanes.wait(ticket, now);
         }
     }
 
@@ -161,6 +137,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
             self.lanes.done(ticket);
             return;
         };
+        held.company = Company::Nobody;
         match held.counted.take() {
             Some(attempts) => {
                 // Only what ends the process must be counted before.
@@ -260,7 +237,7 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         }
     }
 
-    fn is_revoked(&self, ticket: Ticket) -> bool {
+    pub(super) fn is_revoked(&self, ticket: Ticket) -> bool {
         self.held.get(&ticket).is_some_and(|held| held.is_revoked)
     }
 

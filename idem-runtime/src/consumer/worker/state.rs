@@ -57,8 +57,9 @@ pub(super) struct Worker<S: Source, DB: ConsumerStore> {
     pub(super) settling: HashMap<Ticket, Partition>,
     pub(super) next: Ticket,
     pub(super) amount: Amount,
-    pub(super) running: JoinSet<Ended>,
-    pub(super) runs: HashMap<Id, Ticket>,
+    /// What runs; how each delivery of a run ended.
+    pub(super) running: JoinSet<Vec<Ended>>,
+    pub(super) runs: HashMap<Id, Vec<Ticket>>,
     pub(super) tasks: JoinSet<Done>,
     pub(super) counts: Counts,
     pub(super) burials: Burials,
@@ -141,6 +142,16 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
                 options.concurrency + OWN_CONNECTIONS as usize
             );
             options.concurrency = most;
+        }
+        if options.batch == 1 {
+            for scope in routes.batch_scopes() {
+                tracing::warn!(
+                    consumer = name,
+                    idem.scope = scope,
+                    "this handler takes many messages at once, and gets one at a time; give the consumer `.batch(100)`, or how many \
+                     one transaction is to handle"
+                );
+            }
         }
         let home = find_home(&pool)
             .await

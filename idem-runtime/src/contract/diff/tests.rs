@@ -305,3 +305,17 @@ fn several_changes_of_one_handler_are_all_said() {
         ]
     );
 }
+
+#[test]
+fn a_handler_of_many_events_finds_what_one_of_one_event_stored() {
+    let batch = format!("{LOCKED} batch");
+    let kept = "Stored keys and results stay valid, for the old code as for the new one";
+    let many = between(LOCKED, &batch);
+    assert_says(&many, "batch: took one event, takes many", kept);
+    assert!(many.1.contains("a consumer tries each half of it again"));
+    assert_says(
+        &between(&batch, LOCKED),
+        "batch: took many events, takes one",
+        kept,
+    );
+}

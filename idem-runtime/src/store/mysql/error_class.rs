@@ -35,7 +35,7 @@ pub(super) const fn meaning(number: u16) -> ErrorClass {
         1205 => ErrorClass::TimedOut,
         // The verdict of `KEEP_EQUAL_EVENT`.
         1690 => ErrorClass::EventConflict,
-        // A savepoint that is gone, and the verdict of `end_claim_sql`.
+        // A savepoint that is gone, and the verdict of `end_claims_sql`.
         1305 | 1242 => ErrorClass::Lost,
         // SET TRANSACTION inside of a transaction.
         1568 => ErrorClass::ForeignTransaction,

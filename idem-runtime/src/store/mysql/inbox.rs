@@ -1,5 +1,6 @@
 //! Messages that wait in this database.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlRow};
@@ -11,7 +12,9 @@ use super::round_trip::{END_READ, READ_COMMITTED, fits_packet};
 use super::stored_row::{columns, lossy, stored};
 use super::transaction::{BEGIN, run};
 use crate::store::Home;
-use crate::store::inbox_store::{InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
+use crate::store::inbox_store::{
+    InboxName, InboxStore, Lane, PARKED, TakenMessage, lane, without_gaps,
+};
 use crate::store::kept_message::{KeptMessage, MessageId};
 use crate::store::outbox_store::list;
 
@@ -76,15 +79,14 @@ impl InboxStore for MySql {
         lease: Duration,
         limit: u32,
     ) -> Result<Vec<TakenMessage>, sqlx::Error> {
-        let now = "UTC_TIMESTAMP(6)";
-        let is_free = format!("(`until` IS NULL OR `until` <= {now})");
         // To look takes no lock.
         let due = format!(
-            "{READ_COMMITTED}; SELECT one.seq FROM idem_inbox AS one WHERE {} AND one.due_at <= {now} AND {is_free} \
+            "{READ_COMMITTED}; SELECT one.seq FROM idem_inbox AS one WHERE {} AND {} \
              AND NOT EXISTS (SELECT 1 FROM idem_inbox AS earlier \
                WHERE {} AND earlier.lane = one.lane AND earlier.seq < one.seq) \
              ORDER BY one.seq LIMIT {limit}{END_READ}",
             is_waiting("one", inbox),
+            can_be_taken("one"),
             is_waiting("earlier", inbox),
         );
         let rows = run(conn, due).await?;
@@ -92,21 +94,55 @@ impl InboxStore for MySql {
             .iter()
             .map(|row| row.try_get(0))
             .collect::<Result<_, _>>()?;
-        if seqs.is_empty() {
-            return Ok(Vec::new());
-        }
-        // Another taker may have been faster.
-        let (seqs, owner) = (list(seqs), bytes(owner.as_bytes()));
-        let sql = format!(
-            "{BEGIN}UPDATE idem_inbox SET owner = {owner}, `until` = {now} + INTERVAL {} MICROSECOND, taken = taken + 1 \
-             WHERE seq IN ({seqs}) AND {is_free} AND done_at IS NULL; \
-             SELECT seq, taken, source, id, {} FROM idem_inbox AS message WHERE seq IN ({seqs}) AND owner = {owner} ORDER BY seq; \
-             COMMIT",
-            lease.as_micros(),
-            columns("message"),
+        take_these(conn, &seqs, owner, lease).await
+    }
+
+    async fn take_lanes(
+        conn: &mut MySqlConnection,
+        home: &Home,
+        inbox: InboxName<'_>,
+        owner: Uuid,
+        lease: Duration,
+        lanes: &[Lane],
+        each: u32,
+    ) -> Result<Vec<TakenMessage>, sqlx::Error> {
+        let of_lane = |lane: &Lane| {
+            format!(
+                "(SELECT one.seq, one.lane, {} FROM idem_inbox AS one WHERE {} AND one.lane = {} ORDER BY one.seq LIMIT {each})",
+                can_be_taken("one"),
+                is_waiting("one", inbox),
+                bytes(lane)
+            )
+        };
+        let first: Vec<_> = lanes.iter().map(of_lane).collect();
+        let first = format!(
+            "{READ_COMMITTED}; {} ORDER BY 1{END_READ}",
+            first.join(" UNION ALL ")
         );
-        let rows = run(conn, sql).await?;
-        rows.iter().map(message).collect()
+        let rows = run(conn, first).await?;
+        // The next place of each lane. None: it has a message that can't be taken.
+        let mut lanes: HashMap<Vec<u8>, Option<u64>> = HashMap::new();
+        let mut places = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let next = lanes.entry(row.try_get(1)?).or_insert(Some(1));
+            if !row.try_get::<bool, _>(2)? {
+                *next = None;
+            }
+            if let Some(place) = next {
+                places.insert(row.try_get::<i64, _>(0)?, *place);
+                *place += 1;
+            }
+        }
+        let seqs: Vec<_> = places.keys().copied().collect();
+        let taken = take_these(conn, &seqs, owner, lease).await?;
+        let place = |message: &TakenMessage| places.get(&message.seq).copied().unwrap_or_default();
+        let taken = taken.into_iter().map(|message| {
+            let place = place(&message);
+            (message, place)
+        });
+        let (taken, back) = without_gaps(taken.collect());
+        Self::put_back(conn, home, &back, owner).await?;
+        Ok(taken)
     }
 
     async fn renew(
@@ -129,11 +165,7 @@ impl InboxStore for MySql {
         seqs: &[i64],
         owner: Uuid,
     ) -> Result<Vec<i64>, sqlx::Error> {
-        let seqs = list(seqs.iter().copied());
-        let still_ours = format!(
-            "seq IN ({seqs}) AND owner = {} AND done_at IS NULL",
-            bytes(owner.as_bytes())
-        );
+        let still_ours = still_ours(seqs, owner);
         // An UPDATE does not say which rows it has changed.
         let sql = format!(
             "{BEGIN}SELECT seq FROM idem_inbox WHERE {still_ours} ORDER BY seq FOR UPDATE; \
@@ -166,6 +198,22 @@ impl InboxStore for MySql {
             due.as_micros()
         );
         update(conn, seq, owner, &released).await
+    }
+
+    async fn put_back(
+        conn: &mut MySqlConnection,
+        _: &Home,
+        seqs: &[i64],
+        owner: Uuid,
+    ) -> Result<(), sqlx::Error> {
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "{BEGIN}UPDATE idem_inbox SET owner = NULL, `until` = NULL, taken = taken - 1 WHERE {}; COMMIT",
+            still_ours(seqs, owner)
+        );
+        run(conn, sql).await.map(drop)
     }
 
     async fn waiting(
@@ -210,6 +258,46 @@ fn is_waiting(row: &str, inbox: InboxName<'_>) -> String {
         inbox.origin,
         bytes(inbox.name.as_bytes())
     )
+}
+
+/// Whether it is due, and nobody has it.
+fn can_be_taken(row: &str) -> String {
+    format!(
+        "({row}.due_at <= UTC_TIMESTAMP(6) AND ({row}.`until` IS NULL OR {row}.`until` <= UTC_TIMESTAMP(6)))"
+    )
+}
+
+fn still_ours(seqs: &[i64], owner: Uuid) -> String {
+    format!(
+        "seq IN ({}) AND owner = {} AND done_at IS NULL",
+        list(seqs.iter().copied()),
+        bytes(owner.as_bytes())
+    )
+}
+
+/// Takes those of them that no other taker was faster to take, in their order.
+async fn take_these(
+    conn: &mut MySqlConnection,
+    seqs: &[i64],
+    owner: Uuid,
+    lease: Duration,
+) -> Result<Vec<TakenMessage>, sqlx::Error> {
+    if seqs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (seqs, owner) = (list(seqs.iter().copied()), bytes(owner.as_bytes()));
+    let sql = format!(
+        "{BEGIN}UPDATE idem_inbox AS message SET owner = {owner}, `until` = UTC_TIMESTAMP(6) + INTERVAL {} MICROSECOND, \
+           taken = taken + 1 WHERE seq IN ({seqs}) AND {} AND done_at IS NULL; \
+         SELECT seq, taken, source, id, {} FROM idem_inbox AS message WHERE seq IN ({seqs}) AND owner = {owner} \
+           AND done_at IS NULL ORDER BY seq; \
+         COMMIT",
+        lease.as_micros(),
+        can_be_taken("message"),
+        columns("message"),
+    );
+    let rows = run(conn, sql).await?;
+    rows.iter().map(message).collect()
 }
 
 /// Changes a message that is still this owner's.

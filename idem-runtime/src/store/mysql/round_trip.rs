@@ -20,7 +20,15 @@ pub(super) async fn fetch_last(
     conn: &mut MySqlConnection,
     sql: String,
 ) -> Result<Option<MySqlRow>, sqlx::Error> {
-    Ok(raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await?.pop())
+    Ok(fetch_all(conn, sql).await?.pop())
+}
+
+/// Runs one batch in one round trip; all of its rows.
+pub(super) async fn fetch_all(
+    conn: &mut MySqlConnection,
+    sql: String,
+) -> Result<Vec<MySqlRow>, sqlx::Error> {
+    raw_sql(AssertSqlSafe(sql)).fetch_all(conn).await
 }
 
 /// Shorter batches are sent without asking: every server takes them.

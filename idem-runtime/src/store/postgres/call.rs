@@ -4,14 +4,15 @@
 //! entry for all calls of such a statement and none of its values. It would keep both for each
 //! CALL.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use super::literal::{array, bytes, name, optional, text};
+use super::literal::{array, bytes, bytes_array, name, optional, text};
 use crate::key::StoredKey;
 use crate::outbox::Row;
-use crate::store::{BeginArgs, Claim, FinishArgs, Home};
+use crate::store::{BatchClaim, BeginArgs, Claim, EndedClaim, FinishArgs, Home, Opening};
 
 /// In the simple protocol the two clocks differ exactly inside a transaction that an earlier
 /// message began. With bound parameters they would always differ.
@@ -32,7 +33,7 @@ pub(super) fn claim_sql(args: &BeginArgs<'_>, transaction: Transaction) -> Strin
     let schema = name(&args.home.schema);
     let own = transaction == Transaction::Own;
     let home = text(&args.home.schema);
-    let mut sql = match &args.claim {
+    let mut sql = match args.opening.claim() {
         Some(claim) => format!(
             "SELECT {schema}.idem_claim({own}, {home}, '{}', {}, {}, {}, {}, {}, {})",
             args.home.namespace,
@@ -47,7 +48,38 @@ pub(super) fn claim_sql(args: &BeginArgs<'_>, transaction: Transaction) -> Strin
         ),
         None => format!("SELECT {schema}.idem_begin({own}, {home})"),
     };
-    if args.claim.is_none() || args.fence.undoable {
+    let fenced = match args.opening {
+        Opening::Keyless => true,
+        Opening::Claim(_) => args.fence.undoable,
+        Opening::Batch => false,
+    };
+    if fenced {
+        let _ = write!(sql, "; SAVEPOINT {}", args.fence.savepoint);
+    }
+    sql
+}
+
+/// The claims of a batch, and the fence. A row for each key that is known already.
+pub(super) fn claim_batch_sql(args: &BatchClaim<'_>) -> String {
+    let schema = name(&args.home.schema);
+    let keys = args.claims.iter().map(|claim| Some(claim.key.as_bytes()));
+    let fingerprints = args
+        .claims
+        .iter()
+        .map(|claim| claim.fingerprint.map(StoredKey::as_bytes));
+    // The first statement bounds the second: a timeout is read when a statement begins.
+    let mut sql = format!(
+        "SELECT {schema}.idem_wait_at_most({}); SELECT {schema}.idem_claim_batch({}, '{}', {}, {}, {}, {})",
+        args.wait.as_millis().clamp(1, i32::MAX as u128),
+        text(&args.home.schema),
+        args.home.namespace,
+        text(args.scope),
+        bytes_array(keys),
+        bytes_array(fingerprints),
+        args.retention
+            .map_or_else(|| "NULL".into(), |keep| keep.as_millis().to_string()),
+    );
+    if args.fence.undoable {
         let _ = write!(sql, "; SAVEPOINT {}", args.fence.savepoint);
     }
     sql
@@ -78,22 +110,40 @@ pub(super) fn lookup_sql(home: &Home, claim: &Claim<'_>) -> String {
 pub(super) fn finish_sql(args: &FinishArgs<'_>) -> String {
     let schema = name(&args.home.schema);
     let mut sql = String::new();
-    match (args.events, &args.claim) {
-        ([event], Some(claim)) => {
+    match (args.events, args.ends) {
+        ([event], [ended]) => {
             let _ = write!(sql, "SELECT {schema}.idem_emit_and_finish(");
             event_sql(&mut sql, event);
             sql.push_str(", ");
-            end_sql(&mut sql, claim, args);
+            end_sql(&mut sql, ended, args.result_version);
         }
-        (events, claim) => {
+        (events, ends) => {
             if !events.is_empty() {
                 let _ = write!(sql, "SELECT {schema}.idem_emit(");
                 events_sql(&mut sql, events);
                 sql.push_str("); ");
             }
-            if let Some(claim) = claim {
-                let _ = write!(sql, "SELECT {schema}.idem_finish(");
-                end_sql(&mut sql, claim, args);
+            match ends {
+                [] => {}
+                [ended] => {
+                    let _ = write!(sql, "SELECT {schema}.idem_finish(");
+                    end_sql(&mut sql, ended, args.result_version);
+                }
+                [first, ..] => {
+                    let _ = write!(
+                        sql,
+                        "SELECT {schema}.idem_finish_batch({}, {}, {}, {}, {}, {}); ",
+                        text(first.claim.scope),
+                        bytes_array(ends.iter().map(|ended| Some(ended.claim.key.as_bytes()))),
+                        array(
+                            ends.iter()
+                                .map(|ended| Some((ended.end.state() as u8).to_string().into()))
+                        ),
+                        bytes_array(ends.iter().map(|ended| ended.end.body())),
+                        args.result_version,
+                        args.shared,
+                    );
+                }
             }
         }
     }
@@ -101,15 +151,14 @@ pub(super) fn finish_sql(args: &FinishArgs<'_>) -> String {
 }
 
 /// The rest of a call that ends a claim.
-fn end_sql(sql: &mut String, claim: &Claim<'_>, args: &FinishArgs<'_>) {
+fn end_sql(sql: &mut String, ended: &EndedClaim<'_>, result_version: u32) {
     let _ = write!(
         sql,
-        "{}, {}, {}, {}, {}); ",
-        text(claim.scope),
-        bytes(claim.key.as_bytes()),
-        args.end.state() as u8,
-        optional(args.end.body()),
-        args.result_version,
+        "{}, {}, {}, {}, {result_version}); ",
+        text(ended.claim.scope),
+        bytes(ended.claim.key.as_bytes()),
+        ended.end.state() as u8,
+        optional(ended.end.body()),
     );
 }
 
@@ -130,34 +179,16 @@ fn event_sql(sql: &mut String, event: &Row) {
 
 /// Several events as one array for each column: one statement, however many there are.
 fn events_sql(sql: &mut String, events: &[Row]) {
-    let columns: [Vec<Option<String>>; 8] = [
-        events
-            .iter()
-            .map(|event| Some(event.id.to_string()))
-            .collect(),
-        events
-            .iter()
-            .map(|event| Some(event.shard.to_string()))
-            .collect(),
-        events
-            .iter()
-            .map(|event| Some(event.topic.into()))
-            .collect(),
-        events.iter().map(|event| event.key.clone()).collect(),
-        events.iter().map(|event| Some(event.kind.into())).collect(),
-        events
-            .iter()
-            .map(|event| Some(format!("\\x{}", hex::encode(&event.payload))))
-            .collect(),
-        events
-            .iter()
-            .map(|event| Some(event.content_type.into()))
-            .collect(),
-        events
-            .iter()
-            .map(|event| Some(event.headers.clone()))
-            .collect(),
+    let texts = |text: for<'a> fn(&'a Row) -> Option<Cow<'a, str>>| array(events.iter().map(text));
+    let columns = [
+        texts(|event| Some(event.id.to_string().into())),
+        texts(|event| Some(event.shard.to_string().into())),
+        texts(|event| Some(event.topic.into())),
+        texts(|event| event.key.as_deref().map(Into::into)),
+        texts(|event| Some(event.kind.into())),
+        bytes_array(events.iter().map(|event| Some(&*event.payload))),
+        texts(|event| Some(event.content_type.into())),
+        texts(|event| Some((&*event.headers).into())),
     ];
-    let columns = columns.map(|column| array(&column));
     sql.push_str(&columns.join(", "));
 }

@@ -22,10 +22,7 @@ impl ConsumerStore for Postgres {
         consumer: &str,
         attempts: &[NewAttempt],
     ) -> Result<Vec<u32>, sqlx::Error> {
-        let reasons: Vec<_> = attempts
-            .iter()
-            .map(|attempt| attempt.reason.clone())
-            .collect();
+        let reasons = attempts.iter().map(|attempt| attempt.reason.as_deref());
         // The order keeps consumers that count the same messages from a deadlock.
         let sql = format!(
             "{BY_INDEX}\
@@ -38,7 +35,7 @@ impl ConsumerStore for Postgres {
             table(home, "idem_attempts"),
             text(consumer),
             ids(attempts.iter().map(|attempt| &attempt.message)),
-            array(&reasons),
+            array(reasons.map(|reason| reason.map(Into::into))),
         );
         let rows = fetch_all(conn, sql).await?;
         let mut counts = vec![1; attempts.len()];

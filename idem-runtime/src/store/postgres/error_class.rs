@@ -32,11 +32,14 @@ pub(super) fn of(error: &sqlx::Error) -> ErrorClass {
         _ if !is_ours(error) => ErrorClass::Refused,
         "IDM01" => ErrorClass::Duplicate,
         "55P03" => ErrorClass::TimedOut,
+        // `idem_wait_at_most`, or a statement timeout of the user's that is shorter.
+        "57014" if is_in(error, "idem_claim_batch") => ErrorClass::TimedOut,
         // Our own verdict, an aborted transaction, no transaction, a savepoint that is gone.
         "IDM02" | "25P02" | "25P01" | "3B001" => ErrorClass::Lost,
         "IDM03" => ErrorClass::ForeignTransaction,
         "IDM04" => ErrorClass::OtherNamespace,
         "IDM05" => ErrorClass::EventConflict,
+        "IDM06" => ErrorClass::SettingsChanged,
         "42501" => ErrorClass::NotPermitted,
         // A missing table, function, column or schema.
         "42P01" | "42883" | "42703" | "3F000" => ErrorClass::NotMigrated,
@@ -54,8 +57,16 @@ pub(super) fn is_conflict(error: &dyn DatabaseError) -> bool {
 /// Whether an error was met by one of our statements or in one of our functions. The server says in
 /// which function it was, whatever its language.
 fn is_ours(error: &sqlx::Error) -> bool {
+    context(error).is_none_or(|context| context.contains("idem_"))
+}
+
+fn is_in(error: &sqlx::Error, function: &str) -> bool {
+    context(error).is_some_and(|context| context.contains(function))
+}
+
+fn context(error: &sqlx::Error) -> Option<&str> {
     error
-        .as_database_error()
-        .and_then(|error| error.try_downcast_ref::<PgDatabaseError>()?.r#where())
-        .is_none_or(|context| context.contains("idem_"))
+        .as_database_error()?
+        .try_downcast_ref::<PgDatabaseError>()?
+        .r#where()
 }

@@ -11,13 +11,19 @@ use super::literal::{bytes, optional, text};
 use super::round_trip::{BY_INDEX, fetch_all, fetch_last};
 use super::stored_row::{micros, stored, table, texts};
 use crate::store::Home;
-use crate::store::inbox_store::{InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
+use crate::store::inbox_store::{
+    InboxName, InboxStore, Lane, PARKED, TakenMessage, lane, without_gaps,
+};
 use crate::store::kept_message::{KeptMessage, MessageId};
 use crate::store::verdict::fits;
 
 /// What a message is in a statement.
 pub(super) const COLUMNS: &str =
     "source, id, topic, key, type, payload, content_type, headers, created_at";
+
+/// What [`message`] reads, and when it was created.
+const TAKEN: &str =
+    "seq, taken, source, id, topic, key, type, encode(payload, 'hex'), content_type, headers";
 
 impl InboxStore for Postgres {
     async fn add(
@@ -61,28 +67,63 @@ impl InboxStore for Postgres {
         limit: u32,
     ) -> Result<Vec<TakenMessage>, sqlx::Error> {
         let inbox_table = table(home, "idem_inbox");
-        let is_free = "(until IS NULL OR until <= statement_timestamp())";
         // What is the first of its lane is asked for each row by an index, until there are enough. NOT
         // EXISTS could become a join, and of a table that was not analysed since it was filled the
         // server reads all that waits for each row of the result.
-        //
-        // Of a row that another taker has just taken, the outer condition is asked again.
         let sql = format!(
-            "{BY_INDEX}UPDATE {inbox_table} AS message SET owner = '{owner}', until = {}, taken = taken + 1 \
-             WHERE seq = ANY (ARRAY(SELECT seq FROM {inbox_table} AS one WHERE {} \
-               AND due_at <= statement_timestamp() AND {is_free} \
+            "{BY_INDEX}{} WHERE seq = ANY (ARRAY(SELECT seq FROM {inbox_table} AS one WHERE {} AND {} \
                AND (lane IS NULL OR seq = (SELECT before.seq FROM {inbox_table} AS before \
                  WHERE {} AND before.lane = one.lane ORDER BY before.seq LIMIT 1)) \
-               ORDER BY seq LIMIT {limit})) AND {is_free} AND done_at IS NULL \
-             RETURNING seq, taken, source, id, topic, key, type, encode(payload, 'hex'), content_type, headers, {}",
-            after(lease),
+               ORDER BY seq LIMIT {limit})) AND {} RETURNING {TAKEN}, {}",
+            take_sql(home, owner, lease),
             is_waiting("one", inbox),
+            can_be_taken("one"),
             is_waiting("before", inbox),
+            still_can_be_taken(),
             micros("created_at"),
         );
         let rows = fetch_all(conn, sql).await?;
         let mut taken: Vec<_> = rows.iter().map(message).collect::<Result<_, _>>()?;
         taken.sort_unstable_by_key(|message: &TakenMessage| message.seq);
+        Ok(taken)
+    }
+
+    async fn take_lanes(
+        conn: &mut PgConnection,
+        home: &Home,
+        inbox: InboxName<'_>,
+        owner: Uuid,
+        lease: Duration,
+        lanes: &[Lane],
+        each: u32,
+    ) -> Result<Vec<TakenMessage>, sqlx::Error> {
+        let wanted: Vec<_> = lanes
+            .iter()
+            .map(|lane| format!("({}::bytea)", bytes(lane)))
+            .collect();
+        let sql = format!(
+            "{BY_INDEX}WITH first AS MATERIALIZED (SELECT of_lane.seq, of_lane.place FROM (VALUES {}) AS wanted (lane), \
+               LATERAL (SELECT seq, row_number() OVER in_order AS place, bool_and({}) OVER in_order AS is_open \
+                 FROM (SELECT seq, due_at, until FROM {} AS one WHERE {} AND one.lane = wanted.lane \
+                   ORDER BY seq LIMIT {each}) AS one WINDOW in_order AS (ORDER BY seq)) AS of_lane \
+               WHERE of_lane.is_open) \
+             {} WHERE seq = ANY (ARRAY(SELECT seq FROM first)) AND {} \
+             RETURNING {TAKEN}, {}, (SELECT place FROM first WHERE first.seq = message.seq)",
+            wanted.join(", "),
+            can_be_taken("one"),
+            table(home, "idem_inbox"),
+            is_waiting("one", inbox),
+            take_sql(home, owner, lease),
+            still_can_be_taken(),
+            micros("created_at"),
+        );
+        let rows = fetch_all(conn, sql).await?;
+        let taken: Vec<_> = rows
+            .iter()
+            .map(|row| Ok((message(row)?, row.try_get::<i64, _>(11)?.unsigned_abs())))
+            .collect::<Result<_, sqlx::Error>>()?;
+        let (taken, back) = without_gaps(taken);
+        Self::put_back(conn, home, &back, owner).await?;
         Ok(taken)
     }
 
@@ -102,12 +143,11 @@ impl InboxStore for Postgres {
         seqs: &[i64],
         owner: Uuid,
     ) -> Result<Vec<i64>, sqlx::Error> {
-        let numbers: Vec<_> = seqs.iter().map(i64::to_string).collect();
         let sql = format!(
             "{BY_INDEX}UPDATE {} SET done_at = clock_timestamp(), payload = '', headers = '{{}}', owner = NULL, until = NULL \
-             WHERE seq = ANY ('{{{}}}'::bigint[]) AND owner = '{owner}' AND done_at IS NULL RETURNING seq",
+             WHERE {} RETURNING seq",
             table(home, "idem_inbox"),
-            numbers.join(",")
+            still_ours(seqs, owner)
         );
         let rows = fetch_all(conn, sql).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
@@ -132,6 +172,23 @@ impl InboxStore for Postgres {
     ) -> Result<bool, sqlx::Error> {
         let released = format!("owner = NULL, until = NULL, due_at = {}", after(due));
         update(conn, home, seq, owner, &released).await
+    }
+
+    async fn put_back(
+        conn: &mut PgConnection,
+        home: &Home,
+        seqs: &[i64],
+        owner: Uuid,
+    ) -> Result<(), sqlx::Error> {
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "{BY_INDEX}UPDATE {} SET owner = NULL, until = NULL, taken = taken - 1 WHERE {}",
+            table(home, "idem_inbox"),
+            still_ours(seqs, owner)
+        );
+        fetch_all(conn, sql).await.map(drop)
     }
 
     async fn waiting(
@@ -203,6 +260,34 @@ fn is_waiting(row: &str, inbox: InboxName<'_>) -> String {
         "{row}.origin = '{}' AND {row}.name = {} AND {row}.done_at IS NULL",
         inbox.origin,
         text(inbox.name)
+    )
+}
+
+/// Whether it is due, and nobody has it.
+fn can_be_taken(row: &str) -> String {
+    format!(
+        "{row}.due_at <= statement_timestamp() AND ({row}.until IS NULL OR {row}.until <= statement_timestamp())"
+    )
+}
+
+/// Of a row that another taker has just changed, this is asked again.
+fn still_can_be_taken() -> String {
+    format!("{} AND message.done_at IS NULL", can_be_taken("message"))
+}
+
+fn take_sql(home: &Home, owner: Uuid, lease: Duration) -> String {
+    format!(
+        "UPDATE {} AS message SET owner = '{owner}', until = {}, taken = taken + 1",
+        table(home, "idem_inbox"),
+        after(lease)
+    )
+}
+
+fn still_ours(seqs: &[i64], owner: Uuid) -> String {
+    let numbers: Vec<_> = seqs.iter().map(i64::to_string).collect();
+    format!(
+        "seq = ANY ('{{{}}}'::bigint[]) AND owner = '{owner}' AND done_at IS NULL",
+        numbers.join(",")
     )
 }
 

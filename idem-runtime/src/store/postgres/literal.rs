@@ -1,5 +1,6 @@
 //! Values as literals of a statement.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// A bytea literal that no setting of the session can misread. Without a cast, its type follows
@@ -37,12 +38,33 @@ pub(super) fn name(name: &str) -> String {
 }
 
 /// An array of what has this text, whatever its type.
-pub(super) fn array(items: &[Option<String>]) -> String {
-    let items = items.iter().map(|item| {
-        item.as_ref().map_or_else(
+pub(super) fn array<'a>(items: impl Iterator<Item = Option<Cow<'a, str>>>) -> String {
+    let items = items.map(|item| {
+        item.map_or_else(
             || "NULL".into(),
             |item| format!("\"{}\"", item.replace('\\', "\\\\").replace('"', "\\\"")),
         )
     });
     text(&format!("{{{}}}", items.collect::<Vec<_>>().join(",")))
+}
+
+/// An array of bytea.
+pub(super) fn bytes_array<'a>(items: impl Iterator<Item = Option<&'a [u8]>>) -> String {
+    let mut literal = String::from("E'{");
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            literal.push(',');
+        }
+        match item {
+            // A backslash for the value, doubled for the array and once more for the literal.
+            Some(item) => {
+                literal.push_str("\"\\\\\\\\x");
+                literal.push_str(&hex::encode(item));
+                literal.push('"');
+            }
+            None => literal.push_str("NULL"),
+        }
+    }
+    literal.push_str("}'");
+    literal
 }

@@ -70,8 +70,7 @@ pub(super) fn is_of(topics: &Topics) -> String {
 
 /// An array of texts.
 pub(super) fn texts<'a>(items: impl IntoIterator<Item = &'a String>) -> String {
-    let items: Vec<_> = items.into_iter().map(|item| Some(item.clone())).collect();
-    array(&items)
+    array(items.into_iter().map(|item| Some(item.into())))
 }
 
 /// An array of what needs no quotes in it.

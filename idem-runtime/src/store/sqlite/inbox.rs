@@ -15,6 +15,7 @@ use super::transaction::{begin, end};
 use crate::store::Home;
 use crate::store::inbox_store::{InboxName, InboxStore, Lane, PARKED, TakenMessage, lane};
 use crate::store::kept_message::{KeptMessage, MessageId};
+use crate::store::outbox_store::list;
 use crate::store::verdict::fits;
 
 /// What a message is in a statement.
@@ -66,28 +67,40 @@ impl InboxStore for Sqlite {
         lease: Duration,
         limit: u32,
     ) -> Result<Vec<TakenMessage>, sqlx::Error> {
-        let owner = bytes(owner.as_bytes());
         // To look costs no write. The indexes are named, since without statistics SQLite reads all that
         // waits for each row.
         let due = format!(
-            "SELECT seq FROM idem_inbox AS one INDEXED BY idem_inbox_waiting WHERE {} AND one.due_at <= {NOW} AND (one.until IS NULL OR one.until <= {NOW}) \
+            "SELECT seq FROM idem_inbox AS one INDEXED BY idem_inbox_waiting WHERE {} AND {} \
              AND NOT EXISTS (SELECT 1 FROM idem_inbox AS before INDEXED BY idem_inbox_lane WHERE {} AND before.lane = one.lane AND before.seq < one.seq) \
              ORDER BY seq LIMIT {limit}",
             is_waiting("one", inbox),
+            can_be_taken("one"),
             is_waiting("before", inbox),
         );
-        if fetch_all(conn, due.clone()).await?.is_empty() {
-            return Ok(Vec::new());
-        }
-        let sql = format!(
-            "UPDATE idem_inbox SET owner = {owner}, until = {NOW} + {}, taken = taken + 1 WHERE seq IN ({due}) \
-             RETURNING seq, taken, source, id, topic, key, type, payload, content_type, headers, created_at",
-            lease.as_micros(),
-        );
-        let rows = write_all(conn, sql).await?;
-        let mut taken: Vec<_> = rows.iter().map(message).collect::<Result<_, _>>()?;
-        taken.sort_unstable_by_key(|message: &TakenMessage| message.seq);
-        Ok(taken)
+        take_these(conn, due, owner, lease).await
+    }
+
+    async fn take_lanes(
+        conn: &mut SqliteConnection,
+        _: &Home,
+        inbox: InboxName<'_>,
+        owner: Uuid,
+        lease: Duration,
+        lanes: &[Lane],
+        each: u32,
+    ) -> Result<Vec<TakenMessage>, sqlx::Error> {
+        let of_lane = |lane: &Lane| {
+            format!(
+                "SELECT seq FROM (SELECT seq, min({}) OVER (ORDER BY seq) AS is_open FROM (SELECT seq, due_at, until \
+                   FROM idem_inbox AS one INDEXED BY idem_inbox_lane WHERE {} AND one.lane = {} ORDER BY seq LIMIT {each}) AS one) \
+                 WHERE is_open",
+                can_be_taken("one"),
+                is_waiting("one", inbox),
+                bytes(lane)
+            )
+        };
+        let first: Vec<_> = lanes.iter().map(of_lane).collect();
+        take_these(conn, first.join(" UNION ALL "), owner, lease).await
     }
 
     async fn renew(
@@ -107,12 +120,10 @@ impl InboxStore for Sqlite {
         seqs: &[i64],
         owner: Uuid,
     ) -> Result<Vec<i64>, sqlx::Error> {
-        let numbers: Vec<_> = seqs.iter().map(i64::to_string).collect();
         let sql = format!(
             "UPDATE idem_inbox SET done_at = {NOW}, payload = X'', headers = '{{}}', owner = NULL, until = NULL \
-             WHERE seq IN ({}) AND owner = {} AND done_at IS NULL RETURNING seq",
-            numbers.join(", "),
-            bytes(owner.as_bytes())
+             WHERE {} RETURNING seq",
+            still_ours(seqs, owner)
         );
         let rows = write_all(conn, sql).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
@@ -140,6 +151,22 @@ impl InboxStore for Sqlite {
             due.as_micros()
         );
         update(conn, seq, owner, &released).await
+    }
+
+    async fn put_back(
+        conn: &mut SqliteConnection,
+        _: &Home,
+        seqs: &[i64],
+        owner: Uuid,
+    ) -> Result<(), sqlx::Error> {
+        if seqs.is_empty() {
+            return Ok(());
+        }
+        let sql = format!(
+            "UPDATE idem_inbox SET owner = NULL, until = NULL, taken = taken - 1 WHERE {}",
+            still_ours(seqs, owner)
+        );
+        write_all(conn, sql).await.map(drop)
     }
 
     async fn waiting(
@@ -194,6 +221,41 @@ fn is_waiting(row: &str, inbox: InboxName<'_>) -> String {
         inbox.origin,
         text(inbox.name)
     )
+}
+
+/// Whether it is due, and nobody has it.
+fn can_be_taken(row: &str) -> String {
+    format!("({row}.due_at <= {NOW} AND ({row}.until IS NULL OR {row}.until <= {NOW}))")
+}
+
+fn still_ours(seqs: &[i64], owner: Uuid) -> String {
+    format!(
+        "seq IN ({}) AND owner = {} AND done_at IS NULL",
+        list(seqs.iter().copied()),
+        bytes(owner.as_bytes())
+    )
+}
+
+/// Takes what this statement finds, in order.
+async fn take_these(
+    conn: &mut SqliteConnection,
+    find: String,
+    owner: Uuid,
+    lease: Duration,
+) -> Result<Vec<TakenMessage>, sqlx::Error> {
+    if fetch_all(conn, find.clone()).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "UPDATE idem_inbox SET owner = {}, until = {NOW} + {}, taken = taken + 1 WHERE seq IN ({find}) \
+         RETURNING seq, taken, source, id, topic, key, type, payload, content_type, headers, created_at",
+        bytes(owner.as_bytes()),
+        lease.as_micros(),
+    );
+    let rows = write_all(conn, sql).await?;
+    let mut taken: Vec<_> = rows.iter().map(message).collect::<Result<_, _>>()?;
+    taken.sort_unstable_by_key(|message: &TakenMessage| message.seq);
+    Ok(taken)
 }
 
 /// Changes a message that is still this owner's.

@@ -28,8 +28,9 @@ impl SourceTarget for Inboxes {
     type Source = Inbox<Database>;
 
     fn capabilities(&self) -> Capabilities {
-        // What is taken at once.
-        let mut capabilities = Capabilities::none("an inbox has neither broker nor partitions", 32);
+        // What is taken at once, and what waits in memory behind others of its key.
+        let mut capabilities =
+            Capabilities::none("an inbox has neither broker nor partitions", 2 * 128);
         // A key is handed out again when what came before it is done.
         capabilities.ordered = Ok(());
         capabilities.delayed = Ok(());

@@ -128,6 +128,62 @@ async fn keys_are_in_order_over_several_instances_and_failures() {
     assert_eq!((letters(&db).await, attempts(&db).await), (0, vec![]));
 }
 
+/// Guards: what comes next of a key is handed out once the one before it was acknowledged, and is
+/// put back if that goes back.
+#[tokio::test]
+async fn nothing_overtakes_a_message_of_its_key_that_goes_back() {
+    let db = start().await;
+    let (inbox, stage) = (inbox(&db.pool), Stage::default());
+    for n in 1..=20 {
+        // Those after the third one are in memory by then.
+        let act = if n == 3 {
+            Act::WaitAndFail
+        } else {
+            Act::Succeed
+        };
+        inbox.store(step("a", n, act)).await.unwrap();
+    }
+    let one_in_hand = of(&inbox, &stage).in_hand(1, usize::MAX);
+    let running = Running::start(&db.pool, one_in_hand);
+    stage.until_begun(3).await;
+    stage.let_go(3);
+    until_done(&db, 20).await;
+    running.stop().await;
+    let first = [(1, 1), (2, 1), (3, 1), (3, 2), (3, 3)].into_iter();
+    let all: Vec<_> = first.chain((4..=20).map(|n| (n, 1))).collect();
+    assert_eq!(stage.begun(), all);
+}
+
+/// Guards: what was taken and not handed out is put back, as if it had not been taken.
+#[tokio::test]
+async fn what_a_consumer_had_in_memory_is_free_when_it_ends() {
+    let db = start().await;
+    let pool = db.another_pool(4).await;
+    // What is looked for in between is what comes next.
+    let (inbox, stage) = (Inbox::new(pool.clone(), "steps"), Stage::default());
+    for n in 1..=20 {
+        let act = if n == 5 { Act::Wait } else { Act::Succeed };
+        inbox.store(step("a", n, act)).await.unwrap();
+    }
+    let mut running = Running::start(&pool, of(&inbox, &stage));
+    stage.until_begun(5).await;
+    let taken = "SELECT count(*) FROM idem_inbox WHERE owner IS NOT NULL";
+    assert!(db.number(taken).await > 10);
+    running.begin_shutdown();
+    stage.let_go(5);
+    running.ended().await.unwrap();
+    assert_eq!(db.number(taken).await, 0);
+    assert_eq!(
+        db.number("SELECT count(*) FROM idem_inbox WHERE taken = 0")
+            .await,
+        15
+    );
+    let running = Running::start(&pool, of(&inbox, &stage));
+    until_done(&db, 20).await;
+    running.stop().await;
+    assert_eq!(stage.begun().len(), 20);
+}
+
 /// Guards: the lease. A message whose consumer died is counted, too.
 #[tokio::test]
 async fn a_message_whose_consumer_died_is_handed_out_again() {

@@ -1,6 +1,7 @@
 //! What every database must do.
 
 mod attempts;
+mod batches;
 mod conformance;
 mod dead_letters;
 mod deadlines;
@@ -74,7 +75,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start<S: Source>(pool: &Pool, consumer: Consumer<S, Database>) -> Self {
+    pub(crate) fn start<S, F>(pool: &Pool, consumer: Consumer<S, Database, F>) -> Self
+    where
+        S: Source,
+        F: Send + Sync + 'static,
+    {
         let (shutdown, is_over) = oneshot::channel();
         let pool = pool.clone();
         let over = async {

@@ -3,6 +3,12 @@
 /// The suite for the module in which it stands.
 macro_rules! suite {
     () => {
+        #[path = "suite/batch_faults.rs"]
+        mod batch_faults;
+        #[path = "suite/batch_handlers.rs"]
+        mod batch_handlers;
+        #[path = "suite/batches.rs"]
+        mod batches;
         #[path = "suite/dropped.rs"]
         mod dropped;
         #[path = "suite/event_conflicts.rs"]

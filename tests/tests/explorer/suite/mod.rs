@@ -5,6 +5,7 @@ use super::{
     SUBSCRIPTIONS, VIEW, database,
 };
 
+mod batches;
 mod claims;
 mod determinism;
 mod duplicates;

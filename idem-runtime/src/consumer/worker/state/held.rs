@@ -34,12 +34,28 @@ pub(crate) struct Held<D> {
     /// Whether the database may hold attempts of it.
     pub(crate) has_attempts: bool,
     pub(crate) run: Option<AbortHandle>,
+    pub(crate) company: Company,
     /// Why it is being given up.
     pub(crate) reason: Option<String>,
     /// How often its dead letter was refused.
     pub(crate) refused: u32,
     /// The broker took its partition away: it is not tried again here.
     pub(crate) is_revoked: bool,
+}
+
+impl<D> Held<D> {
+    /// The number of the attempt that is about to be made.
+    pub(crate) fn attempt(&self) -> u32 {
+        self.counted.unwrap_or(self.failures + 1)
+    }
+}
+
+/// With whom it is handled in one transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Company {
+    Others,
+    /// It failed: its neighbours are not tried with it again.
+    Nobody,
 }
 
 /// Whether its deadline is being extended.

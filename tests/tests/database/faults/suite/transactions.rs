@@ -38,6 +38,41 @@ pub(super) async fn events(pool: &Pool) -> i64 {
     count(pool, "SELECT count(*) FROM idem_outbox").await
 }
 
+#[idempotent(key = "order.id", scope = "laws.batch", batch = "order in orders")]
+async fn batch(tx: &mut Conn, orders: &[&Order]) -> Result<Vec<i64>, sqlx::Error> {
+    let mut done = Vec::new();
+    for order in orders {
+        done.push(perform(tx, order).await?);
+    }
+    Ok(done)
+}
+
+/// Guards: nobody knows the end of a batch whose connection broke, and its repetition is right.
+#[tokio::test]
+async fn a_batch_whose_connection_breaks_before_its_end_is_unknown_and_comes_again() {
+    let Some(break_connection) = BREAK_CONNECTION else {
+        return;
+    };
+    let db = start(2).await;
+    let breaks = Order::new("b", [Deed::Swallowed(break_connection)]);
+    let (a, b) = (Order::plain("a"), Order::plain("b"));
+    let unknown = batch(&db.pool, &[&a, &breaks]).await;
+    assert!(matches!(unknown, Err(Error::CommitUnknown)), "{unknown:?}");
+    assert_eq!(claims(&db.pool).await, 0);
+    for executed in [true, false] {
+        let entries = batch(&db.pool, &[&b, &a]).await.unwrap();
+        let as_expected = |entry: &Result<idem_runtime::Outcome<_>, _>| {
+            entry
+                .as_ref()
+                .is_ok_and(|outcome| outcome.is_executed() == executed)
+        };
+        assert!(entries.iter().all(as_expected), "{entries:?}");
+    }
+    for id in ["a", "b"] {
+        assert_eq!(effects(&db.pool, id).await, 1);
+    }
+}
+
 /// Guards: where the connection broke, a call that commits can't know its end; one that leaves the
 /// COMMIT to its caller does: that COMMIT can't succeed.
 #[tokio::test]

@@ -1,0 +1,13 @@
+use idem_tests::ui::*;
+
+#[idempotent(key = "event.id", batch = "event in events")]
+async fn apply_all(tx: &mut PgConnection, events: &[&Payment]) -> Result<Vec<Receipt>, AppError> {
+    sqlx::query("SELECT 1").execute(&mut *tx).await?;
+    Ok(events.iter().map(|event| Receipt { account: event.account }).collect())
+}
+
+async fn call(pool: &PgPool, event: &Payment) -> Result<Vec<Receipt>, idem_runtime::Error<AppError>> {
+    apply_all(pool, &[event]).await
+}
+
+fn main() {}
