@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::account::Account;
 use super::folder::folder;
@@ -16,6 +16,9 @@ const NAME: &str = "NATS";
 
 /// How long the server may take to greet who has connected.
 const GREETS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the server may take to stop after the signal.
+const STOPS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Which release of NATS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,13 +142,23 @@ impl Nats {
         self.wait_until_ready().await
     }
 
-    /// Stops the server in the middle of what it does, with its connections open.
+    /// Stops the server in the middle of what it does, with its connections open. Once this has
+    /// returned, it does nothing more.
     ///
     /// # Errors
     ///
-    /// When it can't be told so.
+    /// When it can't be told so, or goes on.
     pub fn suspend(&self) -> Result<(), Error> {
-        self.signal("STOP")
+        self.signal("STOP")?;
+        let deadline = Instant::now() + STOPS_WITHIN;
+        while !is_stopped(self.pid()) {
+            if Instant::now() > deadline {
+                return Err(Error::Failed(format!("{} goes on after STOP", self.pid())));
+            }
+            // Each of its threads stops on its own.
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Lets it go on after [`Nats::suspend`].
@@ -207,4 +220,17 @@ fn greeting(address: SocketAddr) -> Result<String, Error> {
         .read_line(&mut line)
         .map_err(failed)?;
     Ok(line)
+}
+
+/// Whether all threads of the process have stopped, as far as this system shows it.
+fn is_stopped(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return true;
+    };
+    let mut states = threads.flatten().filter_map(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+        // The name before the state may hold anything.
+        stat.rsplit_once(") ")?.1.chars().next()
+    });
+    states.all(|state| state == 'T')
 }
