@@ -74,7 +74,8 @@ impl NatsPublisher {
         Ok(Self::with(Connector::url(url)?))
     }
 
-    /// By a [`Connector`], your own [`Client`](async_nats::Client), or a [`Context`] of JetStream.
+    /// By a [`Connector`], your own [`Client`](async_nats::Client), or a
+    /// [`Context`](async_nats::jetstream::Context) of JetStream.
     #[must_use]
     pub fn with(connector: impl Into<Connector>) -> Self {
         Self {
