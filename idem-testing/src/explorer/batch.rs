@@ -33,7 +33,7 @@ use crate::setup_error::SetupError;
 /// # use sqlx::PgConnection;
 /// # #[derive(Clone)]
 /// # pub struct Payment { id: String }
-/// # impl Payment { fn of(_: &str) -> Self { todo!() } }
+/// # impl Payment { fn of(id: &str) -> Self { Self { id: id.into() } } }
 /// # #[idempotent(key = "event.id", batch = "event in events", on_duplicate = "skip", handler = ApplyAll)]
 /// # pub async fn apply_all(tx: &mut PgConnection, events: &[&Payment]) -> Result<(), sqlx::Error> { Ok(()) }
 /// use idem_testing::explore_batch;

@@ -51,23 +51,25 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
                 break;
             };
             let start = self.start_of(ticket);
-            if let Start::Not = start {
-                continue;
-            }
-            let kind = self.kind(ticket);
-            let joined = batches.iter().position(|batch| batch.kind == kind);
+            let joined = match start {
+                Start::Together => batches
+                    .iter_mut()
+                    .find(|batch| batch.kind == self.kind(ticket)),
+                _ => None,
+            };
             match (start, joined) {
-                (Start::Together, Some(place)) => batches[place].tickets.push(ticket),
+                (Start::Not, _) => continue,
+                (_, Some(batch)) => batch.tickets.push(ticket),
                 _ if !has_place => aside.push(ticket),
                 (Start::Together, None) => batches.push(Batch {
-                    kind,
+                    kind: self.kind(ticket).to_owned(),
                     tickets: vec![ticket],
                 }),
-                (Start::Counted, _) => {
+                (Start::Counted, None) => {
                     self.counts.not_run += 1;
                     self.counts.wanted.push_back((ticket, None));
                 }
-                (Start::Alone | Start::Not, _) => self.run(ticket),
+                (Start::Alone, None) => self.run(ticket),
             }
             let full = batches
                 .iter()
@@ -96,11 +98,9 @@ impl<S: Source, DB: ConsumerStore> Worker<S, DB> {
         even.clamp(1, self.options.batch)
     }
 
-    fn kind(&self, ticket: Ticket) -> String {
-        self.held
-            .get(&ticket)
-            .map(|held| held.delivery.incoming().kind.clone())
-            .unwrap_or_default()
+    fn kind(&self, ticket: Ticket) -> &str {
+        let held = self.held.get(&ticket);
+        held.map_or("", |held| &held.delivery.incoming().kind)
     }
 
     /// Looks at a delivery before it runs, and does what is to be done in place of that.
